@@ -1,0 +1,38 @@
+/* strand-stack-check-private.h — what the two halves of checking a keyfile share.
+ *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "strand-stack-private.h"
+
+G_BEGIN_DECLS
+
+typedef struct
+{
+  StrandPlugins *plugins;
+  StrandPlan *plan;
+  GPtrArray *problems;
+  const char *file;
+} StrandChecker;
+
+#define strand_checker_complain(self, line, title, key, ...)                                                 \
+  strand_keyfile_add_problem ((self)->problems, (self)->file, (line), (title), (key), __VA_ARGS__)
+
+#define strand_checker_is_full(self) ((self)->problems->len >= STRAND_KEYFILE_MAX_PROBLEMS)
+
+/* A name that references can say. */
+gboolean strand_checker_is_name (const char *name);
+
+/* The node that @name means to @entry of @title, made if it names a type; NULL with a problem noted, or, if
+ * optional, a warning. */
+StrandNode *strand_checker_resolve (StrandChecker *self, const char *title, StrandKeyfileEntry *entry,
+                                    StrandKind kind, const char *name, gboolean optional);
+
+/* A property that refers to other objects. NULL with problems noted. */
+StrandSetting *strand_checker_read_references (StrandChecker *self, StrandNode *node, GParamSpec *pspec,
+                                               StrandKeyfileEntry *entry);
+
+/* Over all nodes, once every reference is known: types that are missing, and cycles. */
+void strand_checker_settle_missing (StrandChecker *self);
+void strand_checker_find_cycles (StrandChecker *self);
+
+G_END_DECLS

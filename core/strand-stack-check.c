@@ -1,0 +1,567 @@
+/* strand-stack-check.c — makes a plan of a keyfile, or says all that is wrong with it.
+ *
+ * First every group becomes a node with its type, then every key becomes a setting, so that a reference may
+ * point forward. Loading a keyfile is this and nothing more: what passes here cannot fail there. Plugins are
+ * loaded for their properties' sake, but no object is made.
+ *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "config.h"
+#include "strand-stack-check-private.h"
+#include "strand-error.h"
+#include "strand-param.h"
+#include "strand-registry.h"
+#include "strand-schema-private.h"
+
+#include <string.h>
+
+/* The backend that a short form means, and the key through which it gets its runner. */
+#define SHORT_FORM_BACKEND "local"
+#define SHORT_FORM_KEY "taskrunner"
+
+static const char *const strand_keys[] = { "default-backend", "modules", "plugin-path", NULL };
+
+typedef struct
+{
+  StrandKeyfileGroup *group;
+  StrandNode *node;
+} Pair;
+
+static void
+complain_of_title (StrandChecker *self, StrandKeyfileGroup *group)
+{
+  static const char *const words[] = { "strand",     "store",   "serializer", "middleware",
+                                       "taskrunner", "backend", "reader",     NULL };
+  g_auto(GStrv) parts = g_strsplit_set (group->title, " \t", 2);
+  g_autofree char *hint =
+      strand_schema_hint (parts[0], words, "groups are [strand], or [KIND NAME] with a KIND of");
+
+  strand_checker_complain (self, group->line, group->title, NULL, "unknown group%s", hint);
+}
+
+/* "backend jobs" to its kind and name; FALSE with a problem noted. */
+static gboolean
+read_title (StrandChecker *self, StrandKeyfileGroup *group, StrandKind *kind, const char **name)
+{
+  const char *space = strchr (group->title, ' ');
+  g_autofree char *word =
+      g_strndup (group->title, space != NULL ? space - group->title : (gssize) strlen (group->title));
+
+  if (strcmp (word, "reader") == 0)
+    strand_checker_complain (self, group->line, group->title, NULL,
+                             "readers are not available: this strand has none; take the group out");
+  else if (!strand_kind_from_string (word, kind))
+    complain_of_title (self, group);
+  else if (space == NULL)
+    strand_checker_complain (self, group->line, group->title, NULL, "this %s has no name; write [%s NAME]",
+                             word, word);
+  else if (!strand_checker_is_name (space + 1))
+    strand_checker_complain (self, group->line, group->title, NULL,
+                             "'%s' cannot be a name; use letters, digits, '-', '_' and '.', 128 at most",
+                             space + 1);
+  else
+    {
+      *name = space + 1;
+      return TRUE;
+    }
+  return FALSE;
+}
+
+static GError *
+explain_missing (StrandChecker *self, StrandKind kind, const char *type, const GError *cause)
+{
+  g_autoptr(GPtrArray) types = g_ptr_array_new_with_free_func (g_free);
+  g_autofree char *hint = NULL;
+
+  if (!g_error_matches (cause, STRAND_PLUGIN_ERROR, STRAND_PLUGIN_ERROR_NOT_FOUND))
+    return g_error_copy (cause);
+
+  for (int i = 0; i < STRAND_N_KINDS; i++)
+    if (i == (int) kind || (kind == STRAND_KIND_BACKEND && i == STRAND_KIND_TASKRUNNER))
+      {
+        g_auto(GStrv) some = strand_plugins_list_types (self->plugins, i);
+
+        for (guint j = 0; some != NULL && some[j] != NULL; j++)
+          g_ptr_array_add (types, g_strdup (some[j]));
+      }
+  g_ptr_array_add (types, NULL);
+  hint = strand_schema_hint (type, (const char *const *) types->pdata, "types there are");
+  return g_error_new (STRAND_ERROR, STRAND_ERROR_CONFIG, "there is no %s type '%s'%s",
+                      strand_kind_to_string (kind), type, hint);
+}
+
+/* A key that both have could mean either. */
+static void
+check_keys_differ (StrandChecker *self, StrandNode *node)
+{
+  g_auto(GStrv) backend_keys = strand_node_list_keys (node);
+  g_auto(GStrv) runner_keys = strand_node_list_keys (node->runner);
+
+  for (guint i = 0; runner_keys[i] != NULL; i++)
+    if (g_strv_contains ((const char *const *) backend_keys, runner_keys[i]))
+      strand_checker_complain (
+          self, node->type_line, node->title, "type",
+          "the taskrunner type '%s' defines the key '%s', which is the backend's; its plugin has "
+          "to rename it",
+          node->runner->type, runner_keys[i]);
+}
+
+/* `type=process` in a backend: a local backend with a runner of its own, both set by one group. */
+static void
+use_short_form (StrandChecker *self, StrandNode *node, GType runner_type)
+{
+  g_autoptr(GError) error = NULL;
+  g_autofree char *name = g_strdup_printf ("in %s", node->title); /* the space keeps references away */
+  GType gtype = strand_plugins_load (self->plugins, STRAND_KIND_BACKEND, SHORT_FORM_BACKEND, &error);
+  StrandRef ref = { NULL, FALSE };
+  StrandSetting *setting;
+  GParamSpec *pspec;
+  StrandKind kind;
+
+  if (gtype == G_TYPE_INVALID)
+    {
+      node->missing = explain_missing (self, STRAND_KIND_BACKEND, SHORT_FORM_BACKEND, error);
+      return;
+    }
+  strand_node_set_gtype (node, gtype);
+  node->runner = ref.node =
+      strand_plan_add (self->plan, STRAND_KIND_TASKRUNNER, name, node->title, node->line);
+  node->runner->inside = TRUE;
+  node->runner->type_line = node->type_line;
+  node->runner->type = node->type;
+  node->type = g_strdup (SHORT_FORM_BACKEND);
+  strand_node_set_gtype (node->runner, runner_type);
+  check_keys_differ (self, node);
+
+  pspec = g_object_class_find_property (G_OBJECT_CLASS (node->klass), SHORT_FORM_KEY);
+  if (pspec == NULL || strand_schema_get_form (pspec, &kind) != STRAND_SCHEMA_REFERENCE)
+    {
+      strand_checker_complain (
+          self, node->type_line, node->title, "type",
+          "the backend type 'local' takes no taskrunner, so there is no short form; write a "
+          "backend type");
+      return;
+    }
+  setting = g_new0 (StrandSetting, 1);
+  setting->pspec = g_param_spec_ref (pspec);
+  setting->line = node->type_line;
+  setting->refs = g_array_new (FALSE, FALSE, sizeof (StrandRef));
+  g_array_append_val (setting->refs, ref);
+  g_ptr_array_add (node->settings, setting);
+}
+
+static void
+resolve_type (StrandChecker *self, StrandKeyfileGroup *group, StrandNode *node)
+{
+  StrandKeyfileEntry *entry = strand_keyfile_group_lookup (group, "type");
+  g_autoptr(GError) error = NULL;
+  GType gtype;
+
+  if (entry == NULL)
+    {
+      g_auto(GStrv) types = strand_plugins_list_types (self->plugins, node->kind);
+      g_autofree char *list = types != NULL ? g_strjoinv (", ", types) : NULL;
+
+      strand_checker_complain (self, group->line, group->title, NULL,
+                               "the key 'type' is missing; write one of: %s",
+                               list != NULL && *list != '\0' ? list : "(no plugin provides any)");
+      return;
+    }
+
+  node->type_line = entry->line;
+  node->type = strand_setting_read_word (entry, &error);
+  if (node->type == NULL)
+    {
+      strand_checker_complain (self, entry->line, group->title, "type", "%s", error->message);
+      return;
+    }
+
+  gtype = strand_plugins_load (self->plugins, node->kind, node->type, &error);
+  if (gtype == G_TYPE_INVALID && node->kind == STRAND_KIND_BACKEND &&
+      g_error_matches (error, STRAND_PLUGIN_ERROR, STRAND_PLUGIN_ERROR_NOT_FOUND))
+    {
+      g_autoptr(GError) runner_error = NULL;
+      GType runner = strand_plugins_load (self->plugins, STRAND_KIND_TASKRUNNER, node->type, &runner_error);
+
+      if (runner != G_TYPE_INVALID)
+        {
+          use_short_form (self, node, runner);
+          return;
+        }
+      if (!g_error_matches (runner_error, STRAND_PLUGIN_ERROR, STRAND_PLUGIN_ERROR_NOT_FOUND))
+        {
+          g_clear_error (&error);
+          error = g_steal_pointer (&runner_error);
+        }
+    }
+
+  if (gtype != G_TYPE_INVALID)
+    strand_node_set_gtype (node, gtype);
+  else
+    node->missing = explain_missing (self, node->kind, node->type, error);
+}
+
+/* The property that @key sets on @node; @file_key: it is a secret's `KEY-file`. */
+static GParamSpec *
+find_property (StrandNode *node, const char *key, gboolean *file_key)
+{
+  GParamSpec *pspec = g_object_class_find_property (G_OBJECT_CLASS (node->klass), key);
+  g_autofree char *stem = NULL;
+  StrandKind kind;
+
+  *file_key = FALSE;
+  /* GObject takes '_' for '-'; a keyfile has one spelling. */
+  if (pspec != NULL && strcmp (pspec->name, key) == 0 &&
+      strand_schema_get_form (pspec, &kind) != STRAND_SCHEMA_NONE)
+    return pspec;
+
+  if (!g_str_has_suffix (key, "-file"))
+    return NULL;
+  stem = g_strndup (key, strlen (key) - strlen ("-file"));
+  pspec = g_object_class_find_property (G_OBJECT_CLASS (node->klass), stem);
+  *file_key = TRUE;
+  return pspec != NULL && strcmp (pspec->name, stem) == 0 && (pspec->flags & STRAND_PARAM_SECRET) &&
+                 G_IS_PARAM_SPEC_STRING (pspec) &&
+                 strand_schema_get_form (pspec, &kind) == STRAND_SCHEMA_SCALAR
+             ? pspec
+             : NULL;
+}
+
+static void
+complain_of_key (StrandChecker *self, StrandNode *node, StrandKeyfileEntry *entry)
+{
+  g_auto(GStrv) own = strand_node_list_keys (node);
+  g_auto(GStrv) more = node->runner != NULL ? strand_node_list_keys (node->runner) : g_new0 (char *, 1);
+  g_autoptr(GPtrArray) keys = g_ptr_array_new ();
+  g_autofree char *hint = NULL;
+
+  g_ptr_array_add (keys, (gpointer) "type");
+  for (guint i = 0; own[i] != NULL; i++)
+    if (node->runner == NULL || strcmp (own[i], SHORT_FORM_KEY) != 0)
+      g_ptr_array_add (keys, own[i]);
+  for (guint i = 0; more[i] != NULL; i++)
+    g_ptr_array_add (keys, more[i]);
+  g_ptr_array_add (keys, NULL);
+  hint = strand_schema_hint (entry->key, (const char *const *) keys->pdata, "keys there are");
+  strand_checker_complain (self, entry->line, node->title, entry->key, "unknown key for a %s of type '%s'%s",
+                           strand_kind_to_string (node->kind),
+                           node->runner != NULL ? node->runner->type : node->type, hint);
+}
+
+static gboolean
+is_set (StrandNode *node, GParamSpec *pspec)
+{
+  for (guint i = 0; i < node->settings->len; i++)
+    if (((StrandSetting *) g_ptr_array_index (node->settings, i))->pspec == pspec)
+      return TRUE;
+  return FALSE;
+}
+
+static void
+read_entry (StrandChecker *self, StrandNode *node, StrandKeyfileEntry *entry)
+{
+  StrandNode *owner = node;
+  gboolean file_key;
+  GParamSpec *pspec = find_property (node, entry->key, &file_key);
+  g_autoptr(GError) error = NULL;
+  StrandSetting *setting;
+  StrandKind kind;
+
+  if (pspec == NULL && node->runner != NULL)
+    {
+      owner = node->runner;
+      pspec = find_property (owner, entry->key, &file_key);
+    }
+  if (pspec == NULL)
+    {
+      complain_of_key (self, node, entry);
+      return;
+    }
+  if (is_set (owner, pspec))
+    {
+      strand_checker_complain (
+          self, entry->line, node->title, entry->key,
+          node->runner != NULL && strcmp (pspec->name, SHORT_FORM_KEY) == 0
+              ? "type=%s is short for a taskrunner already; write type=local to name another"
+              : "'%s' is set in another way further up; keep one of them",
+          node->runner != NULL && strcmp (pspec->name, SHORT_FORM_KEY) == 0 ? node->runner->type
+                                                                            : pspec->name);
+      return;
+    }
+
+  if (strand_schema_get_form (pspec, &kind) >= STRAND_SCHEMA_REFERENCE)
+    setting = strand_checker_read_references (self, owner, pspec, entry);
+  else
+    {
+      setting = strand_setting_read (pspec, entry, file_key, &error);
+      if (setting == NULL)
+        strand_checker_complain (self, entry->line, node->title, entry->key, "%s", error->message);
+    }
+  if (setting != NULL)
+    g_ptr_array_add (owner->settings, setting);
+}
+
+static void
+check_required (StrandChecker *self, StrandKeyfileGroup *group, StrandNode *node)
+{
+  guint n_properties = 0;
+  g_autofree GParamSpec **properties =
+      g_object_class_list_properties (G_OBJECT_CLASS (node->klass), &n_properties);
+
+  for (guint i = 0; i < n_properties; i++)
+    {
+      g_autofree char *file_key = g_strconcat (properties[i]->name, "-file", NULL);
+      gboolean secret = (properties[i]->flags & STRAND_PARAM_SECRET) != 0;
+      g_autofree char *allowed = NULL;
+
+      if ((properties[i]->flags & STRAND_PARAM_REQUIRED) == 0 || is_set (node, properties[i]) ||
+          strand_keyfile_group_lookup (group, properties[i]->name) != NULL ||
+          (secret && strand_keyfile_group_lookup (group, file_key) != NULL))
+        continue;
+      allowed =
+          secret ? g_strdup ("the path of a file that holds it") : strand_schema_describe (properties[i]);
+      strand_checker_complain (self, group->line, group->title, NULL,
+                               "the key '%s' is missing; a %s of type '%s' needs it; write %s",
+                               secret ? file_key : properties[i]->name, strand_kind_to_string (node->kind),
+                               node->type, allowed);
+    }
+}
+
+static void
+read_entries (StrandChecker *self, StrandKeyfileGroup *group, StrandNode *node)
+{
+  if (node->klass == NULL)
+    return;
+
+  for (guint i = 0; i < group->entries->len && !strand_checker_is_full (self); i++)
+    {
+      StrandKeyfileEntry *entry = g_ptr_array_index (group->entries, i);
+
+      if (strcmp (entry->key, "type") != 0)
+        read_entry (self, node, entry);
+    }
+  check_required (self, group, node);
+  if (node->runner != NULL)
+    check_required (self, group, node->runner);
+}
+
+/* Before any type is looked for. */
+static void
+read_plugin_path (StrandChecker *self, StrandKeyfileGroup *group)
+{
+  StrandKeyfileEntry *entry = strand_keyfile_group_lookup (group, "plugin-path");
+  g_autoptr(GError) error = NULL;
+  g_auto(GStrv) folders = entry != NULL ? strand_setting_read_words (entry, &error) : NULL;
+
+  if (error != NULL)
+    strand_checker_complain (self, entry->line, group->title, entry->key, "%s", error->message);
+  for (guint i = 0; folders != NULL && folders[i] != NULL; i++)
+    if (g_path_is_absolute (folders[i]))
+      strand_plugins_add_path (self->plugins, folders[i]);
+    else
+      strand_checker_complain (self, entry->line, group->title, entry->key,
+                               "'%s' is not an absolute path; start it with / or a variable", folders[i]);
+}
+
+static void
+read_strand_group (StrandChecker *self, StrandKeyfileGroup *group)
+{
+  for (guint i = 0; i < group->entries->len && !strand_checker_is_full (self); i++)
+    {
+      StrandKeyfileEntry *entry = g_ptr_array_index (group->entries, i);
+      g_autoptr(GError) error = NULL;
+      g_autofree char *hint = NULL;
+
+      if (strcmp (entry->key, "default-backend") == 0)
+        {
+          g_autofree char *name = strand_setting_read_word (entry, &error);
+
+          if (name != NULL &&
+              strand_checker_resolve (self, group->title, entry, STRAND_KIND_BACKEND, name, FALSE) != NULL)
+            self->plan->default_backend = g_steal_pointer (&name);
+        }
+      else if (strcmp (entry->key, "modules") == 0)
+        self->plan->modules = strand_setting_read_words (entry, &error);
+      else if (strcmp (entry->key, "plugin-path") != 0)
+        {
+          hint = strand_schema_hint (entry->key, strand_keys, "keys there are");
+          strand_checker_complain (self, entry->line, group->title, entry->key, "unknown key%s", hint);
+        }
+      if (error != NULL)
+        strand_checker_complain (self, entry->line, group->title, entry->key, "%s", error->message);
+    }
+}
+
+static StrandKeyfileGroup *
+find_group (StrandKeyfile *keyfile, const char *title)
+{
+  for (guint i = 0; i < keyfile->groups->len; i++)
+    {
+      StrandKeyfileGroup *group = g_ptr_array_index (keyfile->groups, i);
+
+      if (strcmp (group->title, title) == 0)
+        return group;
+    }
+  return NULL;
+}
+
+/* Without a word on the default backend: the only one there is. Several are no default. */
+static void
+choose_default_backend (StrandChecker *self)
+{
+  g_autoptr(GString) names = g_string_new (NULL);
+  const char *only = NULL;
+  guint n_backends = 0;
+
+  for (guint i = 0; i < self->plan->nodes->len; i++)
+    {
+      StrandNode *node = g_ptr_array_index (self->plan->nodes, i);
+
+      if (node->kind != STRAND_KIND_BACKEND ||
+          strand_plan_lookup (self->plan, node->kind, node->name) != node)
+        continue;
+      g_string_append_printf (names, "%s%s", n_backends++ > 0 ? ", " : "", node->name);
+      only = node->name;
+    }
+  if (n_backends == 1)
+    {
+      strand_plan_lookup (self->plan, STRAND_KIND_BACKEND, only)->n_required++;
+      self->plan->default_backend = g_strdup (only);
+    }
+  else if (n_backends > 1)
+    strand_checker_complain (self, 0, "strand", "default-backend",
+                             "missing, and there are several backends; write one of: %s", names->str);
+}
+
+/* Last, and only if all else is well: a module's code runs when it is loaded, and stays. */
+static void
+load_modules (StrandChecker *self, StrandKeyfile *keyfile)
+{
+  StrandKeyfileGroup *group = find_group (keyfile, "strand");
+  StrandKeyfileEntry *entry = group != NULL ? strand_keyfile_group_lookup (group, "modules") : NULL;
+
+  for (guint i = 0; entry != NULL && self->plan->modules != NULL && self->plan->modules[i] != NULL; i++)
+    {
+      g_autoptr(GError) error = NULL;
+
+      if (!strand_registry_load_module (strand_registry_get_default (), self->plan->modules[i], &error))
+        strand_checker_complain (self, entry->line, group->title, entry->key, "%s", error->message);
+    }
+}
+
+static int
+compare_problems (gconstpointer a, gconstpointer b)
+{
+  const StrandProblem *const *x = a, *const *y = b;
+
+  return (*x)->line < (*y)->line ? -1 : (*x)->line > (*y)->line;
+}
+
+/* Every group first, then every key, so that references may point forward. */
+static void
+read_groups (StrandChecker *self, GPtrArray *groups)
+{
+  g_autoptr(GArray) pairs = g_array_new (FALSE, FALSE, sizeof (Pair));
+
+  for (guint i = 0; i < groups->len && !strand_checker_is_full (self); i++)
+    {
+      Pair pair = { g_ptr_array_index (groups, i), NULL };
+      const char *name = NULL;
+      StrandKind kind;
+
+      if (strcmp (pair.group->title, "strand") != 0)
+        {
+          if (!read_title (self, pair.group, &kind, &name))
+            continue;
+          pair.node = strand_plan_add (self->plan, kind, name, pair.group->title, pair.group->line);
+          resolve_type (self, pair.group, pair.node);
+        }
+      g_array_append_val (pairs, pair);
+    }
+
+  for (guint i = 0; i < pairs->len && !strand_checker_is_full (self); i++)
+    {
+      Pair *pair = &g_array_index (pairs, Pair, i);
+
+      if (pair->node != NULL)
+        read_entries (self, pair->group, pair->node);
+      else if (!pair->group->duplicate)
+        read_strand_group (self, pair->group);
+    }
+}
+
+static gboolean
+names_default_backend (StrandKeyfile *keyfile)
+{
+  StrandKeyfileGroup *strand = find_group (keyfile, "strand");
+
+  return strand != NULL && strand_keyfile_group_lookup (strand, "default-backend") != NULL;
+}
+
+static gboolean
+names_a_backend (StrandKeyfile *keyfile)
+{
+  for (guint i = 0; i < keyfile->groups->len; i++)
+    if (g_str_has_prefix (((StrandKeyfileGroup *) g_ptr_array_index (keyfile->groups, i))->title, "backend"))
+      return TRUE;
+  return names_default_backend (keyfile);
+}
+
+/* A keyfile that says nothing of backends has the built-in ones; a group of its own goes before. */
+static void
+add_builtin_groups (GPtrArray *groups, StrandKeyfile *keyfile, StrandKeyfile *builtin)
+{
+  for (guint i = 0; i < builtin->groups->len; i++)
+    {
+      StrandKeyfileGroup *group = g_ptr_array_index (builtin->groups, i);
+
+      if (find_group (keyfile, group->title) != NULL)
+        continue;
+      group->line = 0; /* none of the file's lines */
+      for (guint j = 0; j < group->entries->len; j++)
+        ((StrandKeyfileEntry *) g_ptr_array_index (group->entries, j))->line = 0;
+      g_ptr_array_add (groups, group);
+    }
+}
+
+StrandPlan *
+strand_plan_check (StrandPlugins *plugins, const char *data, gsize length, const char *file,
+                   GPtrArray *problems)
+{
+  g_autoptr(StrandKeyfile) keyfile = strand_keyfile_parse (data, length, file, problems);
+  g_autoptr(StrandKeyfile) builtin = NULL;
+  g_autoptr(GPtrArray) groups = g_ptr_array_new ();
+  g_autoptr(StrandPlan) plan = strand_plan_new (file);
+  StrandChecker self = { plugins, plan, problems, file };
+
+  for (guint i = 0; i < keyfile->groups->len; i++)
+    {
+      StrandKeyfileGroup *group = g_ptr_array_index (keyfile->groups, i);
+
+      if (strcmp (group->title, "strand") == 0 && !group->duplicate)
+        read_plugin_path (&self, group);
+    }
+
+  for (guint i = 0; i < keyfile->groups->len; i++)
+    g_ptr_array_add (groups, g_ptr_array_index (keyfile->groups, i));
+  if (!names_a_backend (keyfile))
+    {
+      g_autofree char *text = strand_stack_dup_builtin (plugins);
+
+      builtin = strand_keyfile_parse (text, strlen (text), file, problems);
+      add_builtin_groups (groups, keyfile, builtin);
+    }
+  read_groups (&self, groups);
+  if (plan->default_backend == NULL && !names_default_backend (keyfile))
+    choose_default_backend (&self);
+
+  strand_checker_settle_missing (&self);
+  strand_checker_find_cycles (&self);
+  if (problems->len == 0)
+    load_modules (&self, keyfile);
+  g_ptr_array_sort (problems, compare_problems);
+  if (problems->len > 0)
+    return NULL;
+
+  strand_plan_digest (plan);
+  return g_steal_pointer (&plan);
+}
