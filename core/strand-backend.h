@@ -1,0 +1,65 @@
+/* strand-backend.h — launches stored calls and looks after them.
+ *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "strand-call.h"
+#include "strand-store.h"
+
+G_BEGIN_DECLS
+
+#define STRAND_TYPE_BACKEND (strand_backend_get_type ())
+STRAND_AVAILABLE_IN_ALL
+G_DECLARE_INTERFACE (StrandBackend, strand_backend, STRAND, BACKEND, GObject)
+
+/**
+ * StrandBackendInterface:
+ * @parent_iface: the parent
+ * @launch: takes a call to carry out
+ * @get_store: where its records are
+ * @cancel: a call it was given was cancelled
+ * @close: ends all use
+ *
+ * What a backend implements. Methods may be called on any thread and on several at once.
+ *
+ * Since: 1.0
+ */
+struct _StrandBackendInterface
+{
+  GTypeInterface parent_iface;
+
+  /* Called by a task, in the thread of the caller, who may own a main context: must not block. Takes over
+   * the reference to @call on success only. The backend writes the record, carries the call out, and ends
+   * it with one of the strand_call_finish functions, after its record is terminal. STRAND_ERROR_FULL at its
+   * limit, STRAND_ERROR_CLOSED after close(). */
+  gboolean (*launch) (StrandBackend *self, StrandCall *call, GError **error);
+
+  /* The store, for handles made from keys. Borrowed; the same one for the object's whole life. */
+  StrandStore *(*get_store) (StrandBackend *self);
+
+  /* strand_call_cancel() was called for a call launched here that has not ended. Must not block. */
+  void (*cancel) (StrandBackend *self, StrandCall *call);
+
+  /* As StrandTaskrunnerInterface.close. */
+  gboolean (*close) (StrandBackend *self, gint64 deadline_us, GError **error);
+
+  /*< private >*/
+  gpointer reserved[6];
+};
+
+STRAND_AVAILABLE_IN_ALL
+gboolean strand_backend_launch (StrandBackend *self, StrandCall *call, GError **error);
+
+STRAND_AVAILABLE_IN_ALL
+StrandStore *strand_backend_get_store (StrandBackend *self);
+
+STRAND_AVAILABLE_IN_ALL
+gboolean strand_backend_close (StrandBackend *self, gint64 deadline_us, GError **error);
+
+STRAND_AVAILABLE_IN_ALL
+void strand_backend_close_async (StrandBackend *self, gint64 deadline_us, GCancellable *cancellable,
+                                 GAsyncReadyCallback callback, gpointer user_data);
+
+STRAND_AVAILABLE_IN_ALL
+gboolean strand_backend_close_finish (StrandBackend *self, GAsyncResult *result, GError **error);
+
+G_END_DECLS

@@ -1,0 +1,783 @@
+/* strand-call-info.c — what anybody who has a call may ask of it, and what its runner may say of it.
+ *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "config.h"
+#include "strand-call-private.h"
+#include "strand-error.h"
+#include "strand-function-private.h"
+
+#include <string.h>
+
+/**
+ * strand_call_get_key:
+ * @self: a call
+ *
+ * The call's key, made now if it has none yet. Any thread; does not block.
+ *
+ * Returns: the key
+ * Since: 1.0
+ */
+const char *
+strand_call_get_key (StrandCall *self)
+{
+  StrandCallExtra *extra;
+  const char *key;
+
+  g_return_val_if_fail (self != NULL, NULL);
+
+  extra = strand_call_extra (self);
+  if (extra->parent != NULL)
+    return strand_call_get_key (extra->parent);
+
+  g_mutex_lock (&extra->lock);
+  if (extra->key == NULL)
+    extra->key = strand_key_new ();
+  key = extra->key;
+  g_mutex_unlock (&extra->lock);
+  return key;
+}
+
+/**
+ * strand_call_get_function:
+ * @self: a call
+ *
+ * Returns: (transfer none): the function called
+ * Since: 1.0
+ */
+StrandFunction *
+strand_call_get_function (StrandCall *self)
+{
+  g_return_val_if_fail (self != NULL, NULL);
+
+  return self->recipe->function;
+}
+
+/**
+ * strand_call_get_function_name:
+ * @self: a call
+ *
+ * Returns: the name of the function called
+ * Since: 1.0
+ */
+const char *
+strand_call_get_function_name (StrandCall *self)
+{
+  g_return_val_if_fail (self != NULL, NULL);
+
+  return self->recipe->function->name;
+}
+
+/**
+ * strand_call_get_arguments:
+ * @self: a call
+ *
+ * Returns: (transfer none): the arguments, a tuple of the declared type
+ * Since: 1.0
+ */
+GVariant *
+strand_call_get_arguments (StrandCall *self)
+{
+  g_return_val_if_fail (self != NULL, NULL);
+
+  return self->arguments;
+}
+
+/**
+ * strand_call_get_options:
+ * @self: a call
+ *
+ * The call's options, its task's included. Middleware may change them in `submit`; later they are read-only.
+ *
+ * Returns: (transfer none): the options
+ * Since: 1.0
+ */
+StrandOptions *
+strand_call_get_options (StrandCall *self)
+{
+  StrandCallExtra *extra;
+
+  g_return_val_if_fail (self != NULL, NULL);
+
+  extra = strand_call_extra (self);
+  if (extra->parent != NULL)
+    return strand_call_get_options (extra->parent);
+
+  g_mutex_lock (&extra->lock);
+  if (extra->options == NULL)
+    extra->options = self->recipe->options != NULL ? strand_options_copy (self->recipe->options) : strand_options_new ();
+  g_mutex_unlock (&extra->lock);
+  return extra->options;
+}
+
+/**
+ * strand_call_get_status:
+ * @self: a call
+ *
+ * Any thread; does not block.
+ *
+ * Returns: where the call stands
+ * Since: 1.0
+ */
+StrandStatus
+strand_call_get_status (StrandCall *self)
+{
+  int status;
+
+  g_return_val_if_fail (self != NULL, STRAND_STATUS_FAILED);
+
+  status = strand_call_peek_state (self) & STATE_STATUS;
+  return status == STATE_SETTLING ? STRAND_STATUS_RUNNING : (StrandStatus) status;
+}
+
+/**
+ * strand_call_get_attempt:
+ * @self: a call
+ *
+ * Returns: the attempt under way or made last, from 1; 0 before the first
+ * Since: 1.0
+ */
+guint
+strand_call_get_attempt (StrandCall *self)
+{
+  StrandCallExtra *extra;
+  guint attempt;
+
+  g_return_val_if_fail (self != NULL, 0);
+
+  extra = g_atomic_pointer_get (&self->extra);
+  if (extra == NULL)
+    return strand_call_get_status (self) == STRAND_STATUS_PENDING ? 0 : 1;
+  g_mutex_lock (&extra->lock);
+  attempt = extra->attempt;
+  g_mutex_unlock (&extra->lock);
+  if (attempt == 0 && strand_call_get_status (self) == STRAND_STATUS_RUNNING)
+    attempt = 1;
+  return attempt;
+}
+
+/* A call can be looked at before its end: what is there is published with the status. */
+static gboolean
+has_outcome (StrandCall *self)
+{
+  return strand_state_is_terminal (strand_call_peek_state (self));
+}
+
+/**
+ * strand_call_get_value:
+ * @self: a call
+ *
+ * Returns: (transfer none) (nullable): its value; `NULL` before its end, and where it failed or gave none
+ * Since: 1.0
+ */
+GVariant *
+strand_call_get_value (StrandCall *self)
+{
+  g_return_val_if_fail (self != NULL, NULL);
+
+  return has_outcome (self) ? self->value : NULL;
+}
+
+/**
+ * strand_call_get_object:
+ * @self: a call
+ *
+ * Returns: (transfer none) (nullable): the object that its function returned, once it has ended
+ * Since: 1.0
+ */
+GObject *
+strand_call_get_object (StrandCall *self)
+{
+  StrandCallExtra *extra;
+
+  g_return_val_if_fail (self != NULL, NULL);
+
+  extra = g_atomic_pointer_get (&self->extra);
+  return extra != NULL && has_outcome (self) ? extra->object : NULL;
+}
+
+void
+strand_call_mark_seen (StrandCall *self)
+{
+  g_atomic_int_or ((guint *) &self->state, STATE_SEEN);
+}
+
+/**
+ * strand_call_get_error:
+ * @self: a call
+ *
+ * Returns: (transfer none) (nullable): why it did not complete, once it has ended
+ * Since: 1.0
+ */
+const GError *
+strand_call_get_error (StrandCall *self)
+{
+  g_return_val_if_fail (self != NULL, NULL);
+
+  if (!has_outcome (self) || self->error == NULL)
+    return NULL;
+  strand_call_mark_seen (self);
+  return self->error;
+}
+
+/**
+ * strand_call_get_progress:
+ * @self: a call
+ * @message: (out) (optional) (nullable) (transfer full): what the function says it is doing
+ *
+ * Returns: how far the function is, 0 to 1, or -1 while unknown
+ * Since: 1.0
+ */
+double
+strand_call_get_progress (StrandCall *self, char **message)
+{
+  StrandCallExtra *extra;
+  double progress;
+
+  g_return_val_if_fail (self != NULL, -1);
+
+  extra = strand_call_extra (self);
+  g_mutex_lock (&extra->lock);
+  progress = extra->progress;
+  if (message != NULL)
+    *message = g_strdup (extra->message);
+  g_mutex_unlock (&extra->lock);
+  return progress;
+}
+
+static GVariant *
+metadata_locked (StrandCallExtra *extra)
+{
+  GVariantBuilder builder;
+  GHashTableIter iter;
+  gpointer name, value;
+
+  g_variant_builder_init (&builder, G_VARIANT_TYPE_VARDICT);
+  if (extra->metadata != NULL)
+    {
+      g_hash_table_iter_init (&iter, extra->metadata);
+      while (g_hash_table_iter_next (&iter, &name, &value))
+        g_variant_builder_add (&builder, "{sv}", name, value);
+    }
+  return g_variant_ref_sink (g_variant_builder_end (&builder));
+}
+
+/**
+ * strand_call_dup_metadata:
+ * @self: a call
+ *
+ * Returns: (transfer full): what the function set, `a{sv}`
+ * Since: 1.0
+ */
+GVariant *
+strand_call_dup_metadata (StrandCall *self)
+{
+  StrandCallExtra *extra;
+  GVariant *metadata;
+
+  g_return_val_if_fail (self != NULL, NULL);
+
+  extra = strand_call_extra (self);
+  g_mutex_lock (&extra->lock);
+  metadata = metadata_locked (extra);
+  g_mutex_unlock (&extra->lock);
+  return metadata;
+}
+
+/**
+ * strand_call_dup_headers:
+ * @self: a call
+ *
+ * Returns: (transfer full): the headers, `a{ss}`
+ * Since: 1.0
+ */
+GVariant *
+strand_call_dup_headers (StrandCall *self)
+{
+  GVariantBuilder builder;
+  GHashTableIter iter;
+  gpointer name, value;
+  StrandCallExtra *extra;
+
+  g_return_val_if_fail (self != NULL, NULL);
+
+  extra = strand_call_extra (self);
+  if (extra->parent != NULL)
+    return strand_call_dup_headers (extra->parent);
+
+  g_variant_builder_init (&builder, G_VARIANT_TYPE ("a{ss}"));
+  g_mutex_lock (&extra->lock);
+  if (extra->headers != NULL)
+    {
+      g_hash_table_iter_init (&iter, extra->headers);
+      while (g_hash_table_iter_next (&iter, &name, &value))
+        g_variant_builder_add (&builder, "{ss}", name, value);
+    }
+  g_mutex_unlock (&extra->lock);
+  return g_variant_ref_sink (g_variant_builder_end (&builder));
+}
+
+/**
+ * strand_call_get_times:
+ * @self: a call
+ * @created_us: (out) (optional): when it was made
+ * @started_us: (out) (optional): when its last attempt started
+ * @completed_us: (out) (optional): when it ended
+ *
+ * Wall times in microseconds since 1970 UTC, 0 for what has not been. A call that was posted rather than called
+ * keeps none.
+ *
+ * Since: 1.0
+ */
+void
+strand_call_get_times (StrandCall *self, gint64 *created_us, gint64 *started_us, gint64 *completed_us)
+{
+  StrandCallExtra *extra;
+
+  g_return_if_fail (self != NULL);
+
+  extra = strand_call_extra (self);
+  g_mutex_lock (&extra->lock);
+  if (created_us != NULL)
+    *created_us = extra->created_us;
+  if (started_us != NULL)
+    *started_us = extra->started_us;
+  if (completed_us != NULL)
+    *completed_us = extra->completed_us;
+  g_mutex_unlock (&extra->lock);
+}
+
+/**
+ * strand_call_get_deadline:
+ * @self: a running call
+ *
+ * Returns: when it times out, as strand_clock_monotonic_us() counts, or 0 for never
+ * Since: 1.0
+ */
+gint64
+strand_call_get_deadline (StrandCall *self)
+{
+  StrandCallExtra *extra;
+  gint64 deadline_us;
+
+  g_return_val_if_fail (self != NULL, 0);
+
+  extra = g_atomic_pointer_get (&self->extra);
+  if (extra == NULL)
+    return 0;
+  g_mutex_lock (&extra->lock);
+  deadline_us = extra->deadline_us;
+  g_mutex_unlock (&extra->lock);
+  return deadline_us;
+}
+
+/**
+ * strand_call_set_progress:
+ * @self: a running call
+ * @progress: how far the function is, 0 to 1, or -1 for unknown
+ * @message: (nullable): what it is doing; `NULL` leaves the message as it is
+ *
+ * Any thread; does not block. Handles show it at most 30 times a second.
+ *
+ * Since: 1.0
+ */
+void
+strand_call_set_progress (StrandCall *self, double progress, const char *message)
+{
+  StrandCallExtra *extra;
+
+  g_return_if_fail (self != NULL);
+
+  extra = strand_call_extra (self);
+  g_mutex_lock (&extra->lock);
+  extra->progress = progress < 0 ? -1 : MIN (progress, 1);
+  if (message != NULL)
+    {
+      g_free (extra->message);
+      extra->message = g_utf8_make_valid (message, -1);
+    }
+  g_mutex_unlock (&extra->lock);
+
+  if (extra->parent != NULL)
+    strand_call_set_progress (extra->parent, progress, message);
+  strand_call_changed (self);
+}
+
+static void
+set_metadata (StrandCallExtra *extra, const char *name, GVariant *value)
+{
+  g_mutex_lock (&extra->lock);
+  if (extra->metadata == NULL)
+    extra->metadata = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify) g_variant_unref);
+  g_hash_table_insert (extra->metadata, g_strdup (name), g_variant_ref (value));
+  g_mutex_unlock (&extra->lock);
+}
+
+/**
+ * strand_call_set_metadata:
+ * @self: a running call
+ * @name: a name
+ * @value: a value; floating is consumed
+ *
+ * Keeps something beside the value, for whoever has the call or its record. Any thread; does not block.
+ *
+ * Since: 1.0
+ */
+void
+strand_call_set_metadata (StrandCall *self, const char *name, GVariant *value)
+{
+  g_autoptr (GVariant) sunk = NULL;
+  StrandCallExtra *extra;
+
+  g_return_if_fail (self != NULL && name != NULL && value != NULL);
+
+  sunk = g_variant_ref_sink (value);
+  extra = strand_call_extra (self);
+  set_metadata (extra, name, sunk);
+  if (extra->parent != NULL)
+    set_metadata (strand_call_extra (extra->parent), name, sunk);
+  strand_call_changed (self);
+}
+
+/**
+ * strand_call_set_header:
+ * @self: a call being submitted
+ * @name: a name
+ * @value: a value
+ *
+ * For middleware, in `submit`: sends a header along, also to other processes.
+ *
+ * Since: 1.0
+ */
+void
+strand_call_set_header (StrandCall *self, const char *name, const char *value)
+{
+  StrandCallExtra *extra;
+
+  g_return_if_fail (self != NULL && name != NULL && value != NULL);
+
+  extra = strand_call_extra (self);
+  g_mutex_lock (&extra->lock);
+  if (extra->headers == NULL)
+    extra->headers = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
+  g_hash_table_insert (extra->headers, g_strdup (name), g_strdup (value));
+  g_mutex_unlock (&extra->lock);
+}
+
+/**
+ * strand_call_set_arguments:
+ * @self: a call being submitted
+ * @arguments: a tuple of the function's parameter type; floating is consumed
+ * @error: return location for a #GError
+ *
+ * For middleware, in `submit`: replaces the arguments.
+ *
+ * Returns: %TRUE, or %FALSE with %STRAND_ERROR_TYPE
+ * Since: 1.0
+ */
+gboolean
+strand_call_set_arguments (StrandCall *self, GVariant *arguments, GError **error)
+{
+  GVariant *bound;
+
+  g_return_val_if_fail (self != NULL && arguments != NULL, FALSE);
+
+  bound = strand_function_bind (self->recipe->function, arguments, NULL, error);
+  if (bound == NULL)
+    return FALSE;
+  g_clear_pointer (&self->arguments, g_variant_unref);
+  self->arguments = bound;
+  return TRUE;
+}
+
+/**
+ * strand_call_set_retry_after:
+ * @self: a call
+ * @time_us: a wall time in microseconds since 1970 UTC
+ *
+ * For middleware that refuses, and functions that fail: when to try again.
+ *
+ * Since: 1.0
+ */
+void
+strand_call_set_retry_after (StrandCall *self, gint64 time_us)
+{
+  StrandCallExtra *extra;
+
+  g_return_if_fail (self != NULL);
+
+  extra = strand_call_extra (self);
+  g_mutex_lock (&extra->lock);
+  extra->retry_after_us = time_us;
+  g_mutex_unlock (&extra->lock);
+}
+
+/**
+ * strand_call_get_retry_after:
+ * @self: a call
+ *
+ * Returns: what strand_call_set_retry_after() was told, or 0
+ * Since: 1.0
+ */
+gint64
+strand_call_get_retry_after (StrandCall *self)
+{
+  StrandCallExtra *extra;
+  gint64 time_us;
+
+  g_return_val_if_fail (self != NULL, 0);
+
+  extra = strand_call_extra (self);
+  g_mutex_lock (&extra->lock);
+  time_us = extra->retry_after_us;
+  g_mutex_unlock (&extra->lock);
+  return time_us;
+}
+
+/**
+ * strand_call_set_runner_data:
+ * @self: a call submitted to this taskrunner
+ * @data: whatever the runner needs with it, such as the next call of a queue
+ *
+ * Since: 1.0
+ */
+void
+strand_call_set_runner_data (StrandCall *self, gpointer data)
+{
+  self->runner_data = data;
+}
+
+/**
+ * strand_call_get_runner_data:
+ * @self: a call submitted to this taskrunner
+ *
+ * Returns: (transfer none) (nullable): what was set
+ * Since: 1.0
+ */
+gpointer
+strand_call_get_runner_data (StrandCall *self)
+{
+  return self->runner_data;
+}
+
+typedef struct
+{
+  gpointer data;
+  GDestroyNotify destroy;
+} Datum;
+
+static void
+datum_free (gpointer data)
+{
+  Datum *datum = data;
+
+  if (datum->destroy != NULL)
+    datum->destroy (datum->data);
+  g_free (datum);
+}
+
+/**
+ * strand_call_set_data: (skip)
+ * @self: a call
+ * @owner: whose datum this is: a middleware, say
+ * @data: (nullable): the datum
+ * @destroy: (nullable): frees it with the call, on whatever thread that happens
+ *
+ * Keeps a pointer with a call, one for each owner. Any thread; does not block.
+ *
+ * Since: 1.0
+ */
+void
+strand_call_set_data (StrandCall *self, gconstpointer owner, gpointer data, GDestroyNotify destroy)
+{
+  StrandCallExtra *extra;
+  Datum *datum;
+
+  g_return_if_fail (self != NULL && owner != NULL);
+
+  datum = g_new (Datum, 1);
+  datum->data = data;
+  datum->destroy = destroy;
+  extra = strand_call_extra (self);
+  g_mutex_lock (&extra->lock);
+  if (extra->data == NULL)
+    extra->data = g_hash_table_new_full (NULL, NULL, NULL, datum_free);
+  g_hash_table_insert (extra->data, (gpointer) owner, datum);
+  g_mutex_unlock (&extra->lock);
+}
+
+/**
+ * strand_call_get_data: (skip)
+ * @self: a call
+ * @owner: whose datum
+ *
+ * Returns: (nullable): what strand_call_set_data() was given, or `NULL`
+ * Since: 1.0
+ */
+gpointer
+strand_call_get_data (StrandCall *self, gconstpointer owner)
+{
+  StrandCallExtra *extra;
+  Datum *datum;
+
+  g_return_val_if_fail (self != NULL && owner != NULL, NULL);
+
+  extra = strand_call_extra (self);
+  g_mutex_lock (&extra->lock);
+  datum = extra->data != NULL ? g_hash_table_lookup (extra->data, owner) : NULL;
+  g_mutex_unlock (&extra->lock);
+  return datum != NULL ? datum->data : NULL;
+}
+
+/* Attempts. */
+
+/**
+ * strand_call_new_attempt:
+ * @self: a stored call that this backend was given
+ * @funcs: what to call; static
+ * @owner: data for @funcs
+ * @timeout_us: how long the attempt may run, in microseconds, -1 for no limit
+ * @grace_us: how long it may go on after being told to stop
+ *
+ * Makes the next attempt of a stored call, to be submitted to a taskrunner. Its items, progress and metadata show in
+ * @self at once. The attempt before, if any, has ended.
+ *
+ * Returns: (transfer full): the attempt, pending
+ * Since: 1.0
+ */
+StrandCall *
+strand_call_new_attempt (StrandCall *self, const StrandAttemptFuncs *funcs, gpointer owner, gint64 timeout_us,
+                         gint64 grace_us)
+{
+  StrandCallExtra *extra = strand_call_extra (self);
+  StrandCall *attempt = strand_call_new (strand_recipe_ref (self->recipe),
+                                         self->arguments != NULL ? g_variant_ref (self->arguments) : NULL);
+  StrandCallExtra *attempt_extra = strand_call_extra (attempt);
+
+  attempt_extra->parent = strand_call_ref (self);
+  attempt_extra->funcs = funcs;
+  attempt_extra->owner = owner;
+  attempt_extra->timeout_us = timeout_us;
+  attempt_extra->grace_us = grace_us;
+
+  g_mutex_lock (&extra->lock);
+  attempt_extra->attempt = ++extra->attempt;
+  g_clear_pointer (&extra->child, strand_call_unref);
+  extra->child = strand_call_ref (attempt);
+  g_mutex_unlock (&extra->lock);
+  return attempt;
+}
+
+/* The child holds its parent and the parent its child: this is where the circle ends. */
+static void
+drop_child (StrandCallExtra *extra)
+{
+  StrandCall *child;
+
+  g_mutex_lock (&extra->lock);
+  child = g_steal_pointer (&extra->child);
+  g_mutex_unlock (&extra->lock);
+  if (child != NULL)
+    strand_call_unref (child);
+}
+
+/**
+ * strand_call_mark_running:
+ * @self: a stored call that this backend was given
+ *
+ * Shows a stored call as running: its attempt has started. Any thread; does not block.
+ *
+ * Since: 1.0
+ */
+void
+strand_call_mark_running (StrandCall *self)
+{
+  StrandCallExtra *extra = strand_call_extra (self);
+  int state = strand_call_peek_state (self);
+  StrandCall *child;
+
+  while ((state & STATE_STATUS) == STRAND_STATUS_PENDING &&
+         !g_atomic_int_compare_and_exchange_full (&self->state, state,
+                                                  (state & ~STATE_STATUS) | STRAND_STATUS_RUNNING, &state))
+    ;
+  g_mutex_lock (&extra->lock);
+  child = extra->child != NULL ? strand_call_ref (extra->child) : NULL;
+  g_mutex_unlock (&extra->lock);
+  if (child != NULL)
+    {
+      gint64 started_us;
+
+      strand_call_get_times (child, NULL, &started_us, NULL);
+      g_mutex_lock (&extra->lock);
+      extra->started_us = started_us;
+      g_mutex_unlock (&extra->lock);
+      strand_call_unref (child);
+    }
+  strand_call_changed (self);
+}
+
+/**
+ * strand_call_requeue:
+ * @self: a stored call whose attempt has failed
+ *
+ * Shows a stored call as pending again: another attempt follows. Any thread; does not block.
+ *
+ * Since: 1.0
+ */
+void
+strand_call_requeue (StrandCall *self)
+{
+  int state = strand_call_peek_state (self);
+
+  while ((state & STATE_STATUS) == STRAND_STATUS_RUNNING &&
+         !g_atomic_int_compare_and_exchange_full (&self->state, state,
+                                                  (state & ~STATE_STATUS) | STRAND_STATUS_PENDING, &state))
+    ;
+  drop_child (strand_call_extra (self));
+  strand_call_changed (self);
+}
+
+/**
+ * strand_call_is_stopping:
+ * @self: a call
+ *
+ * Returns: whether it was told to stop
+ * Since: 1.0
+ */
+gboolean
+strand_call_is_stopping (StrandCall *self)
+{
+  g_return_val_if_fail (self != NULL, FALSE);
+
+  return (strand_call_peek_state (self) & STATE_STOP) != 0;
+}
+
+void
+strand_call_drop_child (StrandCall *self)
+{
+  StrandCallExtra *extra = g_atomic_pointer_get (&self->extra);
+
+  if (extra != NULL)
+    drop_child (extra);
+}
+
+void
+strand_call_add_listener (StrandCall *self, StrandListener *listener)
+{
+  StrandCallExtra *extra = strand_call_extra (self);
+
+  g_mutex_lock (&extra->lock);
+  if (extra->listeners == NULL)
+    extra->listeners = g_ptr_array_new_with_free_func ((GDestroyNotify) strand_listener_unref);
+  g_ptr_array_add (extra->listeners, strand_listener_ref (listener));
+  g_mutex_unlock (&extra->lock);
+}
+
+void
+strand_call_remove_listener (StrandCall *self, StrandListener *listener)
+{
+  StrandCallExtra *extra = strand_call_extra (self);
+
+  g_mutex_lock (&extra->lock);
+  g_ptr_array_remove_fast (extra->listeners, listener);
+  g_mutex_unlock (&extra->lock);
+}

@@ -1,0 +1,200 @@
+/* strand-call-private.h — what a call is made of.
+ *
+ * A program may have a million calls waiting, so the structure holds only what every call needs; the rest
+ * is an Extra, made when the first option, handle, item, key … asks for it.
+ *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "strand-backend.h"
+#include "strand-call.h"
+#include "strand-delivery-private.h"
+#include "strand-middleware.h"
+#include "strand-options-private.h"
+#include "strand-task.h"
+#include "strand-taskrunner.h"
+
+G_BEGIN_DECLS
+
+/* A callback with its data, which is destroyed in the main context that was thread-default when it was set. */
+typedef struct
+{
+  gatomicrefcount ref_count;
+  GCallback func;
+  gpointer user_data;
+  GDestroyNotify destroy;
+  StrandDelivery *delivery;
+} StrandClosure;
+
+StrandClosure *strand_closure_new (GCallback func, gpointer user_data, GDestroyNotify destroy);
+StrandClosure *strand_closure_ref (StrandClosure *self);
+void strand_closure_unref (StrandClosure *self);
+
+/* What all calls of one task share; immutable, so that any thread reads it without a lock. */
+typedef struct
+{
+  gatomicrefcount ref_count;
+  StrandFunction *function;
+  StrandTaskrunner *runner; /* one of these two */
+  StrandBackend *backend;
+  StrandClosure *on_iter;
+  StrandClosure *on_end;
+  StrandClosure *on_error;
+  StrandOptions *options; /* the task's defaults; may be NULL */
+  int priority;           /* of the callbacks, as GSource priorities are */
+  gboolean on_runner;     /* callbacks run on the runner's own thread */
+  guint max_items;
+  gint64 grace_us;
+} StrandRecipe;
+
+StrandRecipe *strand_recipe_new (StrandFunction *function);
+StrandRecipe *strand_recipe_ref (StrandRecipe *self);
+void strand_recipe_unref (StrandRecipe *self);
+
+/* The state word: a status in the low bits, flags above. Every change is one atomic operation. */
+enum
+{
+  STATE_STATUS = 7,   /* StrandStatus, or SETTLING */
+  STATE_SETTLING = 5, /* somebody is writing the outcome */
+  STATE_STOP = 1 << 3,   /* cancelled, timed out, or its consumer failed */
+  STATE_QUEUED = 1 << 4, /* in its delivery's queue, or being dispatched */
+  STATE_WAITED = 1 << 5, /* somebody waits for the end */
+  STATE_ENDED = 1 << 6,  /* on_end or on_error has been called */
+  STATE_SEEN = 1 << 7,   /* somebody has looked at the error */
+};
+
+/* Somebody who waits for the end: @func runs once, on the thread that settles. */
+typedef struct
+{
+  void (*func) (gpointer data);
+  gpointer data;
+} StrandWaiter;
+
+typedef struct
+{
+  GMutex lock; /* guards everything below, unless it says otherwise */
+  GCond changed;
+
+  StrandOptions *options; /* set before the call is submitted, as the next two */
+  gint64 created_us;
+  gboolean keyed;
+  char *key; /* set once */
+  gint64 started_us;
+  gint64 completed_us;
+  gint64 deadline_us; /* monotonic; 0 for none */
+  guint attempt;
+
+  GCancellable *cancellable;
+  gboolean timed_out;
+  GError *consumer_error; /* on_iter failed */
+  guint64 timeout_timer;
+  guint64 grace_timer;
+
+  double progress;
+  char *message;
+  GHashTable *metadata; /* of GVariant, by name */
+  GHashTable *headers;  /* of text, by name */
+
+  GQueue items; /* of StrandItem */
+  guint64 n_emitted;
+  guint64 n_dropped;
+  gboolean wants_room;      /* a runner was told that there is none */
+  gsize value_position;     /* of the next element, while a returned array is iterated */
+  guint item_attempt;       /* of the item being delivered; its context's thread only */
+  guint64 item_index;
+
+  GObject *object;
+  GArray *waiters;      /* of StrandWaiter */
+  GPtrArray *listeners; /* of StrandListener */
+  GHashTable *data;     /* of StrandClosure, by owner */
+
+  /* An attempt of a stored call. Set at construction. */
+  StrandCall *parent;
+  const StrandAttemptFuncs *funcs;
+  gpointer owner;
+  gint64 timeout_us;
+  gint64 grace_us;
+  StrandTaskrunner *runner; /* where it was submitted */
+  StrandCall *child;        /* of a stored call: the attempt under way */
+
+  /* A chain that waits for a middleware. */
+  void (*stop_hook) (StrandCall *self, gpointer data);
+  gpointer stop_data;
+  gpointer chain_state;
+  gint64 retry_after_us;
+} StrandCallExtra;
+
+struct _StrandCall
+{
+  StrandNews news; /* in the delivery */
+  gatomicrefcount ref_count;
+  int state; /* atomic; see above */
+  StrandRecipe *recipe;
+  StrandDelivery *delivery;
+  GVariant *arguments;
+  GVariant *value; /* written while SETTLING, as the next */
+  GError *error;
+  gpointer runner_data; /* the runner's while it has the call */
+  StrandCallExtra *extra; /* atomic; made once */
+};
+
+/* Told when something that a handle shows has changed; lives as long as either side holds it. */
+typedef struct _StrandListener StrandListener;
+StrandListener *strand_listener_ref (StrandListener *self);
+void strand_listener_unref (StrandListener *self);
+void strand_listener_changed (StrandListener *self);
+
+StrandCall *strand_call_new (StrandRecipe *recipe, GVariant *arguments);
+StrandCall *strand_call_try_ref (StrandCall *self);
+StrandCallExtra *strand_call_extra (StrandCall *self);
+void strand_call_set_options (StrandCall *self, StrandOptions *options);
+gboolean strand_call_submit (StrandCall *self, GError **error);
+StrandTaskrunner *strand_call_get_runner (StrandCall *self);
+gboolean strand_call_is_ended (StrandCall *self);
+void strand_call_changed (StrandCall *self);
+void strand_call_mark_seen (StrandCall *self);
+void strand_call_drop_child (StrandCall *self);
+gboolean strand_call_request_stop (StrandCall *self, gboolean timed_out);
+gboolean strand_call_cancel_pending (StrandCall *self);
+void strand_call_set_stop_hook (StrandCall *self, void (*hook) (StrandCall *self, gpointer data), gpointer data);
+void strand_call_add_listener (StrandCall *self, StrandListener *listener);
+void strand_call_remove_listener (StrandCall *self, StrandListener *listener);
+
+/* FALSE if the call has ended already (@func will not be called). */
+gboolean strand_call_add_waiter (StrandCall *self, void (*func) (gpointer data), gpointer data);
+void strand_call_remove_waiter (StrandCall *self, gpointer data);
+gboolean strand_call_wait (StrandCall *self, gint64 timeout_us, GError **error);
+
+/* Items; strand-call-items.c. */
+typedef struct
+{
+  GVariant *value;
+  guint attempt;
+  guint64 index;
+} StrandItem;
+
+void strand_item_free (StrandItem *item);
+gboolean strand_call_emit (StrandCall *self, GVariant *item, gboolean may_wait, gboolean *room, GError **error);
+gboolean strand_call_deliver_items (StrandCall *self, gint64 deadline_us);
+gboolean strand_call_deliver_value_items (StrandCall *self, gint64 deadline_us);
+
+extern int strand_inline_mode; /* atomic */
+
+/* What this thread is doing for which call. */
+extern _Thread_local StrandCall *strand_running_call;
+extern _Thread_local StrandCall *strand_delivering_call;
+
+static inline int
+strand_call_peek_state (StrandCall *self)
+{
+  return g_atomic_int_get (&self->state);
+}
+
+static inline gboolean
+strand_state_is_terminal (int state)
+{
+  int status = state & STATE_STATUS;
+
+  return status != STATE_SETTLING && status >= STRAND_STATUS_COMPLETED;
+}
+
+G_END_DECLS

@@ -1,0 +1,169 @@
+/* strand-call-wait.c — waiting for a call without hanging.
+ *
+ * A thread that waits dispatches strand's callbacks for its own main context meanwhile (and nothing else), so a call
+ * whose items must be consumed here can go on. Waits that could never end are refused; a call that waits in the
+ * queue of the very pool that this thread works for is run here instead.
+ *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "config.h"
+#include "strand-call-private.h"
+#include "strand-clock.h"
+#include "strand-error.h"
+#include "strand-function-private.h"
+
+gboolean
+strand_call_add_waiter (StrandCall *self, void (*func) (gpointer data), gpointer data)
+{
+  StrandCallExtra *extra = strand_call_extra (self);
+  StrandWaiter waiter = { func, data };
+  guint old;
+
+  g_mutex_lock (&extra->lock);
+  if (extra->waiters == NULL)
+    extra->waiters = g_array_new (FALSE, FALSE, sizeof (StrandWaiter));
+  g_array_append_val (extra->waiters, waiter);
+  old = g_atomic_int_or ((guint *) &self->state, STATE_WAITED);
+  if (strand_state_is_terminal ((int) old))
+    {
+      /* Whoever settled may not have seen the flag. If it did, it has taken the array or will find it empty. */
+      g_array_set_size (extra->waiters, (guint) extra->waiters->len - 1);
+      g_mutex_unlock (&extra->lock);
+      return FALSE;
+    }
+  g_mutex_unlock (&extra->lock);
+  return TRUE;
+}
+
+void
+strand_call_remove_waiter (StrandCall *self, gpointer data)
+{
+  StrandCallExtra *extra = strand_call_extra (self);
+
+  g_mutex_lock (&extra->lock);
+  for (guint i = 0; extra->waiters != NULL && i < extra->waiters->len; i++)
+    if (g_array_index (extra->waiters, StrandWaiter, i).data == data)
+      {
+        g_array_remove_index (extra->waiters, i);
+        break;
+      }
+  g_mutex_unlock (&extra->lock);
+}
+
+typedef struct
+{
+  GMutex lock;
+  GCond cond;
+  gboolean woken;
+} Sleeper;
+
+static void
+wake_sleeper (gpointer data)
+{
+  Sleeper *sleeper = data;
+
+  g_mutex_lock (&sleeper->lock);
+  sleeper->woken = TRUE;
+  g_cond_signal (&sleeper->cond);
+  g_mutex_unlock (&sleeper->lock);
+}
+
+static gboolean
+refuse (GError **error, StrandCall *self, const char *why)
+{
+  g_set_error (error, STRAND_ERROR, STRAND_ERROR_WOULD_DEADLOCK, "Could not wait for a call of '%s': %s",
+               self->recipe->function->name, why);
+  return FALSE;
+}
+
+static StrandCall *
+ref_child (StrandCall *self)
+{
+  StrandCallExtra *extra = strand_call_extra (self);
+  StrandCall *child;
+
+  g_mutex_lock (&extra->lock);
+  child = extra->child != NULL ? strand_call_ref (extra->child) : NULL;
+  g_mutex_unlock (&extra->lock);
+  return child;
+}
+
+/* A call that waits for a worker of the pool that this thread is a worker of might wait for ever. */
+static void
+run_if_same_pool (StrandCall *self)
+{
+  g_autoptr (StrandCall) child = ref_child (self);
+  StrandCall *pending = child != NULL ? child : self;
+
+  if (strand_running_call == NULL || pending->recipe == NULL ||
+      strand_call_get_runner (pending) != strand_call_get_runner (strand_running_call) ||
+      strand_call_get_runner (pending) == NULL || strand_call_get_status (pending) != STRAND_STATUS_PENDING ||
+      (strand_taskrunner_get_traits (strand_call_get_runner (pending)) & STRAND_RUNNER_OTHER_PROCESS) != 0)
+    return;
+  strand_call_run (pending);
+}
+
+static gboolean
+is_same_call (StrandCall *self, StrandCall *other)
+{
+  return other != NULL && (other == self || (other->extra != NULL && other->extra->parent == self));
+}
+
+/* @timeout_us: -1 for ever. TRUE once the call has ended, however. */
+gboolean
+strand_call_wait (StrandCall *self, gint64 timeout_us, GError **error)
+{
+  gint64 deadline_us = timeout_us >= 0 ? g_get_monotonic_time () + timeout_us : G_MAXINT64;
+  StrandDelivery *delivery = self->delivery;
+  Sleeper sleeper = { 0 };
+  gboolean ended, dispatches;
+
+  if (is_same_call (self, strand_running_call))
+    return refuse (error, self, "it is the one that is waiting");
+  if (!strand_call_is_ended (self))
+    {
+      if (is_same_call (self, strand_delivering_call))
+        return refuse (error, self, "this is inside one of its own callbacks");
+      run_if_same_pool (self);
+    }
+
+  dispatches = delivery != NULL && strand_delivery_may_dispatch (delivery);
+  g_mutex_init (&sleeper.lock);
+  g_cond_init (&sleeper.cond);
+  ended = !strand_call_add_waiter (self, wake_sleeper, &sleeper);
+  while (!ended)
+    {
+      if (dispatches)
+        {
+          strand_delivery_set_sleeper (delivery, &sleeper.lock, &sleeper.cond, &sleeper.woken);
+          strand_delivery_drain (delivery);
+        }
+      g_mutex_lock (&sleeper.lock);
+      while (!sleeper.woken)
+        if (deadline_us == G_MAXINT64)
+          g_cond_wait (&sleeper.cond, &sleeper.lock);
+        else if (!g_cond_wait_until (&sleeper.cond, &sleeper.lock, deadline_us))
+          break;
+      ended = strand_call_is_ended (self);
+      if (!sleeper.woken && !ended)
+        {
+          g_mutex_unlock (&sleeper.lock);
+          break;
+        }
+      sleeper.woken = FALSE;
+      g_mutex_unlock (&sleeper.lock);
+    }
+  if (dispatches)
+    {
+      strand_delivery_set_sleeper (delivery, NULL, NULL, NULL);
+      strand_delivery_drain (delivery);
+    }
+  strand_call_remove_waiter (self, &sleeper);
+  g_mutex_clear (&sleeper.lock);
+  g_cond_clear (&sleeper.cond);
+
+  if (!ended)
+    g_set_error (error, STRAND_ERROR, STRAND_ERROR_WAIT_TIMED_OUT,
+                 "The call of '%s' has not ended in the %.3f s waited for; it goes on", self->recipe->function->name,
+                 (double) timeout_us / G_USEC_PER_SEC);
+  return ended;
+}

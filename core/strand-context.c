@@ -1,0 +1,307 @@
+/* strand-context.c — what a running function is given: the call itself, seen from inside.
+ *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "config.h"
+#include "strand-context.h"
+#include "strand-call-private.h"
+#include "strand-clock.h"
+#include "strand-function-private.h"
+
+/* A context is its call: the two types keep apart what each side may do. */
+#define CALL(context) ((StrandCall *) (context))
+
+static gpointer
+context_copy (gpointer context)
+{
+  return strand_call_ref (CALL (context));
+}
+
+static void
+context_free (gpointer context)
+{
+  strand_call_unref (CALL (context));
+}
+
+G_DEFINE_BOXED_TYPE (StrandContext, strand_context, context_copy, context_free)
+
+/**
+ * strand_context_get_cancellable:
+ * @self: a context
+ *
+ * What is cancelled when the call is cancelled or times out; for passing on to GIO. Any thread; does not block.
+ *
+ * Returns: (transfer none): the cancellable
+ * Since: 1.0
+ */
+GCancellable *
+strand_context_get_cancellable (StrandContext *self)
+{
+  g_return_val_if_fail (self != NULL, NULL);
+
+  return strand_call_get_cancellable (CALL (self));
+}
+
+/**
+ * strand_context_is_cancelled:
+ * @self: a context
+ * @error: return location for a #GError
+ *
+ * Whether the function should stop: the call was cancelled or has timed out. Costs one atomic read, so a loop may ask
+ * each time round. Any thread.
+ *
+ * Returns: %TRUE with `G_IO_ERROR_CANCELLED` set if so
+ * Since: 1.0
+ */
+gboolean
+strand_context_is_cancelled (StrandContext *self, GError **error)
+{
+  g_return_val_if_fail (self != NULL, FALSE);
+
+  if (G_LIKELY ((strand_call_peek_state (CALL (self)) & STATE_STOP) == 0))
+    return FALSE;
+  g_set_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED, "The call of '%s' was told to stop",
+               CALL (self)->recipe->function->name);
+  return TRUE;
+}
+
+typedef struct
+{
+  StrandCall *call;
+  gboolean over;
+} Nap;
+
+static void
+nap_over (gpointer data)
+{
+  Nap *nap = data;
+  StrandCallExtra *extra = strand_call_extra (nap->call);
+
+  g_mutex_lock (&extra->lock);
+  nap->over = TRUE;
+  g_cond_broadcast (&extra->changed);
+  g_mutex_unlock (&extra->lock);
+}
+
+/**
+ * strand_context_sleep:
+ * @self: a context
+ * @duration_us: how long, in microseconds, by strand's clock
+ * @error: return location for a #GError
+ *
+ * Sleeps until the time is over or the call is told to stop. Blocks the thread (a coroutine is parked).
+ *
+ * Returns: %TRUE, or %FALSE with `G_IO_ERROR_CANCELLED`
+ * Since: 1.0
+ */
+gboolean
+strand_context_sleep (StrandContext *self, gint64 duration_us, GError **error)
+{
+  StrandCallExtra *extra;
+  Nap nap = { CALL (self), FALSE };
+  guint64 timer;
+
+  g_return_val_if_fail (self != NULL, FALSE);
+
+  if (duration_us <= 0)
+    return !strand_context_is_cancelled (self, error);
+
+  extra = strand_call_extra (nap.call);
+  timer = strand_clock_add_timer (strand_clock_monotonic_us () + duration_us, nap_over, &nap, NULL);
+  g_mutex_lock (&extra->lock);
+  while (!nap.over && (strand_call_peek_state (nap.call) & STATE_STOP) == 0)
+    g_cond_wait (&extra->changed, &extra->lock);
+  g_mutex_unlock (&extra->lock);
+
+  if (!strand_clock_remove_timer (timer))
+    {
+      /* It runs now, or has run: the nap must outlive it. */
+      g_mutex_lock (&extra->lock);
+      while (!nap.over)
+        g_cond_wait (&extra->changed, &extra->lock);
+      g_mutex_unlock (&extra->lock);
+    }
+  return !strand_context_is_cancelled (self, error);
+}
+
+/**
+ * strand_context_emit:
+ * @self: a context
+ * @item: an item; floating is consumed
+ * @error: return location for a #GError
+ *
+ * Passes an item to the caller while the function goes on. Where the caller has an on_iter that is slower than the
+ * function, waits until it has caught up; else keeps the last `max-items`. Any thread of the function's.
+ *
+ * Returns: %TRUE, or %FALSE with `G_IO_ERROR_CANCELLED` if the call was told to stop
+ * Since: 1.0
+ */
+gboolean
+strand_context_emit (StrandContext *self, GVariant *item, GError **error)
+{
+  g_return_val_if_fail (self != NULL && item != NULL, FALSE);
+
+  return strand_call_emit (CALL (self), g_variant_ref_sink (item), TRUE, NULL, error);
+}
+
+/**
+ * strand_context_set_progress:
+ * @self: a context
+ * @progress: how far the function is, 0 to 1, or -1 for unknown
+ * @message: (nullable): what it is doing; `NULL` leaves the message as it is
+ *
+ * Any thread; does not block.
+ *
+ * Since: 1.0
+ */
+void
+strand_context_set_progress (StrandContext *self, double progress, const char *message)
+{
+  g_return_if_fail (self != NULL);
+
+  strand_call_set_progress (CALL (self), progress, message);
+}
+
+/**
+ * strand_context_set_metadata:
+ * @self: a context
+ * @name: a name
+ * @value: a value; floating is consumed
+ *
+ * Keeps something beside the value, for whoever has the handle or the record. Any thread; does not block.
+ *
+ * Since: 1.0
+ */
+void
+strand_context_set_metadata (StrandContext *self, const char *name, GVariant *value)
+{
+  g_return_if_fail (self != NULL);
+
+  strand_call_set_metadata (CALL (self), name, value);
+}
+
+/**
+ * strand_context_take_object:
+ * @self: a context
+ * @object: (transfer full): the result
+ *
+ * For functions declared `-> object`: hands over the result; the function then returns `NULL`. The object goes to
+ * strand_call_get_object() and never into a store.
+ *
+ * Since: 1.0
+ */
+void
+strand_context_take_object (StrandContext *self, GObject *object)
+{
+  StrandCallExtra *extra;
+
+  g_return_if_fail (self != NULL && G_IS_OBJECT (object));
+
+  extra = strand_call_extra (CALL (self));
+  g_mutex_lock (&extra->lock);
+  g_clear_object (&extra->object);
+  extra->object = object;
+  g_mutex_unlock (&extra->lock);
+}
+
+/**
+ * strand_context_get_data: (skip)
+ * @self: a context
+ *
+ * Returns: (nullable): the pointer that the caller gave with strand_options_take_data()
+ * Since: 1.0
+ */
+gpointer
+strand_context_get_data (StrandContext *self)
+{
+  g_return_val_if_fail (self != NULL, NULL);
+
+  return strand_call_get_options (CALL (self))->data;
+}
+
+/**
+ * strand_context_get_key:
+ * @self: a context
+ *
+ * Returns: the call's key, the same for all its attempts
+ * Since: 1.0
+ */
+const char *
+strand_context_get_key (StrandContext *self)
+{
+  g_return_val_if_fail (self != NULL, NULL);
+
+  return strand_call_get_key (CALL (self));
+}
+
+/**
+ * strand_context_get_attempt:
+ * @self: a context
+ *
+ * Returns: which attempt this is, from 1
+ * Since: 1.0
+ */
+guint
+strand_context_get_attempt (StrandContext *self)
+{
+  g_return_val_if_fail (self != NULL, 0);
+
+  return strand_call_get_attempt (CALL (self));
+}
+
+/**
+ * strand_context_get_deadline:
+ * @self: a context
+ *
+ * Returns: when the call times out, as strand_clock_monotonic_us() counts, or 0 for never
+ * Since: 1.0
+ */
+gint64
+strand_context_get_deadline (StrandContext *self)
+{
+  g_return_val_if_fail (self != NULL, 0);
+
+  return strand_call_get_deadline (CALL (self));
+}
+
+/**
+ * strand_context_dup_headers:
+ * @self: a context
+ *
+ * Returns: (transfer full): the call's headers, `a{ss}`
+ * Since: 1.0
+ */
+GVariant *
+strand_context_dup_headers (StrandContext *self)
+{
+  g_return_val_if_fail (self != NULL, NULL);
+
+  return strand_call_dup_headers (CALL (self));
+}
+
+/**
+ * strand_context_log: (skip)
+ * @self: a context
+ * @level: how grave
+ * @format: a printf format
+ * @...: its arguments
+ *
+ * Logs for the call: GLib's structured log gets STRAND_KEY, STRAND_FUNCTION and STRAND_ATTEMPT beside the message.
+ *
+ * Since: 1.0
+ */
+void
+strand_context_log (StrandContext *self, GLogLevelFlags level, const char *format, ...)
+{
+  g_autofree char *message = NULL;
+  g_autofree char *attempt = NULL;
+  va_list args;
+
+  g_return_if_fail (self != NULL && format != NULL);
+
+  va_start (args, format);
+  message = g_strdup_vprintf (format, args);
+  va_end (args);
+  attempt = g_strdup_printf ("%u", strand_context_get_attempt (self));
+  g_log_structured (G_LOG_DOMAIN, level & ~G_LOG_FLAG_FATAL, "STRAND_KEY", strand_context_get_key (self), "STRAND_FUNCTION",
+                    CALL (self)->recipe->function->name, "STRAND_ATTEMPT", attempt, "MESSAGE", "%s", message);
+}

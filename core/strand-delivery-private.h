@@ -1,0 +1,36 @@
+/* strand-delivery-private.h — carries news from any thread into one main context.
+ *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <glib.h>
+
+G_BEGIN_DECLS
+
+/* One piece of news, embedded in what it is about. Whoever pushes it makes sure that it is in a queue at
+ * most once. @dispatch runs in the context; FALSE means "out of time, call me again". */
+typedef struct _StrandNews StrandNews;
+struct _StrandNews
+{
+  StrandNews *next;
+  gboolean (*dispatch) (StrandNews *news, gint64 deadline_us);
+};
+
+typedef struct _StrandDelivery StrandDelivery;
+
+StrandDelivery *strand_delivery_ref_default (int priority);
+StrandDelivery *strand_delivery_ref (StrandDelivery *self);
+void strand_delivery_unref (StrandDelivery *self);
+
+void strand_delivery_push (StrandDelivery *self, StrandNews *news);
+void strand_delivery_run (StrandDelivery *self, GDestroyNotify func, gpointer data);
+void strand_delivery_post (StrandDelivery *self, GDestroyNotify func, gpointer data);
+void strand_delivery_run_later (StrandDelivery *self, gint64 delay_us, GDestroyNotify func, gpointer data);
+
+/* For a thread that blocks and may dispatch meanwhile: news wakes @cond under @lock. */
+gboolean strand_delivery_may_dispatch (StrandDelivery *self);
+void strand_delivery_drain (StrandDelivery *self);
+void strand_delivery_set_sleeper (StrandDelivery *self, GMutex *lock, GCond *cond, gboolean *woken);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (StrandDelivery, strand_delivery_unref)
+
+G_END_DECLS

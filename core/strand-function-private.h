@@ -1,0 +1,30 @@
+/* strand-function-private.h — a function's fields, which the call's hot path reads.
+ *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "strand-function.h"
+
+G_BEGIN_DECLS
+
+/* Set at construction, then read by any thread. */
+struct _StrandFunction
+{
+  gatomicrefcount ref_count;
+  char *name;
+  char *help;
+  StrandTraits traits;
+  GStrv parameter_names;
+  guint n_parameters;
+  GVariantType *parameter_type;
+  GVariantType *result_type; /* NULL: nothing, or an object */
+  gboolean returns_object;
+  gboolean takes_keywords; /* the last parameter is a{sv} */
+
+  StrandFunc func;
+  gpointer user_data;
+  GDestroyNotify destroy;
+};
+
+StrandFunction *strand_function_new_unknown (const char *name);
+
+G_END_DECLS

@@ -1,0 +1,536 @@
+/* strand-function.c — a named callable, and how arguments meet its declared parameters.
+ *
+ * A signature is text: `a:x b:x -> x`, names and GVariant types of the parameters, then the result's type.
+ * No arrow means that nothing is returned; `-> object` a GObject, which cannot leave the process. A last
+ * parameter of type a{sv} takes every keyword that has no parameter of its own.
+ *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "config.h"
+#include "strand-function-private.h"
+#include "strand-error.h"
+#include "strand-param.h"
+
+#include <string.h>
+
+G_DEFINE_BOXED_TYPE (StrandFunction, strand_function, strand_function_ref, strand_function_unref)
+
+G_DEFINE_FLAGS_TYPE (StrandTraits, strand_traits,
+                     G_DEFINE_ENUM_VALUE (STRAND_TRAIT_NONE, "none"),
+                     G_DEFINE_ENUM_VALUE (STRAND_TRAIT_MAIN_THREAD_ONLY, "main-thread-only"),
+                     G_DEFINE_ENUM_VALUE (STRAND_TRAIT_NOT_REENTRANT, "not-reentrant"),
+                     G_DEFINE_ENUM_VALUE (STRAND_TRAIT_NOT_PORTABLE, "not-portable"))
+
+static gboolean
+check_name (const char *name, GError **error)
+{
+  const char *p = name;
+
+  if (g_ascii_isalpha (*p) || *p == '_')
+    while (g_ascii_isalnum (*p) || (*p != '\0' && strchr ("._-", *p) != NULL))
+      p++;
+  if (p != name && *p == '\0' && p - name <= 128)
+    return TRUE;
+
+  g_set_error (error, STRAND_ERROR, STRAND_ERROR_INVALID_ARGUMENT,
+               "'%s' is no function name: a letter, then up to 127 letters, digits, '.', '_' and '-'", name);
+  return FALSE;
+}
+
+/* One `name:type`. */
+static gboolean
+parse_parameter (const char *word, GPtrArray *names, GString *types, GError **error)
+{
+  const char *colon = strchr (word, ':');
+  g_autofree char *name = NULL;
+
+  if (colon == NULL || colon == word || !g_variant_type_string_is_valid (colon + 1) ||
+      !g_variant_type_is_definite (G_VARIANT_TYPE (colon + 1)))
+    {
+      g_set_error (error, STRAND_ERROR, STRAND_ERROR_INVALID_ARGUMENT,
+                   "'%s' is no parameter: NAME:TYPE with a definite GVariant type is", word);
+      return FALSE;
+    }
+
+  name = g_strndup (word, (gsize) (colon - word));
+  for (guint i = 0; i < names->len; i++)
+    if (strcmp (names->pdata[i], name) == 0)
+      {
+        g_set_error (error, STRAND_ERROR, STRAND_ERROR_INVALID_ARGUMENT, "two parameters are called '%s'", name);
+        return FALSE;
+      }
+
+  g_ptr_array_add (names, g_steal_pointer (&name));
+  g_string_append (types, colon + 1);
+  return TRUE;
+}
+
+static gboolean
+parse_result (StrandFunction *self, const char *type, GError **error)
+{
+  if (g_strcmp0 (type, "object") == 0)
+    {
+      self->returns_object = TRUE;
+      return TRUE;
+    }
+  if (type == NULL || !g_variant_type_string_is_valid (type) || !g_variant_type_is_definite (G_VARIANT_TYPE (type)))
+    {
+      g_set_error (error, STRAND_ERROR, STRAND_ERROR_INVALID_ARGUMENT,
+                   "'%s' is no result: a definite GVariant type or 'object' is", type != NULL ? type : "");
+      return FALSE;
+    }
+  self->result_type = g_variant_type_new (type);
+  return TRUE;
+}
+
+static gboolean
+parse_signature (StrandFunction *self, const char *signature, GError **error)
+{
+  g_auto (GStrv) words = g_strsplit_set (signature, " \t", -1);
+  g_autoptr (GPtrArray) names = g_ptr_array_new_with_free_func (g_free);
+  g_autoptr (GString) types = g_string_new ("(");
+
+  for (guint i = 0; words[i] != NULL; i++)
+    {
+      if (*words[i] == '\0')
+        continue;
+      if (strcmp (words[i], "->") == 0)
+        {
+          const char *result = words[i + 1];
+
+          if (result != NULL && words[i + 2] != NULL)
+            {
+              g_set_error (error, STRAND_ERROR, STRAND_ERROR_INVALID_ARGUMENT,
+                           "'%s' follows the result; nothing may", words[i + 2]);
+              return FALSE;
+            }
+          if (!parse_result (self, result, error))
+            return FALSE;
+          break;
+        }
+      if (!parse_parameter (words[i], names, types, error))
+        return FALSE;
+    }
+
+  g_string_append_c (types, ')');
+  self->n_parameters = names->len;
+  g_ptr_array_add (names, NULL);
+  self->parameter_names = (GStrv) g_ptr_array_free (g_steal_pointer (&names), FALSE);
+  self->parameter_type = g_variant_type_new (types->str);
+  self->takes_keywords = g_str_has_suffix (types->str, "a{sv})");
+  return TRUE;
+}
+
+/**
+ * strand_function_new:
+ * @name: the name that calls use: a letter, then letters, digits, `.`, `_`, `-`
+ * @signature: parameters and result, such as `a:x b:x -> x`
+ * @help: (nullable): one line for people
+ * @traits: what the function must not be used for
+ * @func: (scope notified): the code
+ * @user_data: (closure func): data for @func
+ * @destroy: (nullable): frees @user_data with the function
+ * @error: return location for a #GError
+ *
+ * Describes a function. Any thread; does not block. A signature lists `NAME:TYPE` words, then `->` and the
+ * result's type: without the arrow the function returns nothing, `-> object` returns a GObject. A last
+ * parameter of type `a{sv}` takes keywords that no parameter is named after.
+ *
+ * Returns: (transfer full) (nullable): the function, or `NULL` with %STRAND_ERROR_INVALID_ARGUMENT
+ * Since: 1.0
+ */
+StrandFunction *
+strand_function_new (const char *name, const char *signature, const char *help, StrandTraits traits,
+                     StrandFunc func, gpointer user_data, GDestroyNotify destroy, GError **error)
+{
+  g_autoptr (StrandFunction) self = NULL;
+
+  g_return_val_if_fail (name != NULL && signature != NULL && func != NULL, NULL);
+
+  if (!check_name (name, error))
+    return NULL;
+
+  self = g_new0 (StrandFunction, 1);
+  g_atomic_ref_count_init (&self->ref_count);
+  self->name = g_strdup (name);
+  self->help = g_strdup (help);
+  self->traits = traits;
+  if (!parse_signature (self, signature, error))
+    {
+      g_prefix_error (error, "Could not understand the signature '%s' of function '%s': ", signature, name);
+      return NULL;
+    }
+  self->func = func;
+  self->user_data = user_data;
+  self->destroy = destroy;
+  return g_steal_pointer (&self);
+}
+
+/* Stands for a function that this process does not know: it has a name, and cannot be called. */
+StrandFunction *
+strand_function_new_unknown (const char *name)
+{
+  StrandFunction *self = g_new0 (StrandFunction, 1);
+
+  g_atomic_ref_count_init (&self->ref_count);
+  self->name = g_strdup (name);
+  self->parameter_names = g_new0 (char *, 1);
+  self->parameter_type = g_variant_type_new ("r");
+  return self;
+}
+
+/**
+ * strand_function_ref:
+ * @self: a function
+ *
+ * Returns: (transfer full): @self
+ * Since: 1.0
+ */
+StrandFunction *
+strand_function_ref (StrandFunction *self)
+{
+  g_return_val_if_fail (self != NULL, NULL);
+
+  g_atomic_ref_count_inc (&self->ref_count);
+  return self;
+}
+
+/**
+ * strand_function_unref:
+ * @self: (transfer full): a function
+ *
+ * Since: 1.0
+ */
+void
+strand_function_unref (StrandFunction *self)
+{
+  g_return_if_fail (self != NULL);
+
+  if (!g_atomic_ref_count_dec (&self->ref_count))
+    return;
+  if (self->destroy != NULL)
+    self->destroy (self->user_data);
+  g_free (self->name);
+  g_free (self->help);
+  g_strfreev (self->parameter_names);
+  g_clear_pointer (&self->parameter_type, g_variant_type_free);
+  g_clear_pointer (&self->result_type, g_variant_type_free);
+  g_free (self);
+}
+
+/**
+ * strand_function_get_name:
+ * @self: a function
+ *
+ * Returns: its name
+ * Since: 1.0
+ */
+const char *
+strand_function_get_name (StrandFunction *self)
+{
+  g_return_val_if_fail (self != NULL, NULL);
+
+  return self->name;
+}
+
+/**
+ * strand_function_get_help:
+ * @self: a function
+ *
+ * Returns: (nullable): its line of help
+ * Since: 1.0
+ */
+const char *
+strand_function_get_help (StrandFunction *self)
+{
+  g_return_val_if_fail (self != NULL, NULL);
+
+  return self->help;
+}
+
+/**
+ * strand_function_get_traits:
+ * @self: a function
+ *
+ * Returns: what it must not be used for
+ * Since: 1.0
+ */
+StrandTraits
+strand_function_get_traits (StrandFunction *self)
+{
+  g_return_val_if_fail (self != NULL, STRAND_TRAIT_NONE);
+
+  return self->traits;
+}
+
+/**
+ * strand_function_get_parameter_type:
+ * @self: a function
+ *
+ * Returns: a tuple of the parameters' types
+ * Since: 1.0
+ */
+const GVariantType *
+strand_function_get_parameter_type (StrandFunction *self)
+{
+  g_return_val_if_fail (self != NULL, NULL);
+
+  return self->parameter_type;
+}
+
+/**
+ * strand_function_get_parameter_names:
+ * @self: a function
+ *
+ * Returns: (array zero-terminated=1) (transfer none): the parameters' names, in order
+ * Since: 1.0
+ */
+const char *const *
+strand_function_get_parameter_names (StrandFunction *self)
+{
+  g_return_val_if_fail (self != NULL, NULL);
+
+  return (const char *const *) self->parameter_names;
+}
+
+/**
+ * strand_function_get_result_type:
+ * @self: a function
+ *
+ * Returns: (nullable): the result's type, or `NULL` where it returns nothing or an object
+ * Since: 1.0
+ */
+const GVariantType *
+strand_function_get_result_type (StrandFunction *self)
+{
+  g_return_val_if_fail (self != NULL, NULL);
+
+  return self->result_type;
+}
+
+/**
+ * strand_function_returns_object:
+ * @self: a function
+ *
+ * Returns: whether the result is a GObject
+ * Since: 1.0
+ */
+gboolean
+strand_function_returns_object (StrandFunction *self)
+{
+  g_return_val_if_fail (self != NULL, FALSE);
+
+  return self->returns_object;
+}
+
+/**
+ * strand_function_dup_signature:
+ * @self: a function
+ *
+ * Returns: (transfer full): the signature, as strand_function_new() takes it
+ * Since: 1.0
+ */
+char *
+strand_function_dup_signature (StrandFunction *self)
+{
+  g_autoptr (GString) text = g_string_new (NULL);
+  const GVariantType *type;
+
+  g_return_val_if_fail (self != NULL, NULL);
+
+  type = g_variant_type_first (self->parameter_type);
+  for (guint i = 0; i < self->n_parameters; i++)
+    {
+      g_string_append_printf (text, "%s%s:%.*s", i > 0 ? " " : "", self->parameter_names[i],
+                              (int) g_variant_type_get_string_length (type), g_variant_type_peek_string (type));
+      type = g_variant_type_next (type);
+    }
+  if (self->returns_object)
+    g_string_append (text, text->len > 0 ? " -> object" : "-> object");
+  else if (self->result_type != NULL)
+    g_string_append_printf (text, "%s-> %.*s", text->len > 0 ? " " : "",
+                            (int) g_variant_type_get_string_length (self->result_type),
+                            g_variant_type_peek_string (self->result_type));
+  return g_string_free (g_steal_pointer (&text), FALSE);
+}
+
+/* `a:x b:x` for "it takes …" */
+static char *
+describe_parameters (StrandFunction *self)
+{
+  g_autofree char *signature = strand_function_dup_signature (self);
+  char *arrow = strstr (signature, "->");
+
+  if (arrow != NULL)
+    *arrow = '\0';
+  g_strchomp (signature);
+  return *signature != '\0' ? g_strdup_printf ("(%s)", signature) : g_strdup ("no arguments");
+}
+
+static void
+set_type_error (StrandFunction *self, GError **error, const char *format, ...) G_GNUC_PRINTF (3, 4);
+
+static void
+set_type_error (StrandFunction *self, GError **error, const char *format, ...)
+{
+  g_autofree char *takes = describe_parameters (self);
+  g_autofree char *what = NULL;
+  va_list args;
+
+  va_start (args, format);
+  what = g_strdup_vprintf (format, args);
+  va_end (args);
+  g_set_error (error, STRAND_ERROR, STRAND_ERROR_TYPE, "Could not call '%s': %s; it takes %s", self->name, what, takes);
+}
+
+static gboolean
+put_value (StrandFunction *self, GVariant **slots, guint place, GVariant *value, const GVariantType *type,
+           GError **error)
+{
+  if (!g_variant_is_of_type (value, type))
+    {
+      set_type_error (self, error, "argument '%s' is of type '%s'", self->parameter_names[place],
+                      g_variant_get_type_string (value));
+      return FALSE;
+    }
+  slots[place] = g_variant_ref (value);
+  return TRUE;
+}
+
+static const GVariantType *
+parameter_type_at (StrandFunction *self, guint place)
+{
+  const GVariantType *type = g_variant_type_first (self->parameter_type);
+
+  while (place-- > 0)
+    type = g_variant_type_next (type);
+  return type;
+}
+
+static int
+find_parameter (StrandFunction *self, const char *name)
+{
+  for (guint i = 0; i < self->n_parameters; i++)
+    if (strcmp (self->parameter_names[i], name) == 0)
+      return (int) i;
+  return -1;
+}
+
+static gboolean
+put_keywords (StrandFunction *self, GVariant **slots, GVariant *keywords, GVariantDict *rest, GError **error)
+{
+  GVariantIter iter;
+  const char *name;
+  GVariant *boxed;
+
+  g_variant_iter_init (&iter, keywords);
+  while (g_variant_iter_next (&iter, "{&sv}", &name, &boxed))
+    {
+      g_autoptr (GVariant) value = boxed;
+      int place = find_parameter (self, name);
+
+      if (place >= 0 && slots[place] != NULL)
+        {
+          set_type_error (self, error, "argument '%s' is given twice", name);
+          return FALSE;
+        }
+      if (place >= 0)
+        {
+          if (!put_value (self, slots, (guint) place, value, parameter_type_at (self, (guint) place), error))
+            return FALSE;
+        }
+      else if (!self->takes_keywords)
+        {
+          const char *near = strand_suggest (name, (const char *const *) self->parameter_names);
+
+          set_type_error (self, error, "it has no parameter '%s'%s%s%s", name, near != NULL ? " (did you mean '" : "",
+                          near != NULL ? near : "", near != NULL ? "'?)" : "");
+          return FALSE;
+        }
+      else if (g_variant_dict_contains (rest, name))
+        {
+          set_type_error (self, error, "keyword '%s' is given twice", name);
+          return FALSE;
+        }
+      else
+        g_variant_dict_insert_value (rest, name, value);
+    }
+  return TRUE;
+}
+
+/**
+ * strand_function_bind:
+ * @self: a function
+ * @positional: (nullable): a tuple of the leading arguments
+ * @keywords: (nullable): further arguments by name, `a{sv}`
+ * @error: return location for a #GError
+ *
+ * Folds positional and keyword arguments into one tuple of the declared type. Consumes floating arguments.
+ * Any thread; does not block.
+ *
+ * Returns: (transfer full) (nullable): the arguments, never floating; or `NULL` with %STRAND_ERROR_TYPE: too few or
+ *   many, of another type, an unknown keyword, or one given twice
+ * Since: 1.0
+ */
+GVariant *
+strand_function_bind (StrandFunction *self, GVariant *positional, GVariant *keywords, GError **error)
+{
+  g_autoptr (GVariant) tuple = positional != NULL ? g_variant_ref_sink (positional) : NULL;
+  g_autoptr (GVariant) named = keywords != NULL ? g_variant_ref_sink (keywords) : NULL;
+  g_autofree GVariant **slots = NULL;
+  GVariantDict rest;
+  GVariant *bound = NULL;
+  gsize n_given;
+
+  g_return_val_if_fail (self != NULL, NULL);
+  g_return_val_if_fail (tuple == NULL || g_variant_type_is_tuple (g_variant_get_type (tuple)), NULL);
+  g_return_val_if_fail (named == NULL || g_variant_is_of_type (named, G_VARIANT_TYPE_VARDICT), NULL);
+
+  if (tuple != NULL && named == NULL && g_variant_is_of_type (tuple, self->parameter_type))
+    return g_steal_pointer (&tuple);
+
+  n_given = tuple != NULL ? g_variant_n_children (tuple) : 0;
+  if (n_given > self->n_parameters)
+    {
+      set_type_error (self, error, "%" G_GSIZE_FORMAT " arguments are too many", n_given);
+      return NULL;
+    }
+
+  slots = g_new0 (GVariant *, self->n_parameters + 1);
+  g_variant_dict_init (&rest, NULL);
+  for (gsize i = 0; i < n_given; i++)
+    {
+      g_autoptr (GVariant) value = g_variant_get_child_value (tuple, i);
+
+      if (!put_value (self, slots, (guint) i, value, parameter_type_at (self, (guint) i), error))
+        goto out;
+    }
+  if (named != NULL && !put_keywords (self, slots, named, &rest, error))
+    goto out;
+
+  if (self->takes_keywords && slots[self->n_parameters - 1] == NULL)
+    slots[self->n_parameters - 1] = g_variant_ref_sink (g_variant_dict_end (&rest));
+  else if (self->takes_keywords && named != NULL)
+    {
+      g_autoptr (GVariant) unplaced = g_variant_ref_sink (g_variant_dict_end (&rest));
+
+      if (g_variant_n_children (unplaced) > 0)
+        {
+          set_type_error (self, error, "'%s' is given both as a whole and by keywords",
+                          self->parameter_names[self->n_parameters - 1]);
+          goto out;
+        }
+    }
+  for (guint i = 0; i < self->n_parameters; i++)
+    if (slots[i] == NULL)
+      {
+        set_type_error (self, error, "argument '%s' is missing", self->parameter_names[i]);
+        goto out;
+      }
+  bound = g_variant_ref_sink (g_variant_new_tuple (slots, self->n_parameters));
+
+out:
+  for (guint i = 0; i < self->n_parameters; i++)
+    g_clear_pointer (&slots[i], g_variant_unref);
+  g_variant_dict_clear (&rest);
+  return bound;
+}

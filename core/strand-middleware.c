@@ -1,0 +1,320 @@
+/* strand-middleware.c — runs a chain of middleware over a call.
+ *
+ * A chain is immutable. Where a call stands in it lies with the call, so a middleware that answers LATER holds
+ * nothing but the call: resuming goes on from there on whatever thread resumes, and cancelling the call ends the
+ * wait. Whoever's `before` answered CONTINUE or ANSWER, or was waited for, is told of the outcome.
+ *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "config.h"
+#include "strand-middleware.h"
+#include "strand-call-private.h"
+#include "strand-error.h"
+
+G_DEFINE_INTERFACE (StrandMiddleware, strand_middleware, G_TYPE_OBJECT)
+G_DEFINE_BOXED_TYPE (StrandChain, strand_chain, strand_chain_ref, strand_chain_unref)
+
+G_DEFINE_ENUM_TYPE (StrandVerdict, strand_verdict, G_DEFINE_ENUM_VALUE (STRAND_VERDICT_CONTINUE, "continue"),
+                    G_DEFINE_ENUM_VALUE (STRAND_VERDICT_REFUSE, "refuse"),
+                    G_DEFINE_ENUM_VALUE (STRAND_VERDICT_ANSWER, "answer"),
+                    G_DEFINE_ENUM_VALUE (STRAND_VERDICT_LATER, "later"))
+
+struct _StrandChain
+{
+  gatomicrefcount ref_count;
+  GPtrArray *middleware; /* outermost first */
+};
+
+typedef StrandVerdict (*Hook) (StrandMiddleware *self, StrandCall *call, GVariant **value, GError **error);
+
+/* Where a call stands in its chain. Touched by one thread at a time: the one that walks. */
+typedef struct
+{
+  StrandChain *chain;
+  gboolean submitting; /* else `before` */
+  guint next;          /* the middleware to ask next */
+  guint n_before;      /* whose `before` ran: they are told of the outcome */
+  int waiting;         /* atomic: a LATER is out, and nobody has taken it back */
+  StrandChainFunc done;
+  gpointer user_data;
+} ChainState;
+
+static void
+strand_middleware_default_init (StrandMiddlewareInterface *iface)
+{
+}
+
+/**
+ * strand_chain_new:
+ * @middleware: (nullable): a list of #StrandMiddleware, outermost first
+ *
+ * Returns: (transfer full): a chain of what the list holds now
+ * Since: 1.0
+ */
+StrandChain *
+strand_chain_new (GListModel *middleware)
+{
+  StrandChain *self = g_new0 (StrandChain, 1);
+  guint n = middleware != NULL ? g_list_model_get_n_items (middleware) : 0;
+
+  g_atomic_ref_count_init (&self->ref_count);
+  self->middleware = g_ptr_array_new_full (n, g_object_unref);
+  for (guint i = 0; i < n; i++)
+    g_ptr_array_add (self->middleware, g_list_model_get_item (middleware, i));
+  return self;
+}
+
+/**
+ * strand_chain_ref:
+ * @self: a chain
+ *
+ * Returns: (transfer full): @self
+ * Since: 1.0
+ */
+StrandChain *
+strand_chain_ref (StrandChain *self)
+{
+  g_return_val_if_fail (self != NULL, NULL);
+
+  g_atomic_ref_count_inc (&self->ref_count);
+  return self;
+}
+
+/**
+ * strand_chain_unref:
+ * @self: (transfer full): a chain
+ *
+ * Since: 1.0
+ */
+void
+strand_chain_unref (StrandChain *self)
+{
+  g_return_if_fail (self != NULL);
+
+  if (!g_atomic_ref_count_dec (&self->ref_count))
+    return;
+  g_ptr_array_unref (self->middleware);
+  g_free (self);
+}
+
+static Hook
+hook_of (StrandMiddleware *middleware, gboolean submitting)
+{
+  StrandMiddlewareInterface *iface = STRAND_MIDDLEWARE_GET_IFACE (middleware);
+
+  return submitting ? iface->submit : iface->before;
+}
+
+/* What a stranger's middleware answered, made sound. */
+static StrandVerdict
+check_answer (StrandMiddleware *middleware, StrandVerdict verdict, GVariant **value, GError **error)
+{
+  const char *name = G_OBJECT_TYPE_NAME (middleware);
+
+  if (*value != NULL)
+    *value = g_variant_take_ref (*value);
+  if (verdict == STRAND_VERDICT_REFUSE)
+    {
+      if (*error == NULL)
+        g_set_error (error, STRAND_ERROR, STRAND_ERROR_REFUSED, "%s refused without saying why", name);
+    }
+  else if (*error != NULL)
+    {
+      g_prefix_error (error, "%s failed: ", name);
+      verdict = STRAND_VERDICT_REFUSE;
+    }
+  if (verdict != STRAND_VERDICT_ANSWER)
+    g_clear_pointer (value, g_variant_unref);
+  return verdict;
+}
+
+static void
+finish_walk (StrandCall *call, ChainState *state, StrandVerdict verdict, GVariant *value, GError *error)
+{
+  state->done (call, verdict, value, error, state->user_data);
+}
+
+static void
+stop_waiting (StrandCall *call, gpointer data)
+{
+  ChainState *state = data;
+
+  if (g_atomic_int_compare_and_exchange (&state->waiting, TRUE, FALSE))
+    finish_walk (call, state, STRAND_VERDICT_REFUSE, NULL,
+                 g_error_new (G_IO_ERROR, G_IO_ERROR_CANCELLED, "The call of '%s' was cancelled while it waited",
+                              strand_call_get_function_name (call)));
+}
+
+static void
+walk (StrandCall *call, ChainState *state)
+{
+  GPtrArray *middleware = state->chain->middleware;
+
+  while (state->next < middleware->len)
+    {
+      StrandMiddleware *one = middleware->pdata[state->next++];
+      Hook hook = hook_of (one, state->submitting);
+      StrandVerdict verdict;
+      GVariant *value = NULL;
+      GError *error = NULL;
+
+      if (!state->submitting)
+        state->n_before = state->next;
+      if (hook == NULL)
+        continue;
+
+      /* Set before asking: a LATER may be resumed before the hook has returned. */
+      g_atomic_int_set (&state->waiting, TRUE);
+      verdict = check_answer (one, hook (one, call, &value, &error), &value, &error);
+      if (verdict == STRAND_VERDICT_LATER)
+        {
+          strand_call_set_stop_hook (call, stop_waiting, state);
+          return;
+        }
+      g_atomic_int_set (&state->waiting, FALSE);
+      if (verdict != STRAND_VERDICT_CONTINUE)
+        {
+          finish_walk (call, state, verdict, value, error);
+          return;
+        }
+    }
+  finish_walk (call, state, STRAND_VERDICT_CONTINUE, NULL, NULL);
+}
+
+static void
+start_walk (StrandChain *self, StrandCall *call, gboolean submitting, StrandChainFunc done, gpointer user_data)
+{
+  StrandCallExtra *extra;
+  ChainState *state;
+
+  if (self->middleware->len == 0)
+    {
+      done (call, STRAND_VERDICT_CONTINUE, NULL, NULL, user_data);
+      return;
+    }
+
+  extra = strand_call_extra (call);
+  if (extra->chain_state == NULL)
+    extra->chain_state = g_new0 (ChainState, 1);
+  state = extra->chain_state;
+  *state = (ChainState){ self, submitting, 0, 0, FALSE, done, user_data };
+  walk (call, state);
+}
+
+/**
+ * strand_chain_submit: (skip)
+ * @self: a chain, which lives until the call has ended
+ * @call: a call about to be stored
+ * @done: told how the chain decided
+ * @user_data: data for @done
+ *
+ * Asks every `submit`, outermost first. Does not block.
+ *
+ * Since: 1.0
+ */
+void
+strand_chain_submit (StrandChain *self, StrandCall *call, StrandChainFunc done, gpointer user_data)
+{
+  g_return_if_fail (self != NULL && call != NULL && done != NULL);
+
+  start_walk (self, call, TRUE, done, user_data);
+}
+
+/**
+ * strand_chain_before: (skip)
+ * @self: a chain, which lives until the attempt has ended
+ * @attempt: an attempt about to run
+ * @done: told how the chain decided
+ * @user_data: data for @done
+ *
+ * Asks every `before`, outermost first. Blocks as long as the hooks do.
+ *
+ * Since: 1.0
+ */
+void
+strand_chain_before (StrandChain *self, StrandCall *attempt, StrandChainFunc done, gpointer user_data)
+{
+  g_return_if_fail (self != NULL && attempt != NULL && done != NULL);
+
+  start_walk (self, attempt, FALSE, done, user_data);
+}
+
+/**
+ * strand_chain_settle:
+ * @self: a chain
+ * @attempt: an attempt that has ended
+ * @will_retry: whether another follows
+ *
+ * Tells each middleware whose `before` was asked of the outcome, innermost first. Blocks as long as the hooks do.
+ *
+ * Returns: (transfer full) (nullable): what `after` hooks complained of
+ * Since: 1.0
+ */
+GStrv
+strand_chain_settle (StrandChain *self, StrandCall *attempt, gboolean will_retry)
+{
+  ChainState *state;
+  const GError *failure;
+  GPtrArray *warnings = NULL;
+
+  g_return_val_if_fail (self != NULL && attempt != NULL, NULL);
+
+  state = strand_call_extra (attempt)->chain_state;
+  if (state == NULL)
+    return NULL;
+  failure = strand_call_get_error (attempt);
+  for (guint i = state->n_before; i-- > 0;)
+    {
+      StrandMiddleware *one = self->middleware->pdata[i];
+      StrandMiddlewareInterface *iface = STRAND_MIDDLEWARE_GET_IFACE (one);
+      g_autoptr (GError) error = NULL;
+
+      if (failure != NULL && iface->on_error != NULL)
+        iface->on_error (one, attempt, failure, will_retry);
+      if (failure == NULL && iface->after != NULL &&
+          !iface->after (one, attempt, strand_call_get_value (attempt), &error))
+        {
+          if (warnings == NULL)
+            warnings = g_ptr_array_new ();
+          g_ptr_array_add (warnings, g_strdup_printf ("%s: %s", G_OBJECT_TYPE_NAME (one),
+                                                      error != NULL ? error->message : "failed without saying why"));
+        }
+    }
+  state->n_before = 0;
+  if (warnings == NULL)
+    return NULL;
+  g_ptr_array_add (warnings, NULL);
+  return (GStrv) g_ptr_array_free (warnings, FALSE);
+}
+
+/**
+ * strand_call_resume:
+ * @call: a call that this middleware answered LATER
+ * @verdict: what it answers now; not LATER
+ * @value: (nullable) (transfer full): the value, with ANSWER
+ * @error: (nullable) (transfer full): why, with REFUSE
+ *
+ * Lets a call go on that a middleware held back. Any thread; the rest of the chain runs inside.
+ *
+ * Returns: %TRUE; or %FALSE if the call was cancelled meanwhile: then nothing was taken over
+ * Since: 1.0
+ */
+gboolean
+strand_call_resume (StrandCall *call, StrandVerdict verdict, GVariant *value, GError *error)
+{
+  ChainState *state;
+
+  g_return_val_if_fail (call != NULL && verdict != STRAND_VERDICT_LATER, FALSE);
+
+  state = strand_call_extra (call)->chain_state;
+  if (state == NULL || !g_atomic_int_compare_and_exchange (&state->waiting, TRUE, FALSE))
+    return FALSE;
+  strand_call_set_stop_hook (call, NULL, NULL);
+
+  if (value != NULL)
+    value = g_variant_take_ref (value);
+  if (verdict == STRAND_VERDICT_CONTINUE)
+    walk (call, state);
+  else
+    finish_walk (call, state, verdict, value, error);
+  return TRUE;
+}

@@ -1,0 +1,235 @@
+/* strand-payload.c — arguments and values in and out of records.
+ *
+ * A record names the type of serializer that wrote it; one object of each type serves the whole process.
+ *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "config.h"
+#include "strand-payload.h"
+#include "strand-clock.h"
+#include "strand-error.h"
+#include "strand-lease.h"
+#include "strand-plugins.h"
+
+/* How often a write is tried again when somebody else wrote in between. */
+#define MAX_TRIES 64
+
+static StrandSerializer *
+find_serializer (const char *type, GError **error)
+{
+  static GMutex lock;
+  static GHashTable *serializers;
+  StrandSerializer *found;
+  GType gtype;
+
+  g_mutex_lock (&lock);
+  if (serializers == NULL)
+    serializers = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_object_unref);
+  found = g_hash_table_lookup (serializers, type);
+  g_mutex_unlock (&lock);
+  if (found != NULL)
+    return found;
+
+  gtype = strand_plugins_load (strand_plugins_get_default (), STRAND_KIND_SERIALIZER, type, error);
+  if (gtype == 0)
+    return NULL;
+  found = g_object_new (gtype, NULL);
+
+  g_mutex_lock (&lock);
+  if (g_hash_table_contains (serializers, type))
+    g_object_unref (found);
+  else
+    g_hash_table_insert (serializers, g_strdup (type), found);
+  found = g_hash_table_lookup (serializers, type);
+  g_mutex_unlock (&lock);
+  return found;
+}
+
+static gboolean
+write_payload (StrandRecord *self, GVariant *value, StrandField type_field, StrandField bytes_field,
+               const char *serializer, GError **error)
+{
+  StrandSerializer *writer = find_serializer (serializer, error);
+  g_autoptr (GBytes) bytes = NULL;
+
+  if (writer == NULL)
+    return FALSE;
+  bytes = strand_serializer_serialize (writer, value, error);
+  if (bytes == NULL)
+    return FALSE;
+  strand_record_set_string (self, type_field, g_variant_get_type_string (value));
+  strand_record_set_bytes (self, bytes_field, bytes);
+  return TRUE;
+}
+
+static GVariant *
+read_payload (StrandRecord *self, StrandField type_field, StrandField bytes_field, GError **error)
+{
+  const char *serializer = strand_record_get_string (self, STRAND_FIELD_SERIALIZER);
+  const char *type = strand_record_get_string (self, type_field);
+  GBytes *bytes = strand_record_get_bytes (self, bytes_field);
+  StrandSerializer *reader;
+  GVariant *value = NULL;
+
+  if (type == NULL || bytes == NULL)
+    return g_variant_ref_sink (g_variant_new_tuple (NULL, 0));
+  if (!g_variant_type_string_is_valid (type) || !g_variant_type_is_definite (G_VARIANT_TYPE (type)))
+    {
+      g_set_error (error, STRAND_ERROR, STRAND_ERROR_CORRUPT, "Could not read record '%s': '%s' is no type",
+                   strand_record_get_key (self), type);
+      return NULL;
+    }
+  reader = find_serializer (serializer != NULL ? serializer : "json", error);
+  if (reader != NULL)
+    value = strand_serializer_deserialize (reader, bytes, G_VARIANT_TYPE (type), error);
+  if (value == NULL)
+    g_prefix_error (error, "Could not read the %s of record '%s': ",
+                    bytes_field == STRAND_FIELD_VALUE ? "value" : "arguments", strand_record_get_key (self));
+  return value;
+}
+
+/**
+ * strand_record_set_arguments:
+ * @self: a record
+ * @arguments: a tuple
+ * @serializer: type of the serializer that is to write the payload
+ * @error: return location for a #GError
+ *
+ * Writes the arguments, and the serializer's name, into a record. Any thread; does not block.
+ *
+ * Returns: %TRUE, or %FALSE with a plugin's error or the serializer's
+ * Since: 1.0
+ */
+gboolean
+strand_record_set_arguments (StrandRecord *self, GVariant *arguments, const char *serializer, GError **error)
+{
+  g_return_val_if_fail (self != NULL && arguments != NULL && serializer != NULL, FALSE);
+
+  if (!write_payload (self, arguments, STRAND_FIELD_ARGUMENTS_TYPE, STRAND_FIELD_ARGUMENTS, serializer, error))
+    return FALSE;
+  strand_record_set_string (self, STRAND_FIELD_SERIALIZER, serializer);
+  return TRUE;
+}
+
+/**
+ * strand_record_dup_arguments:
+ * @self: a record
+ * @error: return location for a #GError
+ *
+ * Any thread; does not block.
+ *
+ * Returns: (transfer full) (nullable): the arguments; or `NULL` with %STRAND_ERROR_CORRUPT or a plugin's error
+ * Since: 1.0
+ */
+GVariant *
+strand_record_dup_arguments (StrandRecord *self, GError **error)
+{
+  g_return_val_if_fail (self != NULL, NULL);
+
+  return read_payload (self, STRAND_FIELD_ARGUMENTS_TYPE, STRAND_FIELD_ARGUMENTS, error);
+}
+
+/**
+ * strand_record_set_value:
+ * @self: a record that names its serializer
+ * @value: (nullable): the value; `NULL` for none
+ * @error: return location for a #GError
+ *
+ * Writes the value into a record. Any thread; does not block.
+ *
+ * Returns: %TRUE, or %FALSE with a plugin's error or the serializer's
+ * Since: 1.0
+ */
+gboolean
+strand_record_set_value (StrandRecord *self, GVariant *value, GError **error)
+{
+  const char *serializer;
+
+  g_return_val_if_fail (self != NULL, FALSE);
+
+  serializer = strand_record_get_string (self, STRAND_FIELD_SERIALIZER);
+  if (value != NULL)
+    return write_payload (self, value, STRAND_FIELD_VALUE_TYPE, STRAND_FIELD_VALUE,
+                          serializer != NULL ? serializer : "json", error);
+  strand_record_set_string (self, STRAND_FIELD_VALUE_TYPE, NULL);
+  strand_record_set_bytes (self, STRAND_FIELD_VALUE, NULL);
+  return TRUE;
+}
+
+/**
+ * strand_record_dup_value:
+ * @self: a record
+ * @error: return location for a #GError
+ *
+ * Any thread; does not block.
+ *
+ * Returns: (transfer full) (nullable): the value, `()` where there is none; or `NULL` with %STRAND_ERROR_CORRUPT or a
+ *   plugin's error
+ * Since: 1.0
+ */
+GVariant *
+strand_record_dup_value (StrandRecord *self, GError **error)
+{
+  g_return_val_if_fail (self != NULL, NULL);
+
+  return read_payload (self, STRAND_FIELD_VALUE_TYPE, STRAND_FIELD_VALUE, error);
+}
+
+/* Whether somebody is there to hear of it. A pending record that waits for a reader has no owner. */
+static gboolean
+has_live_holder (StrandRecord *record)
+{
+  const char *owner = strand_record_get_string (record, STRAND_FIELD_LEASE_OWNER);
+
+  return owner != NULL && strand_lease_owner_probe (owner) != STRAND_OWNER_STATE_DEAD;
+}
+
+static void
+write_cancellation (StrandRecord *record)
+{
+  strand_record_set_int (record, STRAND_FIELD_CANCEL_REQUESTED, TRUE);
+  if (has_live_holder (record))
+    return;
+  strand_record_set_int (record, STRAND_FIELD_STATUS, STRAND_STATUS_CANCELLED);
+  strand_record_set_int (record, STRAND_FIELD_COMPLETED, strand_clock_now_us ());
+  strand_record_set_string (record, STRAND_FIELD_LEASE_OWNER, NULL);
+}
+
+/**
+ * strand_store_cancel_call:
+ * @store: where the record is
+ * @key: a call's key
+ * @error: return location for a #GError
+ *
+ * Asks whoever holds a call to stop it; where nobody does, ends it here. Blocks as the store does.
+ *
+ * Returns: %TRUE if that was requested; %FALSE without error if the call has ended; %FALSE with
+ *   %STRAND_ERROR_NOT_FOUND or what the store says
+ * Since: 1.0
+ */
+gboolean
+strand_store_cancel_call (StrandStore *store, const char *key, GError **error)
+{
+  g_return_val_if_fail (STRAND_IS_STORE (store) && key != NULL, FALSE);
+
+  for (guint i = 0; i < MAX_TRIES; i++)
+    {
+      g_autoptr (StrandRecord) record = strand_store_get (store, key, error);
+      g_autoptr (GError) local = NULL;
+
+      if (record == NULL || strand_status_is_terminal (strand_record_get_status (record)))
+        return FALSE;
+      if (strand_record_get_int (record, STRAND_FIELD_CANCEL_REQUESTED) && has_live_holder (record))
+        return TRUE;
+      write_cancellation (record);
+      if (strand_store_put (store, record, strand_record_get_revision (record), &local))
+        return TRUE;
+      if (!g_error_matches (local, STRAND_ERROR, STRAND_ERROR_STALE))
+        {
+          g_propagate_prefixed_error (error, g_steal_pointer (&local), "Could not cancel call '%s': ", key);
+          return FALSE;
+        }
+    }
+  g_set_error (error, STRAND_ERROR, STRAND_ERROR_STALE,
+               "Could not cancel call '%s': its record changed at each of %d tries", key, MAX_TRIES);
+  return FALSE;
+}

@@ -1,0 +1,166 @@
+/* strand-taskrunner.c — the border guard of taskrunners.
+ *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "config.h"
+#include "strand-taskrunner.h"
+#include "strand-blocking-private.h"
+#include "strand-call-private.h"
+#include "strand-error.h"
+
+G_DEFINE_INTERFACE (StrandTaskrunner, strand_taskrunner, G_TYPE_OBJECT)
+
+G_DEFINE_FLAGS_TYPE (StrandRunnerTraits, strand_runner_traits,
+                     G_DEFINE_ENUM_VALUE (STRAND_RUNNER_INLINE, "inline"),
+                     G_DEFINE_ENUM_VALUE (STRAND_RUNNER_CONCURRENT, "concurrent"),
+                     G_DEFINE_ENUM_VALUE (STRAND_RUNNER_OTHER_PROCESS, "other-process"))
+
+static void
+strand_taskrunner_default_init (StrandTaskrunnerInterface *iface)
+{
+}
+
+/**
+ * strand_taskrunner_get_traits:
+ * @self: a taskrunner
+ *
+ * Any thread; does not block.
+ *
+ * Returns: what kind of place this is
+ * Since: 1.0
+ */
+StrandRunnerTraits
+strand_taskrunner_get_traits (StrandTaskrunner *self)
+{
+  g_return_val_if_fail (STRAND_IS_TASKRUNNER (self), 0);
+
+  return STRAND_TASKRUNNER_GET_IFACE (self)->get_traits (self);
+}
+
+/* The owner of a main context is never made to wait: it would stop its windows. */
+static gboolean
+may_block (void)
+{
+  GMainContext *context = g_main_context_get_thread_default ();
+
+  return context == NULL ? !g_main_context_is_owner (g_main_context_default ()) && strand_running_call != NULL
+                         : !g_main_context_is_owner (context);
+}
+
+static void
+note_runner (StrandTaskrunner *self, StrandCall *call)
+{
+  StrandCallExtra *extra = g_atomic_pointer_get (&call->extra);
+
+  if (extra != NULL && extra->parent != NULL)
+    g_set_object (&extra->runner, self);
+}
+
+/**
+ * strand_taskrunner_submit:
+ * @self: a taskrunner
+ * @call: (transfer full): a pending call; taken over on success only
+ * @error: return location for a #GError
+ *
+ * Gives a call to a taskrunner. Any thread. At the runner's limit a worker thread waits, while the owner of a main
+ * context gets %STRAND_ERROR_FULL.
+ *
+ * Returns: %TRUE, or %FALSE with %STRAND_ERROR_FULL or %STRAND_ERROR_CLOSED
+ * Since: 1.0
+ */
+gboolean
+strand_taskrunner_submit (StrandTaskrunner *self, StrandCall *call, GError **error)
+{
+  GError *local = NULL;
+
+  g_return_val_if_fail (STRAND_IS_TASKRUNNER (self), FALSE);
+  g_return_val_if_fail (call != NULL, FALSE);
+
+  note_runner (self, call);
+  if (G_UNLIKELY (g_atomic_int_get (&strand_inline_mode)))
+    {
+      strand_call_run (call);
+      strand_call_unref (call);
+      return TRUE;
+    }
+
+  if (STRAND_TASKRUNNER_GET_IFACE (self)->submit (self, call, may_block (), &local))
+    return TRUE;
+
+  if (local == NULL)
+    g_set_error (&local, STRAND_ERROR, STRAND_ERROR_FAILED, "%s did not say why", G_OBJECT_TYPE_NAME (self));
+  g_propagate_prefixed_error (error, local, "Could not run a call of '%s': ", strand_call_get_function_name (call));
+  return FALSE;
+}
+
+/**
+ * strand_taskrunner_close:
+ * @self: a taskrunner
+ * @deadline_us: until when calls may finish, as g_get_monotonic_time() counts, or -1 for ever
+ * @error: return location for a #GError
+ *
+ * Ends all use: lets what was submitted finish until the deadline, then cancels it. Blocks; not for threads that own a main
+ * context, nor for the runner's own.
+ *
+ * Returns: %TRUE if everything ended by itself; else %FALSE with %STRAND_ERROR_TIMED_OUT
+ * Since: 1.0
+ */
+gboolean
+strand_taskrunner_close (StrandTaskrunner *self, gint64 deadline_us, GError **error)
+{
+  g_return_val_if_fail (STRAND_IS_TASKRUNNER (self), FALSE);
+
+  return STRAND_TASKRUNNER_GET_IFACE (self)->close (self, deadline_us, error);
+}
+
+static void
+close_in_thread (GTask *task)
+{
+  GError *error = NULL;
+
+  if (strand_taskrunner_close (g_task_get_source_object (task), *(gint64 *) g_task_get_task_data (task), &error))
+    g_task_return_boolean (task, TRUE);
+  else
+    g_task_return_error (task, error);
+}
+
+/**
+ * strand_taskrunner_close_async:
+ * @self: a taskrunner
+ * @deadline_us: as strand_taskrunner_close()
+ * @cancellable: (nullable): stops it if it has not begun
+ * @callback: (scope async) (closure user_data): what to call when it is done
+ * @user_data: data for @callback
+ *
+ * Does strand_taskrunner_close() in a thread of strand's own.
+ *
+ * Since: 1.0
+ */
+void
+strand_taskrunner_close_async (StrandTaskrunner *self, gint64 deadline_us, GCancellable *cancellable,
+                               GAsyncReadyCallback callback, gpointer user_data)
+{
+  GTask *task;
+
+  g_return_if_fail (STRAND_IS_TASKRUNNER (self));
+
+  task = g_task_new (self, cancellable, callback, user_data);
+  g_task_set_task_data (task, g_memdup2 (&deadline_us, sizeof deadline_us), g_free);
+  strand_blocking_run_task (task, close_in_thread);
+}
+
+/**
+ * strand_taskrunner_close_finish:
+ * @self: a taskrunner
+ * @result: what the callback was given
+ * @error: return location for a #GError
+ *
+ * Returns: as strand_taskrunner_close()
+ * Since: 1.0
+ */
+gboolean
+strand_taskrunner_close_finish (StrandTaskrunner *self, GAsyncResult *result, GError **error)
+{
+  g_return_val_if_fail (g_task_is_valid (result, self), FALSE);
+
+  return g_task_propagate_boolean (G_TASK (result), error);
+}
