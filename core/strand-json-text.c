@@ -56,8 +56,8 @@ skip_plain (const char *at, const char *end)
 void
 strand_json_text_init (StrandJsonText *text, const char *data, gsize length)
 {
-  text->start = text->at = data;
-  text->end = data + length;
+  text->start = text->at = length > 0 ? data : ""; /* empty bytes may have no data at all */
+  text->end = text->start + length;
 }
 
 gboolean

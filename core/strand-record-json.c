@@ -599,6 +599,29 @@ read_record (Reading *self, GError **error)
   return strand_record_check (self->record, error);
 }
 
+/* Whether the text is a record of a later version, and @error says so. A later version may give a member that comes
+ * before "v" another shape, so that reading stumbles over it first. */
+static gboolean
+is_later_version (StrandJsonText text, GError **error)
+{
+  Reading reading = { .text = text };
+  gboolean first = TRUE, more;
+  StrandJsonString name;
+
+  reading.text.at = reading.text.start;
+  if (!strand_json_take (&reading.text, '{'))
+    return FALSE;
+  while (strand_json_next_member (&reading.text, &first, &more, &name, NULL) && more)
+    {
+      if (strand_json_string_equal (&name, "v", 1))
+        return !read_version (&reading, error) && reading.version > STRAND_RECORD_VERSION;
+      if (!strand_json_skip (&reading.text, NULL))
+        return FALSE;
+    }
+
+  return FALSE;
+}
+
 /**
  * strand_record_from_json:
  * @json: what strand_record_to_json() or another program wrote, or anything else
@@ -616,6 +639,8 @@ strand_record_from_json (GBytes *json, GError **error)
 {
   g_autoptr(StrandRecord) record = NULL;
   Reading reading = { .json = json };
+  GError *why = NULL;
+  GError *later = NULL;
   gsize size;
   const char *data;
 
@@ -625,5 +650,16 @@ strand_record_from_json (GBytes *json, GError **error)
   data = g_bytes_get_data (json, &size);
   strand_json_text_init (&reading.text, data, size);
   reading.record = record;
-  return read_record (&reading, error) ? g_steal_pointer (&record) : NULL;
+  if (read_record (&reading, &why))
+    return g_steal_pointer (&record);
+
+  if (reading.version == 0 && is_later_version (reading.text, &later))
+    {
+      g_clear_error (&why);
+      why = later;
+    }
+  else
+    g_clear_error (&later);
+  g_propagate_error (error, why);
+  return NULL;
 }
