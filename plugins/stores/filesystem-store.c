@@ -935,8 +935,9 @@ is_over (gint64 start_us, gint64 budget_us)
   return budget_us >= 0 && strand_clock_monotonic_us () - start_us >= budget_us;
 }
 
-/* Cleans the rest of a folder. FALSE if time is up first; the position is then where to go on. */
-static gboolean
+/* Cleans the rest of a folder, or as much as there is time for, but always something, so that cleanups without any
+ * time to spend get on too. The position moves with it. */
+static void
 clean_folder (StrandFilesystemStore *self, Position *position, gint64 now_us, gint64 start_us,
               gint64 budget_us, gint64 *n_removed)
 {
@@ -952,10 +953,10 @@ clean_folder (StrandFilesystemStore *self, Position *position, gint64 now_us, gi
       if (is_over (start_us, budget_us))
         {
           position_move (position, folder, name);
-          return FALSE;
+          return;
         }
     }
-  return !is_over (start_us, budget_us);
+  position_move (position, folder + 1, NULL);
 }
 
 static gint64
@@ -978,9 +979,9 @@ strand_filesystem_store_cleanup_expired (StrandStore *store, gint64 now_us, gint
   if (!position_parse (&position, cursor, error))
     return -1;
 
-  while (position.folder < FILESYSTEM_N_FOLDERS &&
-         clean_folder (self, &position, now_us, start_us, budget_us, &n_removed))
-    position_move (&position, position.folder + 1, NULL);
+  do
+    clean_folder (self, &position, now_us, start_us, budget_us, &n_removed);
+  while (position.folder < FILESYSTEM_N_FOLDERS && !is_over (start_us, budget_us));
 
   if (position.folder < FILESYSTEM_N_FOLDERS)
     {

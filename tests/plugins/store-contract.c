@@ -12,6 +12,9 @@
 /* A change that has not been told after so long never will be. */
 #define DEADLINE_US (20 * G_USEC_PER_SEC)
 
+/* What a listener notes when it is told that any record may have changed. */
+#define ANY_KEY "*"
+
 #define N_THREADS 8
 
 #define NOW_US G_GINT64_CONSTANT (1700000000000000)
@@ -111,7 +114,7 @@ get_ok (StrandStore *store, const char *key)
 static void
 assert_there (StrandStore *store, const char *key)
 {
-  g_autoptr(StrandRecord) record = get_ok (store, key);
+  g_autoptr (StrandRecord) record = get_ok (store, key);
 
   g_assert_cmpstr (strand_record_get_key (record), ==, key);
 }
@@ -886,7 +889,7 @@ listen (StrandStore *store, const char *key, gpointer data)
   Listener *self = data;
 
   g_mutex_lock (&self->lock);
-  g_hash_table_add (self->told, g_strdup (key));
+  g_hash_table_add (self->told, g_strdup (key != NULL ? key : ANY_KEY));
   self->n_told++;
   g_cond_broadcast (&self->changed);
   g_mutex_unlock (&self->lock);
@@ -906,7 +909,7 @@ await (Listener *self, const char *key)
   gint64 deadline_us = g_get_monotonic_time () + DEADLINE_US;
 
   g_mutex_lock (&self->lock);
-  while (!g_hash_table_contains (self->told, key))
+  while (!g_hash_table_contains (self->told, key) && !g_hash_table_contains (self->told, ANY_KEY))
     if (!g_cond_wait_until (&self->changed, &self->lock, deadline_us))
       g_error ("nobody told that '%s' changed", key);
   g_mutex_unlock (&self->lock);
