@@ -25,8 +25,8 @@
 #define MAX_NAMES (64 * 1024)
 
 /* Linkers put the table of section names right before the section headers, so a window that begins this much
- * early usually holds both: three reads a file. */
-#define LOOK_BACK 512
+ * early usually holds both: with the file's header and the section itself, three reads a file. */
+#define LOOK_BACK 1024
 
 typedef struct
 {
@@ -281,9 +281,11 @@ set_no_section (const char *what, GError **error)
 static guint8 *
 read_names (Reader *reader, const Header *header, gsize *size, GError **error)
 {
-  Extent names;
+  Extent first, names;
 
-  if (!read_section_header (reader, header, header->names_index, &names, error))
+  /* The first header before the last one, so that the window holds them all. */
+  if (!read_section_header (reader, header, 0, &first, error) ||
+      !read_section_header (reader, header, header->names_index, &names, error))
     return NULL;
   if (names.type != SHT_STRTAB || names.size > MAX_NAMES)
     {

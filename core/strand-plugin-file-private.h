@@ -11,6 +11,7 @@ typedef struct
 {
   gatomicrefcount refs;
   char *path;                   /* real, or as it was found where it leads nowhere */
+  char *name;                   /* in the folder where it was found, which may be a link's */
   StrandDescriptor *descriptor; /* or NULL, then */
   GError *error;                /* says why it could not be read */
 } StrandPluginFile;

@@ -2,11 +2,12 @@
  *
  * The first file on the search path that says it provides a type is the one, for listing, checking and
  * loading alike, even if it then turns out unusable: a broken plugin is an error where it is used, and never
- * silently replaced by another that happens to lie further down. Within a folder files go by name.
+ * silently replaced by another that happens to lie further down. Within a folder a type's namesake comes
+ * first, `sqlite-store.so` for store `sqlite`, and then files go by name. So a program that uses three of two
+ * hundred plugins opens three files; only a type without a namesake makes us read what a folder has, once,
+ * and again when the folder changed or when something is not found.
  *
- * Folders are read at the first question, and again when they changed or when something is not found: a
- * program that uses three of two hundred plugins reads two hundred small descriptors once, and loads three
- * files. A type that was loaded keeps its file, whatever appears on the path later.
+ * A type that was loaded keeps its file, whatever appears on the path later.
  *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "config.h"
@@ -179,136 +180,66 @@ lookup_known_locked (StrandPlugins *self, StrandKind kind, const char *type)
   return g_hash_table_lookup (self->known, key);
 }
 
-/* The first file that says it provides the type. */
+/* The file that has the type by its name: `sqlite-store.so` for store `sqlite`. */
+static char *
+dup_file_name (StrandKind kind, const char *type)
+{
+  return g_strconcat (type, "-", kind_names[kind], ".so", NULL);
+}
+
+static gboolean
+provides (const StrandPluginFile *file, StrandKind kind, const char *type)
+{
+  return file->descriptor != NULL && strand_descriptor_find (file->descriptor, kind, type, NULL) != NULL;
+}
+
+/* The file whose name is the type's, if it keeps that promise. */
+static StrandPluginFile *
+folder_ref_namesake (Folder *self, StrandKind kind, const char *type)
+{
+  g_autofree char *name = dup_file_name (kind, type);
+  g_autofree char *path = g_build_filename (self->path, name, NULL);
+  g_autoptr (StrandPluginFile) file = NULL;
+
+  if (!g_path_is_absolute (self->path) || !strand_descriptor_is_type_name (type))
+    return NULL;
+  file = strand_plugin_file_new (path);
+  return provides (file, kind, type) ? g_steal_pointer (&file) : NULL;
+}
+
+static StrandPluginFile *
+folder_ref_file (Folder *self, StrandKind kind, const char *type, gboolean afresh)
+{
+  StrandPluginFile *namesake = folder_ref_namesake (self, kind, type);
+
+  if (namesake != NULL)
+    return namesake;
+  folder_refresh (self, afresh);
+  for (guint i = 0; self->files != NULL && i < self->files->len; i++)
+    if (provides (g_ptr_array_index (self->files, i), kind, type))
+      return strand_plugin_file_ref (g_ptr_array_index (self->files, i));
+  return NULL;
+}
+
 static StrandPluginFile *
 find_locked (StrandPlugins *self, StrandKind kind, const char *type, gboolean afresh)
 {
-  for (guint i = 0; i < self->folders->len; i++)
-    {
-      Folder *folder = g_ptr_array_index (self->folders, i);
+  StrandPluginFile *file = NULL;
 
-      folder_refresh (folder, afresh);
-      for (guint j = 0; folder->files != NULL && j < folder->files->len; j++)
-        {
-          StrandPluginFile *file = g_ptr_array_index (folder->files, j);
-
-          if (file->descriptor != NULL && strand_descriptor_find (file->descriptor, kind, type, NULL) != NULL)
-            return file;
-        }
-    }
-  return NULL;
+  for (guint i = 0; file == NULL && i < self->folders->len; i++)
+    file = folder_ref_file (g_ptr_array_index (self->folders, i), kind, type, afresh);
+  return file;
 }
 
 /* A file that was changed in place, or came and went unnoticed, makes us look at everything again, once. */
 static StrandPluginFile *
 ref_file_locked (StrandPlugins *self, StrandKind kind, const char *type)
 {
-  StrandPluginFile *file = find_locked (self, kind, type, FALSE);
+  g_autoptr (StrandPluginFile) file = find_locked (self, kind, type, FALSE);
 
-  if (file == NULL || !strand_plugin_file_is_current (file))
-    file = find_locked (self, kind, type, TRUE);
-  return file != NULL ? strand_plugin_file_ref (file) : NULL;
-}
-
-static int
-compare_strings (gconstpointer a, gconstpointer b)
-{
-  return strcmp (*(const char *const *)a, *(const char *const *)b);
-}
-
-static void
-add_known_types_locked (StrandPlugins *self, StrandKind kind, GPtrArray *types)
-{
-  g_autofree char *prefix = dup_known_key (kind, "");
-  GHashTableIter iter;
-  gpointer key;
-
-  g_hash_table_iter_init (&iter, self->known);
-  while (g_hash_table_iter_next (&iter, &key, NULL))
-    if (g_str_has_prefix (key, prefix))
-      g_ptr_array_add (types, g_strdup ((const char *)key + strlen (prefix)));
-}
-
-/* Each type once: where one is refused, what it shadows is not available either. */
-static void
-add_file_types_locked (const StrandPluginFile *file, StrandKind kind, GHashTable *seen, GPtrArray *types)
-{
-  gboolean judged = FALSE, usable = FALSE;
-
-  for (guint i = 0; file->descriptor != NULL && i < file->descriptor->provided->len; i++)
-    {
-      const StrandProvided *provided = g_ptr_array_index (file->descriptor->provided, i);
-
-      if (provided->kind != kind || !g_hash_table_add (seen, g_strdup (provided->type)))
-        continue;
-      if (!judged)
-        usable = strand_plugin_file_judge (file, NULL);
-      judged = TRUE;
-      if (usable)
-        g_ptr_array_add (types, g_strdup (provided->type));
-    }
-}
-
-static GStrv
-list_types_locked (StrandPlugins *self, StrandKind kind)
-{
-  g_autoptr (GPtrArray) types = g_ptr_array_new ();
-  g_autoptr (GHashTable) seen = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
-
-  add_known_types_locked (self, kind, types);
-  for (guint i = 0; i < types->len; i++)
-    g_hash_table_add (seen, g_strdup (g_ptr_array_index (types, i)));
-  for (guint i = 0; i < self->folders->len; i++)
-    {
-      Folder *folder = g_ptr_array_index (self->folders, i);
-
-      folder_refresh (folder, FALSE);
-      for (guint j = 0; folder->files != NULL && j < folder->files->len; j++)
-        add_file_types_locked (g_ptr_array_index (folder->files, j), kind, seen, types);
-    }
-  g_ptr_array_sort (types, compare_strings);
-  g_ptr_array_add (types, NULL);
-  return (GStrv)g_ptr_array_free (g_steal_pointer (&types), FALSE);
-}
-
-static guint
-count_unreadable_locked (StrandPlugins *self)
-{
-  guint n = 0;
-
-  for (guint i = 0; i < self->folders->len; i++)
-    {
-      const Folder *folder = g_ptr_array_index (self->folders, i);
-
-      for (guint j = 0; folder->files != NULL && j < folder->files->len; j++)
-        n += ((StrandPluginFile *)g_ptr_array_index (folder->files, j))->error != NULL;
-    }
-  return n;
-}
-
-static gboolean
-set_not_found_locked (StrandPlugins *self, StrandKind kind, const char *type, GError **error)
-{
-  g_auto (GStrv) types = list_types_locked (self, kind);
-  g_autofree char *names = g_strjoinv ("', '", types);
-  const char *nearest = strand_suggest (type, (const char *const *)types);
-  guint n_unreadable = count_unreadable_locked (self);
-  GString *message = g_string_new (NULL);
-
-  g_string_append_printf (message, "There is no %s '%s'; ", kind_names[kind], type);
-  if (types[0] != NULL)
-    g_string_append_printf (message, "there %s '%s'", types[1] != NULL ? "are" : "is", names);
-  else
-    g_string_append_printf (message, "no %s was found at all, so look at STRAND_PLUGIN_PATH",
-                            kind_names[kind]);
-  if (nearest != NULL)
-    g_string_append_printf (message, "; did you mean '%s'?", nearest);
-  if (n_unreadable > 0)
-    g_string_append_printf (message, " (%u %s not be read; 'strand plugins' says why)", n_unreadable,
-                            n_unreadable == 1 ? "file could" : "files could");
-  g_set_error_literal (error, STRAND_PLUGIN_ERROR, STRAND_PLUGIN_ERROR_NOT_FOUND, message->str);
-  g_string_free (message, TRUE);
-  return FALSE;
+  if (file != NULL && strand_plugin_file_is_current (file))
+    return g_steal_pointer (&file);
+  return find_locked (self, kind, type, TRUE);
 }
 
 /* The first answer stands, should two threads have loaded the same type. */
@@ -449,13 +380,36 @@ known_winners_locked (StrandPlugins *self)
   return winners;
 }
 
+/* What namesakes have comes before what the alphabet would give to others. */
 static void
-list_folder_locked (Folder *folder, GHashTable *winners, GHashTable *listed, GPtrArray *infos)
+claim_namesakes (const GPtrArray *files, GHashTable *winners)
 {
-  folder_refresh (folder, TRUE);
+  for (guint i = 0; i < files->len; i++)
+    {
+      const StrandPluginFile *file = g_ptr_array_index (files, i);
+
+      for (guint j = 0; file->descriptor != NULL && j < file->descriptor->provided->len; j++)
+        {
+          const StrandProvided *provided = g_ptr_array_index (file->descriptor->provided, j);
+          g_autofree char *name = dup_file_name (provided->kind, provided->type);
+          g_autofree char *key = dup_known_key (provided->kind, provided->type);
+
+          if (strcmp (name, file->name) == 0 && !g_hash_table_contains (winners, key))
+            g_hash_table_insert (winners, g_steal_pointer (&key), g_strdup (file->path));
+        }
+    }
+}
+
+static void
+list_folder_locked (Folder *folder, gboolean afresh, GHashTable *winners, GHashTable *listed,
+                    GPtrArray *infos)
+{
+  folder_refresh (folder, afresh);
   if (folder->error != NULL &&
       (folder->asked || !g_error_matches (folder->error, STRAND_PLUGIN_ERROR, STRAND_PLUGIN_ERROR_NOT_FOUND)))
     g_ptr_array_add (infos, info_new_refused (folder->path, g_error_copy (folder->error)));
+  if (folder->files != NULL)
+    claim_namesakes (folder->files, winners);
   for (guint i = 0; folder->files != NULL && i < folder->files->len; i++)
     {
       const StrandPluginFile *file = g_ptr_array_index (folder->files, i);
@@ -464,6 +418,95 @@ list_folder_locked (Folder *folder, GHashTable *winners, GHashTable *listed, GPt
       if (g_hash_table_add (listed, g_strdup (file->path)))
         add_infos (infos, file, winners);
     }
+}
+
+static GPtrArray *
+list_locked (StrandPlugins *self, gboolean afresh)
+{
+  g_autoptr (GHashTable) winners = known_winners_locked (self);
+  g_autoptr (GHashTable) listed = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  GPtrArray *infos = g_ptr_array_new_with_free_func ((GDestroyNotify)strand_plugin_info_free);
+
+  for (guint i = 0; i < self->folders->len; i++)
+    list_folder_locked (g_ptr_array_index (self->folders, i), afresh, winners, listed, infos);
+  return infos;
+}
+
+static int
+compare_strings (gconstpointer a, gconstpointer b)
+{
+  return strcmp (*(const char *const *)a, *(const char *const *)b);
+}
+
+/* What was given out once, and what the files have that is neither shadowed nor refused. */
+static GStrv
+list_types_locked (StrandPlugins *self, StrandKind kind)
+{
+  g_autoptr (GPtrArray) infos = list_locked (self, FALSE);
+  g_autoptr (GHashTable) types = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  g_autoptr (GPtrArray) sorted = g_ptr_array_new ();
+  g_autofree char *prefix = dup_known_key (kind, "");
+  GHashTableIter iter;
+  gpointer key;
+
+  g_hash_table_iter_init (&iter, self->known);
+  while (g_hash_table_iter_next (&iter, &key, NULL))
+    if (g_str_has_prefix (key, prefix))
+      g_hash_table_add (types, g_strdup ((const char *)key + strlen (prefix)));
+  for (guint i = 0; i < infos->len; i++)
+    {
+      const StrandPluginInfo *info = g_ptr_array_index (infos, i);
+
+      if (info->kind_known && info->kind == kind && info->error == NULL)
+        g_hash_table_add (types, g_strdup (info->type));
+    }
+
+  g_hash_table_iter_init (&iter, types);
+  while (g_hash_table_iter_next (&iter, &key, NULL))
+    g_ptr_array_add (sorted, g_strdup (key));
+  g_ptr_array_sort (sorted, compare_strings);
+  g_ptr_array_add (sorted, NULL);
+  return (GStrv)g_ptr_array_free (g_steal_pointer (&sorted), FALSE);
+}
+
+static guint
+count_unreadable_locked (StrandPlugins *self)
+{
+  guint n = 0;
+
+  for (guint i = 0; i < self->folders->len; i++)
+    {
+      const Folder *folder = g_ptr_array_index (self->folders, i);
+
+      for (guint j = 0; folder->files != NULL && j < folder->files->len; j++)
+        n += ((StrandPluginFile *)g_ptr_array_index (folder->files, j))->error != NULL;
+    }
+  return n;
+}
+
+static gboolean
+set_not_found_locked (StrandPlugins *self, StrandKind kind, const char *type, GError **error)
+{
+  g_auto (GStrv) types = list_types_locked (self, kind);
+  g_autofree char *names = g_strjoinv ("', '", types);
+  const char *nearest = strand_suggest (type, (const char *const *)types);
+  guint n_unreadable = count_unreadable_locked (self);
+  GString *message = g_string_new (NULL);
+
+  g_string_append_printf (message, "There is no %s '%s'; ", kind_names[kind], type);
+  if (types[0] != NULL)
+    g_string_append_printf (message, "there %s '%s'", types[1] != NULL ? "are" : "is", names);
+  else
+    g_string_append_printf (message, "no %s was found at all, so look at STRAND_PLUGIN_PATH",
+                            kind_names[kind]);
+  if (nearest != NULL)
+    g_string_append_printf (message, "; did you mean '%s'?", nearest);
+  if (n_unreadable > 0)
+    g_string_append_printf (message, " (%u %s not be read; 'strand plugins' says why)", n_unreadable,
+                            n_unreadable == 1 ? "file could" : "files could");
+  g_set_error_literal (error, STRAND_PLUGIN_ERROR, STRAND_PLUGIN_ERROR_NOT_FOUND, message->str);
+  g_string_free (message, TRUE);
+  return FALSE;
 }
 
 /* --- public --- */
@@ -709,17 +752,12 @@ strand_plugins_add_path (StrandPlugins *self, const char *folder)
 GPtrArray *
 strand_plugins_list (StrandPlugins *self)
 {
-  g_autoptr (GHashTable) winners = NULL;
-  g_autoptr (GHashTable) listed = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   GPtrArray *infos;
 
   g_return_val_if_fail (STRAND_IS_PLUGINS (self), NULL);
 
-  infos = g_ptr_array_new_with_free_func ((GDestroyNotify)strand_plugin_info_free);
   g_mutex_lock (&self->lock);
-  winners = known_winners_locked (self);
-  for (guint i = 0; i < self->folders->len; i++)
-    list_folder_locked (g_ptr_array_index (self->folders, i), winners, listed, infos);
+  infos = list_locked (self, TRUE);
   g_mutex_unlock (&self->lock);
   return infos;
 }

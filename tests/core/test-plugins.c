@@ -204,6 +204,30 @@ test_first_folder_wins_and_shows_what_it_shadows (World *world, gconstpointer un
                    gtype_name);
 }
 
+/* The file that bears a type's name stands before its neighbours, whatever the alphabet says, but only if it
+ * has that type. */
+static void
+test_namesake_comes_first_in_its_folder (World *world, gconstpointer unused)
+{
+  g_autofree char *early = world_install (world, "plugins/good", "aaa.so");
+  g_autofree char *liar = world_install (world, "plugins/sixteen", "plain-serializer.so");
+  g_autofree char *namesake = world_install (world, "plugins/good", "good-store.so");
+  g_autofree char *gtype_name = g_strdup_printf ("StrandFixture%04uStore", world->number);
+  g_autoptr (StrandPlugins) host = host_for (world);
+  g_autoptr (GPtrArray) infos = strand_plugins_list (host);
+  g_autoptr (GError) error = NULL;
+
+  g_assert_cmpstr (info_at (infos, 0)->type, ==, "good");
+  g_assert_cmpstr (info_at (infos, 0)->shadowed_by, ==, namesake);
+  g_assert_cmpstr (info_at (infos, 1)->type, ==, "plain");
+  g_assert_cmpint (info_at (infos, 1)->state, ==, STRAND_PLUGIN_STATE_AVAILABLE);
+  g_assert_cmpstr (g_type_name (strand_plugins_load (host, STRAND_KIND_STORE, "good", &error)), ==,
+                   gtype_name);
+  g_assert_no_error (error);
+  g_assert_cmpuint (strand_plugins_load (host, STRAND_KIND_STORE, "../good", &error), ==, G_TYPE_INVALID);
+  assert_refused (&error, STRAND_PLUGIN_ERROR_NOT_FOUND, "'../good'", NULL);
+}
+
 /* A bad plugin is an error where it is used; the next one on the path does not silently step in. */
 static void
 test_refused_plugin_still_shadows (World *world, gconstpointer unused)
@@ -809,6 +833,7 @@ main (int argc, char **argv)
   ADD ("good/survives-strip", test_plugin_survives_strip);
   ADD ("find/unknown-type-names-those-there-are", test_unknown_type_names_those_there_are);
   ADD ("find/first-folder-wins", test_first_folder_wins_and_shows_what_it_shadows);
+  ADD ("find/namesake-comes-first", test_namesake_comes_first_in_its_folder);
   ADD ("find/refused-still-shadows", test_refused_plugin_still_shadows);
   ADD ("find/added-path-stands-behind", test_added_path_stands_behind_the_first_ones);
   ADD ("find/same-file-twice-is-one", test_same_file_twice_is_one_candidate);
