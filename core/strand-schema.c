@@ -457,11 +457,22 @@ print_flags (GFlagsClass *klass, guint flags)
   return g_strjoinv (";", (char **) nicks->pdata);
 }
 
+/* The shortest text that reads as the same number: 0.1, not 0.10000000000000001. */
+static char *
+print_number (double number)
+{
+  char buffer[G_ASCII_DTOSTR_BUF_SIZE];
+
+  g_ascii_formatd (buffer, sizeof buffer, "%.15g", number);
+  if (g_ascii_strtod (buffer, NULL) != number)
+    g_ascii_dtostr (buffer, sizeof buffer, number);
+  return g_strdup (buffer);
+}
+
 char *
 strand_schema_print (GParamSpec *pspec, const GValue *value)
 {
   g_auto(GValue) wide = G_VALUE_INIT;
-  char buffer[G_ASCII_DTOSTR_BUF_SIZE];
   gint64 low, high;
   guint64 ulow, uhigh;
 
@@ -501,5 +512,5 @@ strand_schema_print (GParamSpec *pspec, const GValue *value)
     }
   g_value_init (&wide, G_TYPE_DOUBLE);
   g_value_transform (value, &wide);
-  return g_strdup (g_ascii_dtostr (buffer, sizeof buffer, g_value_get_double (&wide)));
+  return print_number (g_value_get_double (&wide));
 }

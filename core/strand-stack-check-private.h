@@ -19,6 +19,13 @@ typedef struct
 
 #define strand_checker_is_full(self) ((self)->problems->len >= STRAND_KEYFILE_MAX_PROBLEMS)
 
+/* The key through which a short form's backend gets its runner. */
+#define STRAND_SHORT_FORM_KEY "taskrunner"
+
+/* Finds the type of @group's node, loading its plugin. What is wrong is noted: a missing key at once, a
+ * missing type in the node, for it may not be needed. */
+void strand_checker_resolve_type (StrandChecker *self, StrandKeyfileGroup *group, StrandNode *node);
+
 /* A name that references can say. */
 gboolean strand_checker_is_name (const char *name);
 

@@ -14,10 +14,6 @@
 
 #include <string.h>
 
-/* The backend that a short form means, and the key through which it gets its runner. */
-#define SHORT_FORM_BACKEND "local"
-#define SHORT_FORM_KEY "taskrunner"
-
 static const char *const strand_keys[] = { "default-backend", "modules", "plugin-path", NULL };
 
 typedef struct
@@ -66,140 +62,6 @@ read_title (StrandChecker *self, StrandKeyfileGroup *group, StrandKind *kind, co
   return FALSE;
 }
 
-static GError *
-explain_missing (StrandChecker *self, StrandKind kind, const char *type, const GError *cause)
-{
-  g_autoptr(GPtrArray) types = g_ptr_array_new_with_free_func (g_free);
-  g_autofree char *hint = NULL;
-
-  if (!g_error_matches (cause, STRAND_PLUGIN_ERROR, STRAND_PLUGIN_ERROR_NOT_FOUND))
-    return g_error_copy (cause);
-
-  for (int i = 0; i < STRAND_N_KINDS; i++)
-    if (i == (int) kind || (kind == STRAND_KIND_BACKEND && i == STRAND_KIND_TASKRUNNER))
-      {
-        g_auto(GStrv) some = strand_plugins_list_types (self->plugins, i);
-
-        for (guint j = 0; some != NULL && some[j] != NULL; j++)
-          g_ptr_array_add (types, g_strdup (some[j]));
-      }
-  g_ptr_array_add (types, NULL);
-  hint = strand_schema_hint (type, (const char *const *) types->pdata, "types there are");
-  return g_error_new (STRAND_ERROR, STRAND_ERROR_CONFIG, "there is no %s type '%s'%s",
-                      strand_kind_to_string (kind), type, hint);
-}
-
-/* A key that both have could mean either. */
-static void
-check_keys_differ (StrandChecker *self, StrandNode *node)
-{
-  g_auto(GStrv) backend_keys = strand_node_list_keys (node);
-  g_auto(GStrv) runner_keys = strand_node_list_keys (node->runner);
-
-  for (guint i = 0; runner_keys[i] != NULL; i++)
-    if (g_strv_contains ((const char *const *) backend_keys, runner_keys[i]))
-      strand_checker_complain (
-          self, node->type_line, node->title, "type",
-          "the taskrunner type '%s' defines the key '%s', which is the backend's; its plugin has "
-          "to rename it",
-          node->runner->type, runner_keys[i]);
-}
-
-/* `type=process` in a backend: a local backend with a runner of its own, both set by one group. */
-static void
-use_short_form (StrandChecker *self, StrandNode *node, GType runner_type)
-{
-  g_autoptr(GError) error = NULL;
-  g_autofree char *name = g_strdup_printf ("in %s", node->title); /* the space keeps references away */
-  GType gtype = strand_plugins_load (self->plugins, STRAND_KIND_BACKEND, SHORT_FORM_BACKEND, &error);
-  StrandRef ref = { NULL, FALSE };
-  StrandSetting *setting;
-  GParamSpec *pspec;
-  StrandKind kind;
-
-  if (gtype == G_TYPE_INVALID)
-    {
-      node->missing = explain_missing (self, STRAND_KIND_BACKEND, SHORT_FORM_BACKEND, error);
-      return;
-    }
-  strand_node_set_gtype (node, gtype);
-  node->runner = ref.node =
-      strand_plan_add (self->plan, STRAND_KIND_TASKRUNNER, name, node->title, node->line);
-  node->runner->inside = TRUE;
-  node->runner->type_line = node->type_line;
-  node->runner->type = node->type;
-  node->type = g_strdup (SHORT_FORM_BACKEND);
-  strand_node_set_gtype (node->runner, runner_type);
-  check_keys_differ (self, node);
-
-  pspec = g_object_class_find_property (G_OBJECT_CLASS (node->klass), SHORT_FORM_KEY);
-  if (pspec == NULL || strand_schema_get_form (pspec, &kind) != STRAND_SCHEMA_REFERENCE)
-    {
-      strand_checker_complain (
-          self, node->type_line, node->title, "type",
-          "the backend type 'local' takes no taskrunner, so there is no short form; write a "
-          "backend type");
-      return;
-    }
-  setting = g_new0 (StrandSetting, 1);
-  setting->pspec = g_param_spec_ref (pspec);
-  setting->line = node->type_line;
-  setting->refs = g_array_new (FALSE, FALSE, sizeof (StrandRef));
-  g_array_append_val (setting->refs, ref);
-  g_ptr_array_add (node->settings, setting);
-}
-
-static void
-resolve_type (StrandChecker *self, StrandKeyfileGroup *group, StrandNode *node)
-{
-  StrandKeyfileEntry *entry = strand_keyfile_group_lookup (group, "type");
-  g_autoptr(GError) error = NULL;
-  GType gtype;
-
-  if (entry == NULL)
-    {
-      g_auto(GStrv) types = strand_plugins_list_types (self->plugins, node->kind);
-      g_autofree char *list = types != NULL ? g_strjoinv (", ", types) : NULL;
-
-      strand_checker_complain (self, group->line, group->title, NULL,
-                               "the key 'type' is missing; write one of: %s",
-                               list != NULL && *list != '\0' ? list : "(no plugin provides any)");
-      return;
-    }
-
-  node->type_line = entry->line;
-  node->type = strand_setting_read_word (entry, &error);
-  if (node->type == NULL)
-    {
-      strand_checker_complain (self, entry->line, group->title, "type", "%s", error->message);
-      return;
-    }
-
-  gtype = strand_plugins_load (self->plugins, node->kind, node->type, &error);
-  if (gtype == G_TYPE_INVALID && node->kind == STRAND_KIND_BACKEND &&
-      g_error_matches (error, STRAND_PLUGIN_ERROR, STRAND_PLUGIN_ERROR_NOT_FOUND))
-    {
-      g_autoptr(GError) runner_error = NULL;
-      GType runner = strand_plugins_load (self->plugins, STRAND_KIND_TASKRUNNER, node->type, &runner_error);
-
-      if (runner != G_TYPE_INVALID)
-        {
-          use_short_form (self, node, runner);
-          return;
-        }
-      if (!g_error_matches (runner_error, STRAND_PLUGIN_ERROR, STRAND_PLUGIN_ERROR_NOT_FOUND))
-        {
-          g_clear_error (&error);
-          error = g_steal_pointer (&runner_error);
-        }
-    }
-
-  if (gtype != G_TYPE_INVALID)
-    strand_node_set_gtype (node, gtype);
-  else
-    node->missing = explain_missing (self, node->kind, node->type, error);
-}
-
 /* The property that @key sets on @node; @file_key: it is a secret's `KEY-file`. */
 static GParamSpec *
 find_property (StrandNode *node, const char *key, gboolean *file_key)
@@ -236,10 +98,11 @@ complain_of_key (StrandChecker *self, StrandNode *node, StrandKeyfileEntry *entr
 
   g_ptr_array_add (keys, (gpointer) "type");
   for (guint i = 0; own[i] != NULL; i++)
-    if (node->runner == NULL || strcmp (own[i], SHORT_FORM_KEY) != 0)
+    if (node->runner == NULL || strcmp (own[i], STRAND_SHORT_FORM_KEY) != 0)
       g_ptr_array_add (keys, own[i]);
   for (guint i = 0; more[i] != NULL; i++)
     g_ptr_array_add (keys, more[i]);
+  g_ptr_array_sort (keys, strand_compare_words);
   g_ptr_array_add (keys, NULL);
   hint = strand_schema_hint (entry->key, (const char *const *) keys->pdata, "keys there are");
   strand_checker_complain (self, entry->line, node->title, entry->key, "unknown key for a %s of type '%s'%s",
@@ -280,11 +143,11 @@ read_entry (StrandChecker *self, StrandNode *node, StrandKeyfileEntry *entry)
     {
       strand_checker_complain (
           self, entry->line, node->title, entry->key,
-          node->runner != NULL && strcmp (pspec->name, SHORT_FORM_KEY) == 0
+          node->runner != NULL && strcmp (pspec->name, STRAND_SHORT_FORM_KEY) == 0
               ? "type=%s is short for a taskrunner already; write type=local to name another"
               : "'%s' is set in another way further up; keep one of them",
-          node->runner != NULL && strcmp (pspec->name, SHORT_FORM_KEY) == 0 ? node->runner->type
-                                                                            : pspec->name);
+          node->runner != NULL && strcmp (pspec->name, STRAND_SHORT_FORM_KEY) == 0 ? node->runner->type
+                                                                                   : pspec->name);
       return;
     }
 
@@ -376,11 +239,17 @@ read_strand_group (StrandChecker *self, StrandKeyfileGroup *group)
           g_autofree char *name = strand_setting_read_word (entry, &error);
 
           if (name != NULL &&
-              strand_checker_resolve (self, group->title, entry, STRAND_KIND_BACKEND, name, FALSE) != NULL)
+              strand_checker_resolve (self, group->title, entry, STRAND_KIND_BACKEND, name, FALSE) != NULL &&
+              !group->duplicate)
             self->plan->default_backend = g_steal_pointer (&name);
         }
       else if (strcmp (entry->key, "modules") == 0)
-        self->plan->modules = strand_setting_read_words (entry, &error);
+        {
+          g_auto(GStrv) modules = strand_setting_read_words (entry, &error);
+
+          if (!group->duplicate)
+            self->plan->modules = g_steal_pointer (&modules);
+        }
       else if (strcmp (entry->key, "plugin-path") != 0)
         {
           hint = strand_schema_hint (entry->key, strand_keys, "keys there are");
@@ -473,7 +342,7 @@ read_groups (StrandChecker *self, GPtrArray *groups)
           if (!read_title (self, pair.group, &kind, &name))
             continue;
           pair.node = strand_plan_add (self->plan, kind, name, pair.group->title, pair.group->line);
-          resolve_type (self, pair.group, pair.node);
+          strand_checker_resolve_type (self, pair.group, pair.node);
         }
       g_array_append_val (pairs, pair);
     }
@@ -484,7 +353,7 @@ read_groups (StrandChecker *self, GPtrArray *groups)
 
       if (pair->node != NULL)
         read_entries (self, pair->group, pair->node);
-      else if (!pair->group->duplicate)
+      else
         read_strand_group (self, pair->group);
     }
 }

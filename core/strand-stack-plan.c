@@ -121,8 +121,8 @@ strand_plan_add_implied (StrandPlan *self, StrandKind kind, const char *type, GT
   return node;
 }
 
-static int
-compare_words (gconstpointer a, gconstpointer b)
+int
+strand_compare_words (gconstpointer a, gconstpointer b)
 {
   return strcmp (*(const char *const *) a, *(const char *const *) b);
 }
@@ -144,7 +144,7 @@ strand_node_list_keys (StrandNode *self)
       if (properties[i]->flags & STRAND_PARAM_SECRET)
         g_ptr_array_add (keys, g_strconcat (properties[i]->name, "-file", NULL));
     }
-  g_ptr_array_sort (keys, compare_words);
+  g_ptr_array_sort (keys, strand_compare_words);
   g_ptr_array_add (keys, NULL);
   return (GStrv) g_ptr_array_free (g_steal_pointer (&keys), FALSE);
 }
@@ -166,7 +166,7 @@ strand_plan_list_names (StrandPlan *self, StrandPlugins *plugins, StrandKind kin
       if (node->kind == kind && !node->inside && g_hash_table_add (seen, node->name))
         g_ptr_array_add (names, g_strdup (node->name));
     }
-  g_ptr_array_sort (names, compare_words);
+  g_ptr_array_sort (names, strand_compare_words);
   g_ptr_array_add (names, NULL);
   return (GStrv) g_ptr_array_free (g_steal_pointer (&names), FALSE);
 }

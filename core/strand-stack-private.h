@@ -76,6 +76,9 @@ void strand_node_set_gtype (StrandNode *self, GType gtype);
 void strand_setting_free (StrandSetting *setting);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (StrandPlan, strand_plan_unref)
 
+/* For sorting arrays of words. */
+int strand_compare_words (gconstpointer a, gconstpointer b);
+
 /* The keys that objects of a class have, sorted; one for each secret is the name with "-file". */
 GStrv strand_node_list_keys (StrandNode *self);
 

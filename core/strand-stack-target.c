@@ -8,6 +8,7 @@
 #include "strand-stack.h"
 #include "strand-stack-private.h"
 #include "strand-backend.h"
+#include "strand-blocking-private.h"
 #include "strand-error.h"
 #include "strand-log.h"
 #include "strand-param.h"
@@ -352,12 +353,6 @@ strand_stack_ref_target (StrandStack *self, const char *name, GError **error)
   return NULL;
 }
 
-static int
-compare_words (gconstpointer a, gconstpointer b)
-{
-  return strcmp (*(const char *const *) a, *(const char *const *) b);
-}
-
 /**
  * strand_stack_list_targets:
  * @self: a stack
@@ -385,7 +380,7 @@ strand_stack_list_targets (StrandStack *self)
   for (guint i = 0; runners[i] != NULL; i++)
     if (!g_strv_contains ((const char *const *) backends, runners[i]))
       g_ptr_array_add (names, g_strdup (runners[i]));
-  g_ptr_array_sort (names, compare_words);
+  g_ptr_array_sort (names, strand_compare_words);
   g_ptr_array_add (names, NULL);
   return (GStrv) g_ptr_array_free (g_steal_pointer (&names), FALSE);
 }
@@ -485,12 +480,12 @@ strand_stack_close (StrandStack *self, gint64 deadline_us, GError **error)
 }
 
 static void
-close_in_thread (GTask *task, gpointer source, gpointer data, GCancellable *cancellable)
+close_in_thread (GTask *task)
 {
-  gint64 *deadline_us = data;
+  const gint64 *deadline_us = g_task_get_task_data (task);
   GError *error = NULL;
 
-  if (strand_stack_close (source, *deadline_us, &error))
+  if (strand_stack_close (g_task_get_source_object (task), *deadline_us, &error))
     g_task_return_boolean (task, TRUE);
   else
     g_task_return_error (task, error);
@@ -512,14 +507,14 @@ void
 strand_stack_close_async (StrandStack *self, gint64 deadline_us, GCancellable *cancellable,
                           GAsyncReadyCallback callback, gpointer user_data)
 {
-  g_autoptr(GTask) task = NULL;
+  GTask *task;
 
   g_return_if_fail (STRAND_IS_STACK (self));
 
   task = g_task_new (self, cancellable, callback, user_data);
   g_task_set_source_tag (task, strand_stack_close_async);
   g_task_set_task_data (task, g_memdup2 (&deadline_us, sizeof deadline_us), g_free);
-  g_task_run_in_thread (task, close_in_thread);
+  strand_blocking_run_task (task, close_in_thread);
 }
 
 /**
