@@ -1,5 +1,6 @@
 /* test-define.c — STRAND_PLUGIN_DEFINE() says the same from every compiler, and nothing that throws away what
- * is not referred to throws it away: LTO, --gc-sections, strip. SPDX-License-Identifier: LGPL-2.1-or-later */
+ * is not referred to throws it away: LTO, --gc-sections, strip.
+ *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "config.h"
 
