@@ -13,6 +13,9 @@
 /* How often a write is tried again when somebody else wrote in between. */
 #define MAX_TRIES 64
 
+/* What writes and reads payloads where nobody names a serializer. */
+#define DEFAULT_SERIALIZER "json"
+
 static StrandSerializer *
 find_serializer (const char *type, GError **error)
 {
@@ -44,11 +47,20 @@ find_serializer (const char *type, GError **error)
   return found;
 }
 
+/* Borrowed: it lives as long as the process. */
+static StrandSerializer *
+serializer_of (StrandRecord *self, GError **error)
+{
+  const char *type = strand_record_get_string (self, STRAND_FIELD_SERIALIZER);
+
+  return find_serializer (type != NULL ? type : DEFAULT_SERIALIZER, error);
+}
+
 static gboolean
 write_payload (StrandRecord *self, GVariant *value, StrandField type_field, StrandField bytes_field,
-               const char *serializer, GError **error)
+               StrandSerializer *serializer, GError **error)
 {
-  StrandSerializer *writer = find_serializer (serializer, error);
+  StrandSerializer *writer = serializer != NULL ? serializer : find_serializer (DEFAULT_SERIALIZER, error);
   g_autoptr (GBytes) bytes = NULL;
 
   if (writer == NULL)
@@ -56,6 +68,7 @@ write_payload (StrandRecord *self, GVariant *value, StrandField type_field, Stra
   bytes = strand_serializer_serialize (writer, value, error);
   if (bytes == NULL)
     return FALSE;
+  strand_record_set_string (self, STRAND_FIELD_SERIALIZER, strand_plugins_get_type_name (G_OBJECT_TYPE (writer)));
   strand_record_set_string (self, type_field, g_variant_get_type_string (value));
   strand_record_set_bytes (self, bytes_field, bytes);
   return TRUE;
@@ -64,7 +77,6 @@ write_payload (StrandRecord *self, GVariant *value, StrandField type_field, Stra
 static GVariant *
 read_payload (StrandRecord *self, StrandField type_field, StrandField bytes_field, GError **error)
 {
-  const char *serializer = strand_record_get_string (self, STRAND_FIELD_SERIALIZER);
   const char *type = strand_record_get_string (self, type_field);
   GBytes *bytes = strand_record_get_bytes (self, bytes_field);
   StrandSerializer *reader;
@@ -78,7 +90,7 @@ read_payload (StrandRecord *self, StrandField type_field, StrandField bytes_fiel
                    strand_record_get_key (self), type);
       return NULL;
     }
-  reader = find_serializer (serializer != NULL ? serializer : "json", error);
+  reader = serializer_of (self, error);
   if (reader != NULL)
     value = strand_serializer_deserialize (reader, bytes, G_VARIANT_TYPE (type), error);
   if (value == NULL)
@@ -91,7 +103,7 @@ read_payload (StrandRecord *self, StrandField type_field, StrandField bytes_fiel
  * strand_record_set_arguments:
  * @self: a record
  * @arguments: a tuple
- * @serializer: type of the serializer that is to write the payload
+ * @serializer: (nullable): what writes the payload; `NULL` for `json`
  * @error: return location for a #GError
  *
  * Writes the arguments, and the serializer's name, into a record. Any thread; does not block.
@@ -100,14 +112,11 @@ read_payload (StrandRecord *self, StrandField type_field, StrandField bytes_fiel
  * Since: 1.0
  */
 gboolean
-strand_record_set_arguments (StrandRecord *self, GVariant *arguments, const char *serializer, GError **error)
+strand_record_set_arguments (StrandRecord *self, GVariant *arguments, StrandSerializer *serializer, GError **error)
 {
-  g_return_val_if_fail (self != NULL && arguments != NULL && serializer != NULL, FALSE);
+  g_return_val_if_fail (self != NULL && arguments != NULL, FALSE);
 
-  if (!write_payload (self, arguments, STRAND_FIELD_ARGUMENTS_TYPE, STRAND_FIELD_ARGUMENTS, serializer, error))
-    return FALSE;
-  strand_record_set_string (self, STRAND_FIELD_SERIALIZER, serializer);
-  return TRUE;
+  return write_payload (self, arguments, STRAND_FIELD_ARGUMENTS_TYPE, STRAND_FIELD_ARGUMENTS, serializer, error);
 }
 
 /**
@@ -130,8 +139,9 @@ strand_record_dup_arguments (StrandRecord *self, GError **error)
 
 /**
  * strand_record_set_value:
- * @self: a record that names its serializer
+ * @self: a record
  * @value: (nullable): the value; `NULL` for none
+ * @serializer: (nullable): what wrote the arguments; `NULL` for what the record names
  * @error: return location for a #GError
  *
  * Writes the value into a record. Any thread; does not block.
@@ -140,19 +150,20 @@ strand_record_dup_arguments (StrandRecord *self, GError **error)
  * Since: 1.0
  */
 gboolean
-strand_record_set_value (StrandRecord *self, GVariant *value, GError **error)
+strand_record_set_value (StrandRecord *self, GVariant *value, StrandSerializer *serializer, GError **error)
 {
-  const char *serializer;
-
   g_return_val_if_fail (self != NULL, FALSE);
 
-  serializer = strand_record_get_string (self, STRAND_FIELD_SERIALIZER);
-  if (value != NULL)
-    return write_payload (self, value, STRAND_FIELD_VALUE_TYPE, STRAND_FIELD_VALUE,
-                          serializer != NULL ? serializer : "json", error);
-  strand_record_set_string (self, STRAND_FIELD_VALUE_TYPE, NULL);
-  strand_record_set_bytes (self, STRAND_FIELD_VALUE, NULL);
-  return TRUE;
+  if (value == NULL)
+    {
+      strand_record_set_string (self, STRAND_FIELD_VALUE_TYPE, NULL);
+      strand_record_set_bytes (self, STRAND_FIELD_VALUE, NULL);
+      return TRUE;
+    }
+  if (serializer == NULL)
+    serializer = serializer_of (self, error);
+  return serializer != NULL &&
+         write_payload (self, value, STRAND_FIELD_VALUE_TYPE, STRAND_FIELD_VALUE, serializer, error);
 }
 
 /**

@@ -9,14 +9,15 @@
 G_BEGIN_DECLS
 
 STRAND_AVAILABLE_IN_ALL
-gboolean strand_record_set_arguments (StrandRecord *self, GVariant *arguments, const char *serializer,
+gboolean strand_record_set_arguments (StrandRecord *self, GVariant *arguments, StrandSerializer *serializer,
                                       GError **error);
 
 STRAND_AVAILABLE_IN_ALL
 GVariant *strand_record_dup_arguments (StrandRecord *self, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 STRAND_AVAILABLE_IN_ALL
-gboolean strand_record_set_value (StrandRecord *self, GVariant *value, GError **error);
+gboolean strand_record_set_value (StrandRecord *self, GVariant *value, StrandSerializer *serializer,
+                                  GError **error);
 
 STRAND_AVAILABLE_IN_ALL
 GVariant *strand_record_dup_value (StrandRecord *self, GError **error) G_GNUC_WARN_UNUSED_RESULT;

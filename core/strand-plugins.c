@@ -242,6 +242,9 @@ ref_file_locked (StrandPlugins *self, StrandKind kind, const char *type)
   return find_locked (self, kind, type, TRUE);
 }
 
+/* On a class: its name for keyfiles. */
+static G_DEFINE_QUARK (strand-type-name, type_name)
+
 /* The first answer stands, should two threads have loaded the same type. */
 static GType
 remember_locked (StrandPlugins *self, StrandKind kind, const char *type, GType gtype, const char *file)
@@ -255,7 +258,23 @@ remember_locked (StrandPlugins *self, StrandKind kind, const char *type, GType g
   known->gtype = gtype;
   known->file = g_strdup (file);
   g_hash_table_insert (self->known, dup_known_key (kind, type), known);
+  g_type_set_qdata (gtype, type_name_quark (), (gpointer) g_intern_string (type));
   return gtype;
+}
+
+/**
+ * strand_plugins_get_type_name:
+ * @gtype: a type that strand_plugins_load() returned or strand_plugins_add_type() was given
+ *
+ * What `type=` in a keyfile calls a class. Any thread; does not block.
+ *
+ * Returns: (nullable): the name, or `NULL` where no host knows the class
+ * Since: 1.0
+ */
+const char *
+strand_plugins_get_type_name (GType gtype)
+{
+  return g_type_get_qdata (gtype, type_name_quark ());
 }
 
 /* --- listing --- */

@@ -151,6 +151,9 @@ gboolean strand_plugins_has (StrandPlugins *self, StrandKind kind, const char *t
 STRAND_AVAILABLE_IN_ALL
 GType strand_plugins_load (StrandPlugins *self, StrandKind kind, const char *type, GError **error);
 
+STRAND_AVAILABLE_IN_ALL
+const char *strand_plugins_get_type_name (GType gtype);
+
 /* A program's own implementation, under a name that keyfiles can use. Must implement the kind's interface. */
 STRAND_AVAILABLE_IN_ALL
 gboolean strand_plugins_add_type (StrandPlugins *self, StrandKind kind, const char *type, GType gtype,

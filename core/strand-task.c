@@ -1154,3 +1154,17 @@ strand_set_inline (gboolean inline_mode)
 {
   g_atomic_int_set (&strand_inline_mode, inline_mode);
 }
+
+/**
+ * strand_get_inline:
+ *
+ * Whether strand_set_inline() is on; for backends, which then do at once what they would leave to a thread.
+ *
+ * Returns: whether calls run in their caller
+ * Since: 1.0
+ */
+gboolean
+strand_get_inline (void)
+{
+  return g_atomic_int_get (&strand_inline_mode);
+}

@@ -78,11 +78,11 @@ G_DECLARE_FINAL_TYPE (StrandTask, strand_task, STRAND, TASK, GObject)
 
 STRAND_AVAILABLE_IN_ALL
 StrandTask *strand_as_task (const char *function, const char *target, GError **error,
-                            const char *first_property, ...) G_GNUC_NULL_TERMINATED G_GNUC_WARN_UNUSED_RESULT;
+                            const char *first_property, ...) G_GNUC_WARN_UNUSED_RESULT;
 
 STRAND_AVAILABLE_IN_ALL
 StrandTask *strand_async_compute (const char *function, GError **error, const char *first_property,
-                                  ...) G_GNUC_NULL_TERMINATED G_GNUC_WARN_UNUSED_RESULT;
+                                  ...) G_GNUC_WARN_UNUSED_RESULT;
 
 STRAND_AVAILABLE_IN_ALL
 StrandTask *strand_task_new (StrandFunction *function, GObject *target) G_GNUC_WARN_UNUSED_RESULT;
@@ -94,7 +94,7 @@ StrandTask *strand_task_new_for_name (const char *function, const char *target,
 STRAND_AVAILABLE_IN_ALL
 StrandTask *strand_task_new_for_type (StrandFunction *function, GType target_type, GError **error,
                                       const char *first_property,
-                                      ...) G_GNUC_NULL_TERMINATED G_GNUC_WARN_UNUSED_RESULT;
+                                      ...) G_GNUC_WARN_UNUSED_RESULT;
 
 /* Setting it up, before the calls that it is meant for. */
 
@@ -166,5 +166,8 @@ GVariant *strand_task_call_finish (StrandTask *self, GAsyncResult *result,
 /* For tests: everything runs in the caller, before the call returns. */
 STRAND_AVAILABLE_IN_ALL
 void strand_set_inline (gboolean inline_mode);
+
+STRAND_AVAILABLE_IN_ALL
+gboolean strand_get_inline (void);
 
 G_END_DECLS

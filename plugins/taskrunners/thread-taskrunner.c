@@ -175,11 +175,11 @@ next_call_locked (Worker *worker, gboolean *woken)
     {
       if (*woken)
         pool->n_waking--;
-      *woken = TRUE;
       pool->n_idle++;
       g_cond_broadcast (&pool->quiet);
       g_cond_wait (&pool->work, &pool->lock);
       pool->n_idle--;
+      *woken = pool->n_waking > 0; /* or nobody called: conditions wake for no reason at times */
     }
   if (worker->abandoned || call == NULL)
     return NULL;
@@ -201,10 +201,11 @@ work (gpointer data)
 {
   Worker *worker = data;
   Pool *pool = worker->pool;
-  gboolean woken = TRUE;
+  gboolean woken;
   StrandCall *call;
 
   g_mutex_lock (&pool->lock);
+  woken = pool->n_waking > 0;
   while ((call = next_call_locked (worker, &woken)) != NULL)
     {
       g_mutex_unlock (&pool->lock);
