@@ -53,6 +53,8 @@ typedef struct
   /* Guarded by the state's lock. */
   guint n_running;
   gboolean removed;
+  gboolean removed_itself;
+  gboolean destroyed; /* the data has been let go, or is about to be */
 } Watcher;
 
 /* The watchers that this thread is telling at the moment, innermost first. */
@@ -139,7 +141,7 @@ watcher_unref (Watcher *watcher)
   if (!g_atomic_ref_count_dec (&watcher->refs))
     return;
 
-  if (watcher->destroy != NULL)
+  if (watcher->destroy != NULL && !watcher->destroyed)
     watcher->destroy (watcher->user_data);
   g_free (watcher->key);
   g_free (watcher);
@@ -318,12 +320,30 @@ find_watchers_locked (StoreState *state, const char *key)
   return found;
 }
 
+/* Waits for the function to end everywhere, and lets its data go. A function that unwatches itself cannot
+ * wait for its own end: then tell() lets go, when the last run is over. */
+static void
+finish_watcher (StoreState *state, Watcher *watcher, gboolean wait)
+{
+  gboolean destroy;
+
+  g_mutex_lock (&state->lock);
+  while (wait && watcher->n_running > 0)
+    g_cond_wait (&state->left, &state->lock);
+  destroy = watcher->n_running == 0 && !watcher->destroyed;
+  watcher->destroyed |= destroy;
+  g_mutex_unlock (&state->lock);
+
+  if (destroy && watcher->destroy != NULL)
+    watcher->destroy (watcher->user_data);
+}
+
 /* Runs one watcher's function unless it has been removed since it was found. */
 static void
 tell (StrandStore *self, StoreState *state, Watcher *watcher, const char *key)
 {
   Frame frame = { watcher, g_private_get (&current_frame) };
-  gboolean removed;
+  gboolean removed, removed_itself;
 
   g_mutex_lock (&state->lock);
   removed = watcher->removed;
@@ -339,9 +359,13 @@ tell (StrandStore *self, StoreState *state, Watcher *watcher, const char *key)
 
   g_mutex_lock (&state->lock);
   watcher->n_running--;
+  removed_itself = watcher->removed_itself;
   if (watcher->removed)
     g_cond_broadcast (&state->left);
   g_mutex_unlock (&state->lock);
+
+  if (removed_itself)
+    finish_watcher (state, watcher, FALSE);
 }
 
 /* Tells everybody who watches @key (NULL: everybody). Called outside visits, without locks. */
@@ -781,6 +805,15 @@ add_watcher (StoreState *state, const char *key, StrandWatchFunc func, gpointer 
   return watcher->id;
 }
 
+static gboolean
+is_telling (Watcher *watcher)
+{
+  for (Frame *frame = g_private_get (&current_frame); frame != NULL; frame = frame->outer)
+    if (frame->watcher == watcher)
+      return TRUE;
+  return FALSE;
+}
+
 /* Takes a watcher out of the tables; NULL if there is none of that id. */
 static Watcher *
 steal_watcher (StoreState *state, guint id, gboolean *last)
@@ -797,6 +830,7 @@ steal_watcher (StoreState *state, guint id, gboolean *last)
           watcher->key != NULL ? g_hash_table_lookup (state->keyed, watcher->key) : state->unkeyed;
 
       watcher->removed = TRUE;
+      watcher->removed_itself = is_telling (watcher);
       g_ptr_array_remove_fast (list, watcher);
       if (watcher->key != NULL && list->len == 0)
         g_hash_table_remove (state->keyed, watcher->key);
@@ -850,15 +884,6 @@ stop_noticing (StrandStore *self, StoreState *state)
 
   if (watches)
     STRAND_STORE_GET_IFACE (self)->set_watching (self, FALSE, NULL);
-}
-
-static gboolean
-is_telling (Watcher *watcher)
-{
-  for (Frame *frame = g_private_get (&current_frame); frame != NULL; frame = frame->outer)
-    if (frame->watcher == watcher)
-      return TRUE;
-  return FALSE;
 }
 
 /* --- doing it on another thread ------------------------------------------------------------------------ */
@@ -1627,8 +1652,8 @@ strand_store_cleanup_expired (StrandStore *self, gint64 budget_us, GError **erro
  * @key: (nullable): the key to watch, or `NULL` for every key
  * @func: (scope notified) (closure user_data) (destroy destroy): what to call
  * @user_data: data for @func
- * @destroy: (nullable): what to call when @user_data is no longer needed; runs where strand_store_unwatch()
- * runs, or after the last call of @func, whichever is later
+ * @destroy: (nullable): what to call when @user_data is no longer needed: in strand_store_unwatch(), or if
+ * @func calls that itself, when @func has returned
  *
  * Has @func called for every write and removal after this returns, by this process or another. Watch first
  * and read then, and no change is missed. Where the store cannot notice other processes' writes, a thread
@@ -1687,13 +1712,8 @@ strand_store_unwatch (StrandStore *self, guint id)
   if (last)
     stop_noticing (self, state);
   g_mutex_unlock (&state->switch_lock);
-  if (watcher == NULL || is_telling (watcher))
-    return;
-
-  g_mutex_lock (&state->lock);
-  while (watcher->n_running > 0)
-    g_cond_wait (&state->left, &state->lock);
-  g_mutex_unlock (&state->lock);
+  if (watcher != NULL && !watcher->removed_itself)
+    finish_watcher (state, watcher, TRUE);
 }
 
 /**

@@ -671,6 +671,10 @@ test_close_waits_for_methods (Fixture *f, gconstpointer unused)
   getting = g_thread_new ("get", get_on_thread, f->store);
   await_count (f->fake, &f->fake->n_inside_get, 1);
   closing = g_thread_new ("close", close_on_thread, f->store);
+  while (strand_store_count (f->store, NULL, NULL) >= 0)
+    g_thread_yield ();
+  for (guint i = 0; i < 1000; i++)
+    g_thread_yield ();
   let_go (f->fake, &f->fake->holds_get);
   g_thread_join (closing);
   g_thread_join (getting);

@@ -267,6 +267,7 @@ test_files_that_are_no_records_are_named_and_skipped (Fixture *f, gconstpointer 
   g_autofree char *beside = g_build_filename (f->root, "README", NULL);
   g_autofree char *misplaced = g_strdup_printf ("%s/job-17.json", folder);
   g_autofree char *text = NULL;
+  g_auto (GStrv) parts = NULL;
   gsize length;
 
   put (f->store, "good");
@@ -290,7 +291,10 @@ test_files_that_are_no_records_are_named_and_skipped (Fixture *f, gconstpointer 
   write_file (foreign, "milk", -1);
   write_file (strange, "{}", -1);
   write_file (beside, "hello", -1);
-  write_file (misplaced, text, length);
+  parts = g_strsplit (text, "torn", -1);
+  g_free (text);
+  text = g_strjoinv ("job-17", parts);
+  write_file (misplaced, text, -1);
 
   assert_corrupt (f->store, "torn", files->pdata[0], "is not a record");
   assert_corrupt (f->store, "empty", files->pdata[1], "is empty");
@@ -661,6 +665,7 @@ typedef struct
   GMutex lock;
   GCond told;
   guint n_told;
+  guint n_heard; /* the test's own: how many of these it has seen */
 } Bell;
 
 static void
@@ -674,30 +679,29 @@ ring (StrandStore *store, const char *key, gpointer data)
   g_mutex_unlock (&bell->lock);
 }
 
-/* Waits until the record is there, or is not, looking only when the bell has rung. */
+/* Waits until the bell has rung since it was last awaited and the record is there, or is not. */
 static void
 await_record (StrandStore *store, Bell *bell, gboolean there)
 {
   gint64 deadline_us = g_get_monotonic_time () + DEADLINE_US;
+  guint before = bell->n_heard;
   gboolean is_there = !there;
 
   while (is_there != there)
     {
       g_autoptr (StrandRecord) record = NULL;
-      guint before;
 
       g_mutex_lock (&bell->lock);
-      before = bell->n_told;
-      g_mutex_unlock (&bell->lock);
-      record = strand_store_get (store, "job-17", NULL);
-      is_there = record != NULL;
-
-      g_mutex_lock (&bell->lock);
-      while (is_there != there && bell->n_told == before)
+      while (bell->n_told == before)
         if (!g_cond_wait_until (&bell->told, &bell->lock, deadline_us))
           g_error ("nobody told of the change");
+      before = bell->n_told;
       g_mutex_unlock (&bell->lock);
+
+      record = strand_store_get (store, "job-17", NULL);
+      is_there = record != NULL;
     }
+  bell->n_heard = before;
 }
 
 /* Role: stores one record. */
@@ -734,6 +738,33 @@ test_watcher_wakes_for_another_process (Fixture *f, gconstpointer unused)
   strand_store_unwatch (f->store, id);
   g_cond_clear (&bell.told);
   g_mutex_clear (&bell.lock);
+}
+
+/* A folder may be full of records before it is watched; here it comes with them. */
+static void
+test_watcher_is_told_what_a_new_folder_brings (Fixture *f, gconstpointer unused)
+{
+  Bell bell = { 0 };
+  g_autofree char *other_root = make_root ();
+  g_autoptr (StrandStore) other = open_root (other_root);
+  g_autofree char *file = file_of (other_root, "job-17");
+  g_autofree char *folder = g_path_get_dirname (file);
+  g_autofree char *name = g_path_get_basename (folder);
+  g_autofree char *place = g_build_filename (f->root, name, NULL);
+  guint id;
+
+  g_mutex_init (&bell.lock);
+  g_cond_init (&bell.told);
+  put (f->store, "job-18");
+  put (other, "job-17");
+  id = strand_store_watch (f->store, "job-17", ring, &bell, NULL);
+  g_assert_cmpint (g_rename (folder, place), ==, 0);
+  await_record (f->store, &bell, TRUE);
+
+  strand_store_unwatch (f->store, id);
+  g_cond_clear (&bell.told);
+  g_mutex_clear (&bell.lock);
+  remove_root (g_steal_pointer (&other_root));
 }
 
 /* Role: fills a small disk. Prints why it cannot, if it cannot. */
@@ -914,6 +945,7 @@ main (int argc, char **argv)
   ADD ("only-dead-writers-temporary-files-are-collected",
        test_only_dead_writers_temporary_files_are_collected);
   ADD ("watcher-wakes-for-another-process", test_watcher_wakes_for_another_process);
+  ADD ("watcher-is-told-what-a-new-folder-brings", test_watcher_is_told_what_a_new_folder_brings);
   ADD ("full-disk-loses-nothing", test_full_disk_loses_nothing);
   ADD ("closed-files-and-directories-say-so", test_closed_files_and_directories_say_so);
 
