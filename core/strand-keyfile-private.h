@@ -40,11 +40,14 @@ typedef struct
 StrandKeyfile *strand_keyfile_parse (const char *data, gsize length, const char *file, GPtrArray *problems);
 void strand_keyfile_free (StrandKeyfile *self);
 
-/* A sorted-as-found list of mistakes takes one more, up to the limit. */
+/* Adds a mistake, up to STRAND_KEYFILE_MAX_PROBLEMS. */
 void strand_keyfile_add_problem (GPtrArray *problems, const char *file, guint line, const char *group,
                                  const char *key, const char *format, ...) G_GNUC_PRINTF (6, 7);
 
 StrandKeyfileEntry *strand_keyfile_group_lookup (StrandKeyfileGroup *self, const char *key);
+
+/* A piece of text for a message: short, and without what a terminal would act on. */
+char *strand_keyfile_excerpt (const char *text, gsize length);
 
 /* One value; one value's `;` list; and the way back. */
 char *strand_keyfile_unescape (const char *raw, GError **error);

@@ -64,6 +64,16 @@ gboolean strand_size_parse (const char *text, gint64 *size_bytes, GError **error
 STRAND_AVAILABLE_IN_ALL
 char *strand_size_to_string (gint64 size_bytes) G_GNUC_WARN_UNUSED_RESULT;
 
+/* What a keyfile may write for a property, and a value from text and to it. NULL: not a key; the default. */
+STRAND_AVAILABLE_IN_ALL
+char *strand_param_describe (GParamSpec *pspec) G_GNUC_WARN_UNUSED_RESULT;
+
+STRAND_AVAILABLE_IN_ALL
+gboolean strand_param_read (GParamSpec *pspec, const char *text, GValue *value, GError **error);
+
+STRAND_AVAILABLE_IN_ALL
+char *strand_param_print (GParamSpec *pspec, const GValue *value) G_GNUC_WARN_UNUSED_RESULT;
+
 /* The word of @words nearest to @word if it is near enough to be what was meant, or NULL. Borrowed. */
 STRAND_AVAILABLE_IN_ALL
 const char *strand_suggest (const char *word, const char *const *words);

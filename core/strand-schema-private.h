@@ -20,6 +20,13 @@ typedef enum
 /* How a property is written; @kind is set for the last two. */
 StrandSchemaForm strand_schema_get_form (GParamSpec *pspec, StrandKind *kind);
 
+/* What the numbers of a type may be; FALSE if it has none of that sort. */
+gboolean strand_schema_signed_range (GParamSpec *pspec, gint64 *minimum, gint64 *maximum);
+gboolean strand_schema_unsigned_range (GParamSpec *pspec, guint64 *minimum, guint64 *maximum);
+gboolean strand_schema_float_range (GParamSpec *pspec, double *minimum, double *maximum);
+gboolean strand_schema_is_duration (GParamSpec *pspec);
+gboolean strand_schema_is_size (GParamSpec *pspec);
+
 /* What may be written, for a person: "a whole number from 1 to 64". */
 char *strand_schema_describe (GParamSpec *pspec);
 

@@ -11,6 +11,12 @@
 
 #include <string.h>
 
+GPtrArray *
+strand_problems_new (void)
+{
+  return g_ptr_array_new_with_free_func ((GDestroyNotify) strand_problem_free);
+}
+
 void
 strand_setting_free (StrandSetting *setting)
 {
@@ -45,7 +51,7 @@ strand_plan_new (const char *file)
   self->file = g_strdup (file);
   self->by_name = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   self->nodes = g_ptr_array_new_with_free_func ((GDestroyNotify) node_free);
-  self->warnings = g_ptr_array_new_with_free_func ((GDestroyNotify) strand_problem_free);
+  self->warnings = strand_problems_new ();
   return self;
 }
 

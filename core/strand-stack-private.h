@@ -62,6 +62,12 @@ typedef struct
   GPtrArray *warnings; /* of StrandProblem: what is left out, and why */
 } StrandPlan;
 
+/* An empty array of StrandProblem. */
+GPtrArray *strand_problems_new (void);
+
+/* A keyfile's text; NULL with a problem noted. */
+char *strand_stack_read_file (const char *path, gsize *length, GPtrArray *problems);
+
 StrandPlan *strand_plan_new (const char *file);
 StrandPlan *strand_plan_ref (StrandPlan *self);
 void strand_plan_unref (StrandPlan *self);
@@ -115,12 +121,12 @@ struct _StrandStack
 {
   GObject parent_instance;
   StrandPlugins *plugins; /* set at construction */
+  gsize generation;       /* atomic; changed under the lock */
   char *path;             /* of the keyfile, or NULL; set before anybody else has the stack */
 
   GMutex lock;       /* guards everything below, and the nodes' objects */
   StrandPlan *plan;  /* never NULL once constructed */
   StrandPlan *later; /* types that were asked for by name and are in no keyfile; outlives reloads */
-  guint64 generation;
   gboolean closed;
   GPtrArray *warnings; /* of StrandProblem: optional middleware that could not be made */
   GPtrArray *retired;  /* of GWeakRef: what a reload replaced, to be closed with the rest */

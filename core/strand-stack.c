@@ -11,10 +11,7 @@
 #include "strand-error.h"
 #include "strand-log.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <unistd.h>
 
 typedef enum
 {
@@ -31,11 +28,8 @@ G_DEFINE_FINAL_TYPE (StrandStack, strand_stack, G_TYPE_OBJECT)
 static GMutex default_lock;
 static StrandStack *default_stack;
 
-static GPtrArray *
-new_problems (void)
-{
-  return g_ptr_array_new_with_free_func ((GDestroyNotify) strand_problem_free);
-}
+/* How many keyfiles the process has loaded: no two loads, of whatever stacks, have the same number. */
+static gsize n_loaded;
 
 /* All that is wrong, one a line. */
 static gboolean
@@ -51,41 +45,6 @@ fail_with_problems (GPtrArray *problems, GError **error)
     }
   g_set_error_literal (error, STRAND_ERROR, STRAND_ERROR_CONFIG, text->str);
   return FALSE;
-}
-
-/* Reads no more than a keyfile can have, so that a device or a pipe without end does no harm. NULL with
- * errno. */
-static char *
-read_keyfile (const char *path, gsize *length)
-{
-  g_autofree char *data = g_malloc (STRAND_KEYFILE_MAX_BYTES + 1);
-  gssize n = 0;
-  int saved, fd = open (path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-
-  if (fd < 0)
-    return NULL;
-  *length = 0;
-  do
-    {
-      n = read (fd, data + *length, STRAND_KEYFILE_MAX_BYTES + 1 - *length);
-      *length += MAX (n, 0);
-    }
-  while (n > 0 || (n < 0 && errno == EINTR));
-  saved = errno;
-  close (fd);
-  errno = saved;
-  return n < 0 ? NULL : g_steal_pointer (&data);
-}
-
-static char *
-read_or_complain (const char *path, gsize *length, GPtrArray *problems)
-{
-  char *data = read_keyfile (path, length);
-
-  if (data == NULL)
-    strand_keyfile_add_problem (problems, path, 0, NULL, NULL, "the keyfile cannot be read: %s",
-                                g_strerror (errno));
-  return data;
 }
 
 static void
@@ -138,7 +97,7 @@ take_plan (StrandStack *self, StrandPlan *plan, GError **error)
   carry_over_locked (self, plan);
   old = g_steal_pointer (&self->plan);
   self->plan = strand_plan_ref (plan);
-  self->generation++;
+  g_atomic_pointer_set (&self->generation, (gsize) g_atomic_pointer_add (&n_loaded, 1) + 1);
   g_ptr_array_set_size (self->warnings, 0);
   for (guint i = 0; i < plan->warnings->len; i++)
     g_ptr_array_add (self->warnings, strand_problem_copy (g_ptr_array_index (plan->warnings, i)));
@@ -153,7 +112,7 @@ take_plan (StrandStack *self, StrandPlan *plan, GError **error)
 static gboolean
 load (StrandStack *self, const char *data, gsize length, const char *name, GError **error)
 {
-  g_autoptr(GPtrArray) problems = new_problems ();
+  g_autoptr(GPtrArray) problems = strand_problems_new ();
   g_autoptr(StrandPlan) plan = strand_plan_check (self->plugins, data, length, name, problems);
 
   if (plan == NULL)
@@ -247,11 +206,14 @@ strand_stack_new_from_data (const char *data, gssize length, const char *name, G
 StrandStack *
 strand_stack_get_default (void)
 {
-  StrandStack *stack;
+  StrandStack *stack = g_atomic_pointer_get (&default_stack);
+
+  if (stack != NULL)
+    return stack;
 
   g_mutex_lock (&default_lock);
   if (default_stack == NULL)
-    default_stack = strand_stack_new ();
+    g_atomic_pointer_set (&default_stack, strand_stack_new ());
   stack = default_stack;
   g_mutex_unlock (&default_lock);
   return stack;
@@ -275,7 +237,7 @@ strand_stack_set_default (StrandStack *stack)
 
   g_mutex_lock (&default_lock);
   old = default_stack;
-  default_stack = stack != NULL ? g_object_ref (stack) : NULL;
+  g_atomic_pointer_set (&default_stack, stack != NULL ? g_object_ref (stack) : NULL);
   g_mutex_unlock (&default_lock);
   g_clear_object (&old);
 }
@@ -295,7 +257,7 @@ strand_stack_set_default (StrandStack *stack)
 gboolean
 strand_stack_reload (StrandStack *self, GError **error)
 {
-  g_autoptr(GPtrArray) problems = new_problems ();
+  g_autoptr(GPtrArray) problems = strand_problems_new ();
   g_autofree char *data = NULL;
   gsize length;
 
@@ -307,7 +269,7 @@ strand_stack_reload (StrandStack *self, GError **error)
                            "Could not reload the stack: it was not made of a file");
       return FALSE;
     }
-  data = read_or_complain (self->path, &length, problems);
+  data = strand_stack_read_file (self->path, &length, problems);
   if (data == NULL)
     return fail_with_problems (problems, error);
   return load (self, data, length, self->path, error);
@@ -337,56 +299,6 @@ strand_stack_reload_from_data (StrandStack *self, const char *data, gssize lengt
 }
 
 /**
- * strand_stack_check_data:
- * @data: (array length=length) (element-type guint8): a keyfile's text
- * @length: its length, or -1 if it ends in a NUL byte
- * @name: what messages call it
- * @plugins: (nullable): where types are found; %NULL is the process's own
- *
- * As strand_stack_check_file(), of text in memory.
- *
- * Returns: (transfer container) (element-type StrandProblem): what is wrong, by line
- * Since: 1.0
- */
-GPtrArray *
-strand_stack_check_data (const char *data, gssize length, const char *name, StrandPlugins *plugins)
-{
-  g_autoptr(GPtrArray) problems = new_problems ();
-  g_autoptr(StrandPlan) plan = NULL;
-
-  g_return_val_if_fail (data != NULL && name != NULL, NULL);
-
-  plan = strand_plan_check (plugins != NULL ? plugins : strand_plugins_get_default (), data,
-                            length < 0 ? strlen (data) : (gsize) length, name, problems);
-  return g_steal_pointer (&problems);
-}
-
-/**
- * strand_stack_check_file:
- * @path: (type filename): a keyfile
- * @plugins: (nullable): where types are found; %NULL is the process's own
- *
- * Finds everything that is wrong with a keyfile; strand_stack_new_from_file() accepts exactly the files with
- * nothing wrong. Loads the plugins that the keyfile names, for their properties, and, if all else is well,
- * its function modules; opens no data file, thread or connection of the stack. Any thread; reads the disk.
- *
- * Returns: (transfer container) (element-type StrandProblem): what is wrong, by line
- * Since: 1.0
- */
-GPtrArray *
-strand_stack_check_file (const char *path, StrandPlugins *plugins)
-{
-  g_autoptr(GPtrArray) problems = new_problems ();
-  g_autofree char *data = NULL;
-  gsize length;
-
-  g_return_val_if_fail (path != NULL, NULL);
-
-  data = read_or_complain (path, &length, problems);
-  return data == NULL ? g_steal_pointer (&problems) : strand_stack_check_data (data, length, path, plugins);
-}
-
-/**
  * strand_stack_list_warnings:
  * @self: a stack
  *
@@ -398,7 +310,7 @@ strand_stack_check_file (const char *path, StrandPlugins *plugins)
 GPtrArray *
 strand_stack_list_warnings (StrandStack *self)
 {
-  GPtrArray *warnings = new_problems ();
+  GPtrArray *warnings = strand_problems_new ();
 
   g_return_val_if_fail (STRAND_IS_STACK (self), warnings);
 
@@ -416,7 +328,7 @@ ref_plan (StrandStack *self, guint64 *generation)
 
   g_mutex_lock (&self->lock);
   plan = strand_plan_ref (self->plan);
-  *generation = self->generation;
+  *generation = (gsize) g_atomic_pointer_get (&self->generation);
   g_mutex_unlock (&self->lock);
   return plan;
 }
@@ -425,22 +337,18 @@ ref_plan (StrandStack *self, guint64 *generation)
  * strand_stack_get_generation:
  * @self: a stack
  *
- * Counts the keyfiles loaded so far. Any thread.
+ * Tells what was loaded last apart from all that the process loaded before, by any stack. Any thread; takes
+ * no lock, so a task may look at every call.
  *
- * Returns: a number that grows with each reload
+ * Returns: a number that grows with each reload; 0 if nothing has been loaded
  * Since: 1.0
  */
 guint64
 strand_stack_get_generation (StrandStack *self)
 {
-  guint64 generation;
-
   g_return_val_if_fail (STRAND_IS_STACK (self), 0);
 
-  g_mutex_lock (&self->lock);
-  generation = self->generation;
-  g_mutex_unlock (&self->lock);
-  return generation;
+  return (gsize) g_atomic_pointer_get (&self->generation);
 }
 
 /**
@@ -596,9 +504,9 @@ strand_stack_class_init (StrandStackClass *klass)
       g_param_spec_object ("plugins", NULL, "Where types are found; the process's own plugins if not set",
                            STRAND_TYPE_PLUGINS, once);
   props[PROP_FILE] = g_param_spec_string ("file", NULL, "The keyfile that a reload reads", NULL, once);
-  props[PROP_GENERATION] =
-      g_param_spec_uint64 ("generation", NULL, "How many keyfiles have been loaded", 0, G_MAXUINT64, 0,
-                           G_PARAM_READABLE | G_PARAM_STATIC_STRINGS | G_PARAM_EXPLICIT_NOTIFY);
+  props[PROP_GENERATION] = g_param_spec_uint64 (
+      "generation", NULL, "Grows with each reload; no two stacks have the same", 0, G_MAXUINT64, 0,
+      G_PARAM_READABLE | G_PARAM_STATIC_STRINGS | G_PARAM_EXPLICIT_NOTIFY);
   g_object_class_install_properties (object_class, N_PROPS, props);
 }
 
@@ -608,6 +516,6 @@ strand_stack_init (StrandStack *self)
   g_mutex_init (&self->lock);
   self->plan = strand_plan_new ("nothing");
   self->later = strand_plan_new ("nothing");
-  self->warnings = new_problems ();
+  self->warnings = strand_problems_new ();
   self->retired = g_ptr_array_new_with_free_func ((GDestroyNotify) weak_ref_free);
 }

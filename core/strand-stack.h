@@ -48,7 +48,8 @@ char *strand_stack_dup_default_backend (StrandStack *self) G_GNUC_WARN_UNUSED_RE
 STRAND_AVAILABLE_IN_ALL
 GStrv strand_stack_list_targets (StrandStack *self) G_GNUC_WARN_UNUSED_RESULT;
 
-/* Grows with each reload: who keeps a target looks again when it has. */
+/* Grows with each reload, and is another for another stack: who keeps a target looks again when it differs.
+ */
 STRAND_AVAILABLE_IN_ALL
 guint64 strand_stack_get_generation (StrandStack *self);
 

@@ -1,5 +1,6 @@
 /* test-param.c — durations, sizes and near words, read as people write them. */
 
+#include "strand.h"
 #include "strand-plugin.h"
 
 typedef struct
@@ -238,6 +239,82 @@ test_long_words_cost_nothing (void)
   g_assert_true (strand_suggest (edge, words) == edge);
 }
 
+static void
+assert_reads (GParamSpec *pspec, const char *text, const char *printed)
+{
+  g_auto(GValue) value = G_VALUE_INIT;
+  g_autoptr(GError) error = NULL;
+  g_autofree char *back = NULL;
+
+  strand_param_read (pspec, text, &value, &error);
+  g_assert_no_error (error);
+  back = strand_param_print (pspec, &value);
+  g_assert_cmpstr (back, ==, printed);
+  g_param_spec_unref (g_param_spec_ref_sink (pspec));
+}
+
+static void
+assert_refuses (GParamSpec *pspec, const char *text, const char *message)
+{
+  g_auto(GValue) value = G_VALUE_INIT;
+  g_autoptr(GError) error = NULL;
+
+  g_assert_false (strand_param_read (pspec, text, &value, &error));
+  g_assert_error (error, STRAND_ERROR, STRAND_ERROR_INVALID_ARGUMENT);
+  g_assert_cmpstr (error->message, ==, message);
+  g_assert_false (G_IS_VALUE (&value));
+  g_param_spec_unref (g_param_spec_ref_sink (pspec));
+}
+
+static void
+test_values_go_by_their_property (void)
+{
+  const GParamFlags flags = STRAND_PARAM_CONFIG;
+
+  assert_reads (g_param_spec_int ("a", NULL, NULL, -5, 5, 0, flags), "-5", "-5");
+  assert_reads (g_param_spec_long ("a", NULL, NULL, G_MINLONG, G_MAXLONG, 0, flags), "007", "7");
+  assert_reads (g_param_spec_uint64 ("a", NULL, NULL, 0, G_MAXUINT64, 0, flags), "18446744073709551615",
+                "18446744073709551615");
+  assert_reads (g_param_spec_double ("a", NULL, NULL, 0, 1, 0, flags), "1e-1", "0.1");
+  assert_reads (g_param_spec_boolean ("a", NULL, NULL, FALSE, flags), "1", "true");
+  assert_reads (g_param_spec_string ("a", NULL, NULL, NULL, flags), " x;y ", " x;y ");
+  assert_reads (g_param_spec_string ("a", NULL, NULL, NULL, flags | STRAND_PARAM_SECRET), "hunter2",
+                "(secret)");
+  assert_reads (g_param_spec_boxed ("a", NULL, NULL, G_TYPE_STRV, flags), "x;y\\;;;z", "x;y\\;;;z");
+  assert_reads (g_param_spec_int64 ("a", NULL, NULL, -1, G_MAXINT64, 0, flags | STRAND_PARAM_DURATION),
+                "90min", "1h 30min");
+  assert_reads (g_param_spec_int64 ("a", NULL, NULL, -1, G_MAXINT64, 0, flags | STRAND_PARAM_SIZE), "1024KiB",
+                "1MiB");
+
+  assert_refuses (g_param_spec_int ("a", NULL, NULL, -5, 5, 0, flags), "6",
+                  "'6' is out of range; write a whole number from -5 to 5");
+  assert_refuses (
+      g_param_spec_enum ("a", NULL, NULL, STRAND_TYPE_KIND, 0, flags), "stroe",
+      "'stroe' is unknown; write one of: taskrunner, backend, store, serializer, middleware; did you mean "
+      "'store'?");
+  assert_refuses (g_param_spec_boxed ("a", NULL, NULL, G_TYPE_STRV, flags), "x\\y",
+                  "'\\y' is not an escape; there are \\s \\n \\t \\r \\\\ and \\;");
+  assert_refuses (g_param_spec_object ("a", NULL, NULL, STRAND_TYPE_STORE, flags), "results",
+                  "'a' cannot be set from text");
+}
+
+static void
+test_properties_say_what_they_may_be (void)
+{
+  GParamSpec *pspec =
+      g_param_spec_ref_sink (g_param_spec_uint ("a", NULL, NULL, 1, 64, 4, STRAND_PARAM_CONFIG));
+  GParamSpec *read_only =
+      g_param_spec_ref_sink (g_param_spec_uint ("b", NULL, NULL, 1, 64, 4, G_PARAM_READABLE));
+  g_autofree char *words = strand_param_describe (pspec);
+  g_autofree char *standard = strand_param_print (pspec, NULL);
+
+  g_assert_cmpstr (words, ==, "a whole number from 1 to 64");
+  g_assert_cmpstr (standard, ==, "4");
+  g_assert_null (strand_param_describe (read_only));
+  g_param_spec_unref (pspec);
+  g_param_spec_unref (read_only);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -250,6 +327,8 @@ main (int argc, char **argv)
   g_test_add_func ("/param/a-refusal-says-what-is-allowed", test_a_refusal_says_what_is_allowed);
   g_test_add_func ("/param/what-is-written-is-read-back", test_what_is_written_is_read_back);
   g_test_add_func ("/param/text-is-as-people-write-it", test_text_is_as_people_write_it);
+  g_test_add_func ("/param/values-go-by-their-property", test_values_go_by_their_property);
+  g_test_add_func ("/param/properties-say-what-they-may-be", test_properties_say_what_they_may_be);
   g_test_add_func ("/param/the-near-word-is-suggested", test_the_near_word_is_suggested);
   g_test_add_func ("/param/long-words-cost-nothing", test_long_words_cost_nothing);
 
