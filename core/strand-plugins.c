@@ -243,11 +243,11 @@ ref_file_locked (StrandPlugins *self, StrandKind kind, const char *type)
 }
 
 /* On a class: its name for keyfiles. */
-static G_DEFINE_QUARK (strand-type-name, type_name)
+static G_DEFINE_QUARK (strand - type - name, type_name)
 
-/* The first answer stands, should two threads have loaded the same type. */
-static GType
-remember_locked (StrandPlugins *self, StrandKind kind, const char *type, GType gtype, const char *file)
+    /* The first answer stands, should two threads have loaded the same type. */
+    static GType
+    remember_locked (StrandPlugins *self, StrandKind kind, const char *type, GType gtype, const char *file)
 {
   const Known *before = lookup_known_locked (self, kind, type);
   Known *known;
@@ -258,7 +258,7 @@ remember_locked (StrandPlugins *self, StrandKind kind, const char *type, GType g
   known->gtype = gtype;
   known->file = g_strdup (file);
   g_hash_table_insert (self->known, dup_known_key (kind, type), known);
-  g_type_set_qdata (gtype, type_name_quark (), (gpointer) g_intern_string (type));
+  g_type_set_qdata (gtype, type_name_quark (), (gpointer)g_intern_string (type));
   return gtype;
 }
 
@@ -503,14 +503,39 @@ count_unreadable_locked (StrandPlugins *self)
   return n;
 }
 
+/* A file that bears the type's name but could not be read is what the question was about. */
+static const StrandPluginFile *
+find_unreadable_namesake_locked (StrandPlugins *self, StrandKind kind, const char *type)
+{
+  g_autofree char *name = dup_file_name (kind, type);
+
+  for (guint i = 0; i < self->folders->len; i++)
+    {
+      const Folder *folder = g_ptr_array_index (self->folders, i);
+
+      for (guint j = 0; folder->files != NULL && j < folder->files->len; j++)
+        {
+          const StrandPluginFile *file = g_ptr_array_index (folder->files, j);
+
+          if (file->error != NULL && strcmp (file->name, name) == 0)
+            return file;
+        }
+    }
+  return NULL;
+}
+
 static gboolean
 set_not_found_locked (StrandPlugins *self, StrandKind kind, const char *type, GError **error)
 {
+  const StrandPluginFile *namesake = find_unreadable_namesake_locked (self, kind, type);
   g_auto (GStrv) types = list_types_locked (self, kind);
   g_autofree char *names = g_strjoinv ("', '", types);
   const char *nearest = strand_suggest (type, (const char *const *)types);
   guint n_unreadable = count_unreadable_locked (self);
-  GString *message = g_string_new (NULL);
+  g_autoptr (GString) message = g_string_new (NULL);
+
+  if (namesake != NULL)
+    return strand_plugin_file_judge (namesake, error);
 
   g_string_append_printf (message, "There is no %s '%s'; ", kind_names[kind], type);
   if (types[0] != NULL)
@@ -524,7 +549,6 @@ set_not_found_locked (StrandPlugins *self, StrandKind kind, const char *type, GE
     g_string_append_printf (message, " (%u %s not be read; 'strand plugins' says why)", n_unreadable,
                             n_unreadable == 1 ? "file could" : "files could");
   g_set_error_literal (error, STRAND_PLUGIN_ERROR, STRAND_PLUGIN_ERROR_NOT_FOUND, message->str);
-  g_string_free (message, TRUE);
   return FALSE;
 }
 

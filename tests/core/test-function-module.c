@@ -7,6 +7,8 @@
 
 #include <strand-plugin.h>
 
+#include <elf.h>
+#include <link.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -138,6 +140,19 @@ test_truncated_file (World *world, gconstpointer unused)
 }
 
 static void
+test_other_architecture (World *world, gconstpointer unused)
+{
+  g_autoptr (GBytes) good = world_read_fixture ("modules/good-module");
+  g_autofree char *data = g_memdup2 (g_bytes_get_data (good, NULL), g_bytes_get_size (good));
+  g_autofree char *path = NULL;
+  const guint16 machine = EM_S390;
+
+  memcpy (data + G_STRUCT_OFFSET (ElfW (Ehdr), e_machine), &machine, sizeof machine);
+  path = world_write (world, "foreign.so", data, g_bytes_get_size (good));
+  assert_fails (path, STRAND_PLUGIN_ERROR_ARCHITECTURE, "s390, this process is", "built for this machine");
+}
+
+static void
 test_untrusted_file (World *world, gconstpointer unused)
 {
   g_autofree char *path = world_install (world, "modules/good-module", "open.so");
@@ -189,6 +204,7 @@ main (int argc, char **argv)
   ADD ("bad/missing-file", test_missing_file);
   ADD ("bad/text-file", test_text_file);
   ADD ("bad/truncated-file", test_truncated_file);
+  ADD ("bad/other-architecture", test_other_architecture);
   ADD ("bad/untrusted-file", test_untrusted_file);
   ADD ("bad/untrusted-parent", test_untrusted_parent);
   ADD ("bad/no-entry-point", test_no_entry_point);

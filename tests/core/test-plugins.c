@@ -14,6 +14,7 @@
 #include <dlfcn.h>
 #include <elf.h>
 #include <link.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -180,6 +181,17 @@ test_unknown_type_names_those_there_are (World *world, gconstpointer unused)
 }
 
 static void
+test_unreadable_namesake_is_the_reason (World *world, gconstpointer unused)
+{
+  g_autofree char *path = world_write (world, "good-store.so", "hello", 5);
+  g_autoptr (StrandPlugins) host = host_for (world);
+  g_autoptr (GError) error = NULL;
+
+  g_assert_cmpuint (strand_plugins_load (host, STRAND_KIND_STORE, "good", &error), ==, G_TYPE_INVALID);
+  assert_refused (&error, STRAND_PLUGIN_ERROR_NOT_ELF, path, "not a shared object", NULL);
+}
+
+static void
 test_first_folder_wins_and_shows_what_it_shadows (World *world, gconstpointer unused)
 {
   g_autofree char *second = world_install (world, "plugins/good", "b/good.so");
@@ -294,6 +306,30 @@ test_new_file_is_found_without_a_new_host (World *world, gconstpointer unused)
   g_assert_cmpint (unlink (path), ==, 0);
   g_assert_false (strand_plugins_has (host, STRAND_KIND_STORE, "good", &error));
   assert_refused (&error, STRAND_PLUGIN_ERROR_NOT_FOUND, NULL);
+}
+
+/* The folder's times say nothing of this. */
+static void
+test_file_rewritten_in_place_is_noticed (World *world, gconstpointer unused)
+{
+  g_autofree char *path = world_install (world, "plugins/sixteen", "x.so");
+  g_autofree char *other = world_install (world, "plugins/good", "elsewhere/x.so");
+  g_autoptr (StrandPlugins) host = host_for (world);
+  g_autoptr (GError) error = NULL;
+  g_autofree char *data = NULL;
+  FILE *file;
+  gsize size;
+
+  g_assert_true (strand_plugins_has (host, STRAND_KIND_STORE, "many-1", NULL));
+  g_assert_true (g_file_get_contents (other, &data, &size, NULL));
+  file = fopen (path, "w");
+  g_assert_cmpuint (fwrite (data, 1, size, file), ==, size);
+  g_assert_cmpint (fclose (file), ==, 0);
+  g_assert_true (strand_plugins_has (host, STRAND_KIND_STORE, "good", &error));
+  g_assert_no_error (error);
+  g_assert_false (strand_plugins_has (host, STRAND_KIND_STORE, "many-1", NULL));
+  g_assert_cmpuint (strand_plugins_load (host, STRAND_KIND_STORE, "good", &error), !=, G_TYPE_INVALID);
+  g_assert_no_error (error);
 }
 
 typedef struct
@@ -761,12 +797,15 @@ test_missing_folder_is_told (World *world, gconstpointer unused)
 
 /* --- the default host --- */
 
+/* STRAND_PLUGIN_PATH, what was added, the user's folder; the installed one comes last and may be empty. */
 static void
-test_default_host_reads_the_environment (World *world, gconstpointer unused)
+test_default_host_searches_in_order (World *world, gconstpointer unused)
 {
-  g_autofree char *path = NULL, *user = NULL, *user_path = NULL, *elements = NULL;
+  g_autofree char *first = NULL, *second = NULL, *third = NULL, *elements = NULL, *added = NULL;
+  g_autofree char *user = g_build_filename (g_get_user_data_dir (), "strand-1", "plugins", NULL);
+  g_autofree char *user_file = g_build_filename (user, "good.so", NULL);
   g_autoptr (GPtrArray) infos = NULL;
-  g_autoptr (GError) error = NULL;
+  StrandPlugins *host;
 
   if (!g_test_subprocess ())
     {
@@ -774,20 +813,25 @@ test_default_host_reads_the_environment (World *world, gconstpointer unused)
       g_test_trap_assert_passed ();
       return;
     }
-  path = world_install (world, "plugins/good", "good.so");
-  user_path = world_install (world, "plugins/sixteen", "sixteen.so");
-  user = g_build_filename (g_get_user_data_dir (), "strand-1", "plugins", NULL);
+  first = world_install (world, "plugins/good", "environment/good.so");
+  second = world_install (world, "plugins/good", "added/good.so");
+  third = world_install (world, "plugins/good", "good.so");
   g_assert_cmpint (g_mkdir_with_parents (user, 0755), ==, 0);
-  elements = g_strconcat ("relative:", world->folder, NULL);
+  g_assert_cmpint (rename (third, user_file), ==, 0);
+  elements = g_strconcat ("relative:", world->folder, "/environment", NULL);
+  added = g_path_get_dirname (second);
   g_setenv ("STRAND_PLUGIN_PATH", elements, TRUE);
   g_setenv ("LTDL_LIBRARY_PATH", "/nowhere", TRUE);
-  strand_plugins_add_path (strand_plugins_get_default (), user);
-  infos = strand_plugins_list (strand_plugins_get_default ());
+  host = strand_plugins_get_default ();
+  strand_plugins_add_path (host, added);
+
+  infos = strand_plugins_list (host);
   g_assert_error (info_at (infos, 0)->error, STRAND_PLUGIN_ERROR, STRAND_PLUGIN_ERROR_RELATIVE_PATH);
-  g_assert_cmpstr (info_at (infos, 1)->file, ==, path);
-  g_assert_cmpuint (strand_plugins_load (strand_plugins_get_default (), STRAND_KIND_STORE, "many-3", &error),
-                    !=, G_TYPE_INVALID);
-  g_assert_no_error (error);
+  g_assert_cmpstr (info_at (infos, 1)->file, ==, first);
+  g_assert_cmpstr (info_at (infos, 3)->file, ==, second);
+  g_assert_cmpstr (info_at (infos, 5)->file, ==, user_file);
+  g_assert_cmpuint (strand_plugins_load (host, STRAND_KIND_STORE, "good", NULL), !=, G_TYPE_INVALID);
+  g_assert_true (host == strand_plugins_get_default ());
 }
 
 /* --- kinds and infos --- */
@@ -832,12 +876,14 @@ main (int argc, char **argv)
   ADD ("good/sixteen-types", test_sixteen_types_fit_into_one_plugin);
   ADD ("good/survives-strip", test_plugin_survives_strip);
   ADD ("find/unknown-type-names-those-there-are", test_unknown_type_names_those_there_are);
+  ADD ("find/unreadable-namesake-is-the-reason", test_unreadable_namesake_is_the_reason);
   ADD ("find/first-folder-wins", test_first_folder_wins_and_shows_what_it_shadows);
   ADD ("find/namesake-comes-first", test_namesake_comes_first_in_its_folder);
   ADD ("find/refused-still-shadows", test_refused_plugin_still_shadows);
   ADD ("find/added-path-stands-behind", test_added_path_stands_behind_the_first_ones);
   ADD ("find/same-file-twice-is-one", test_same_file_twice_is_one_candidate);
   ADD ("find/new-file-is-found", test_new_file_is_found_without_a_new_host);
+  ADD ("find/file-rewritten-in-place-is-noticed", test_file_rewritten_in_place_is_noticed);
   ADD ("find/threads-get-the-same-type", test_threads_get_the_same_type);
   ADD ("find/only-what-is-used-is-loaded", test_only_what_is_used_is_loaded);
   ADD ("program/comes-first", test_program_type_comes_first);
@@ -868,7 +914,7 @@ main (int argc, char **argv)
   ADD ("bad/link-into-an-untrusted-folder", test_link_into_an_untrusted_folder);
   ADD ("bad/relative-path-element", test_relative_path_element);
   ADD ("bad/missing-folder", test_missing_folder_is_told);
-  ADD ("default/reads-the-environment", test_default_host_reads_the_environment);
+  ADD ("default/searches-in-order", test_default_host_searches_in_order);
   ADD ("kinds", test_kinds_have_words_and_interfaces);
   ADD ("info-copy", test_info_copy_is_whole);
 

@@ -89,6 +89,26 @@ test_private_group_may_write (void)
   assert_refused (&error, STRAND_PLUGIN_ERROR_UNTRUSTED_PARENT, "written by its group", "chmod g-w", NULL);
 }
 
+/* Somebody's first group may be everybody's: on many systems all users begin in one. */
+static void
+test_first_group_of_another_name_may_not (void)
+{
+  struct passwd *user = getpwnam ("nobody");
+  struct group *group = user != NULL ? getgrgid (user->pw_gid) : NULL;
+  struct stat st = { .st_mode = 0664 };
+  g_autoptr (GError) error = NULL;
+
+  if (group == NULL || strcmp (group->gr_name, "nobody") == 0)
+    {
+      g_test_skip ("there is no user 'nobody' in a group of another name");
+      return;
+    }
+  st.st_uid = user->pw_uid;
+  st.st_gid = user->pw_gid;
+  g_assert_false (strand_trust_check_component ("/x", &st, FALSE, user->pw_uid, &error));
+  assert_refused (&error, STRAND_PLUGIN_ERROR_UNTRUSTED_FILE, "written by its group", "chmod g-w", NULL);
+}
+
 static void
 test_real_path_is_given (World *world, gconstpointer unused)
 {
@@ -210,6 +230,7 @@ main (int argc, char **argv)
       g_test_add_data_func (path, &components[i], test_component);
     }
   g_test_add_func ("/trust/private-group-may-write", test_private_group_may_write);
+  g_test_add_func ("/trust/first-group-of-another-name", test_first_group_of_another_name_may_not);
   ADD ("real-path-is-given", test_real_path_is_given);
   ADD ("untrusted-component-is-named", test_untrusted_component_is_named);
   ADD ("builtin-folder-is-trusted", test_builtin_folder_is_trusted);
