@@ -1,0 +1,110 @@
+/* call-fixture.h — what tests of calls share: functions to call, a record of what callbacks were told, plugins by
+ * name, gates that hold functions, and waiting for an event with a deadline.
+ *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "strand-plugin.h"
+
+/* No test needs this long; one that does has failed. Long, because valgrind and sanitizers are slow. */
+#define DEADLINE_US (60 * G_USEC_PER_SEC)
+
+/* Runs the thread-default context until the condition holds; fails the test at the deadline. */
+#define wait_until(condition)                                                                                \
+  G_STMT_START                                                                                               \
+  {                                                                                                          \
+    gint64 wait_deadline_us = g_get_monotonic_time () + DEADLINE_US;                                         \
+    while (!(condition))                                                                                     \
+      wait_turn (wait_deadline_us, #condition, __FILE__, __LINE__);                                          \
+  }                                                                                                          \
+  G_STMT_END
+
+void wait_turn (gint64 deadline_us, const char *condition, const char *file, int line);
+
+/* Holds functions until it is opened. `n_inside` counts those that have come so far. */
+typedef struct
+{
+  GMutex lock; /* guards the rest */
+  GCond changed;
+  gboolean open;
+  guint n_inside;
+  guint n_left;
+} Gate;
+
+void gate_init (Gate *gate);
+void gate_clear (Gate *gate);
+void gate_pass (Gate *gate);
+void gate_open (Gate *gate);
+void gate_wait_inside (Gate *gate, guint n);
+guint gate_count_inside (Gate *gate);
+guint gate_count_left (Gate *gate);
+
+/* The gate of `test.hold`, which ignores being stopped, closed again by each call of this. */
+Gate *fixture_gate (void);
+
+/* The functions, in the default registry:
+ *   test.nothing                 returns nothing
+ *   test.echo text:s -> s
+ *   test.add a:x b:x -> x
+ *   test.sum a:i b:i rest:a{sv} -> i   a + b + how many keywords there are
+ *   test.fail message:s          fails with G_FILE_ERROR_NOENT
+ *   test.count n:u -> u          emits 0 … n-1
+ *   test.list n:u -> au          returns 0 … n-1
+ *   test.bytes -> ay
+ *   test.dict -> a{sx}
+ *   test.object -> object        a GObject named by its data "name"
+ *   test.block                   until it is cancelled
+ *   test.hold                    until the fixture's gate opens, whatever else
+ *   test.thread -> t             the thread that it ran on
+ *   test.data                    notes strand_context_get_data() in fixture_last_data
+ *   test.progress                0.25 "a quarter", metadata "colour" = "red", then waits for the gate
+ *   test.wrong -> x              returns a string
+ *   test.main (main thread only), test.single (not reentrant), both as test.nothing */
+void fixture_add_functions (void);
+
+StrandFunction *fixture_function (const char *name);
+
+extern gpointer fixture_last_data; /* written by test.data */
+
+/* A plugin's object, as a keyfile would make it. */
+gpointer make_object (StrandKind kind, const char *type, const char *first_property, ...);
+
+#define make_runner(...) (STRAND_TASKRUNNER (make_object (STRAND_KIND_TASKRUNNER, __VA_ARGS__)))
+#define make_store(...) (STRAND_STORE (make_object (STRAND_KIND_STORE, __VA_ARGS__)))
+#define make_backend(...) (STRAND_BACKEND (make_object (STRAND_KIND_BACKEND, __VA_ARGS__)))
+
+/* Closes and drops a runner or backend, which must have nothing left to do. */
+void close_runner (StrandTaskrunner *runner);
+void close_backend (StrandBackend *backend);
+
+/* What a task's callbacks were told, in one line each: "item 0/1 7", "end 3", "error g-file-error-quark 4 …". */
+typedef struct
+{
+  GMutex lock; /* guards the rest */
+  GPtrArray *log;
+  guint n_items;
+  guint n_ends;
+  guint n_errors;
+  GThread *thread; /* of the last one */
+  GVariant *value; /* of the last end */
+  GError *error;   /* the last */
+  int depth;       /* how many callbacks are on the stack */
+} Told;
+
+Told *told_new (void);
+void told_free (Told *told);
+char *told_dup_log (Told *told);
+guint told_count_over (Told *told);
+void told_listen (Told *told, StrandTask *task);
+gboolean told_on_iter (StrandCall *call, GVariant *item, gpointer told, GError **error);
+void told_on_end (StrandCall *call, GVariant *value, gpointer told);
+void told_on_error (StrandCall *call, const GError *error, gpointer told);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (Told, told_free)
+
+/* This program again, with these arguments, its output in a pipe; the first names what it is to do. */
+void fixture_set_program (const char *argv0);
+GSubprocess *fixture_spawn (const char *first, ...);
+char *fixture_read_line (GSubprocess *process);
+
+/* A folder that goes with everything in it. */
+char *fixture_make_folder (void);
+void fixture_remove_folder (char *folder);
