@@ -71,7 +71,11 @@ gboolean strand_json_read_string (StrandJsonText *text, StrandJsonString *string
 /* Whether the string, escapes undone, is @literal. */
 gboolean strand_json_string_equal (const StrandJsonString *string, const char *literal, gsize length);
 
-/* The string with its escapes undone; NULL with an error if it holds a NUL. */
+/* Writes the string with its escapes undone, without a NUL at the end, and returns its length: string->length at
+ * most, as an escape is never shorter than what it stands for. */
+gsize strand_json_string_unescape (const StrandJsonString *string, char *out);
+
+/* The same in memory of its own, with a NUL; NULL with an error if it holds a NUL. */
 char *strand_json_string_dup (StrandJsonText *text, const StrandJsonString *string, GError **error);
 
 gboolean strand_json_read_int (StrandJsonText *text, gint64 minimum, gint64 maximum, gint64 *value, GError **error);

@@ -230,14 +230,18 @@ strand_json_read_string (StrandJsonText *text, StrandJsonString *string, GError 
   return TRUE;
 }
 
-/* Undoes the escapes into @out, which has room for string->length bytes: an escape is never shorter than what it
- * stands for. */
-static gsize
-unescape (const StrandJsonString *string, char *out)
+gsize
+strand_json_string_unescape (const StrandJsonString *string, char *out)
 {
   const char *at = string->data, *end = string->data + string->length;
   char *start = out;
   gunichar character = 0;
+
+  if (!string->has_escapes)
+    {
+      memcpy (out, at, string->length);
+      return string->length;
+    }
 
   while (at < end)
     {
@@ -266,7 +270,7 @@ strand_json_string_equal (const StrandJsonString *string, const char *literal, g
     return string->length == length && memcmp (string->data, literal, length) == 0;
 
   plain = g_malloc (string->length);
-  return unescape (string, plain) == length && memcmp (plain, literal, length) == 0;
+  return strand_json_string_unescape (string, plain) == length && memcmp (plain, literal, length) == 0;
 }
 
 char *
@@ -281,14 +285,7 @@ strand_json_string_dup (StrandJsonText *text, const StrandJsonString *string, GE
     }
 
   plain = g_malloc (string->length + 1);
-  if (string->has_escapes)
-    plain[unescape (string, plain)] = '\0';
-  else
-    {
-      memcpy (plain, string->data, string->length);
-      plain[string->length] = '\0';
-    }
-
+  plain[strand_json_string_unescape (string, plain)] = '\0';
   return plain;
 }
 
@@ -565,7 +562,7 @@ strand_json_decode_base64 (StrandJsonText *text, const StrandJsonString *string,
   if (string->has_escapes)
     {
       plain = g_malloc (n);
-      n = unescape (string, plain);
+      n = strand_json_string_unescape (string, plain);
       data = plain;
     }
   while (n_pad < 2 && n_pad < n && data[n - 1 - n_pad] == '=')

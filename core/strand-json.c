@@ -1,8 +1,10 @@
 /* strand-json.c — GVariant values as JSON and back, exactly.
  *
  * Both directions walk the type, not the text: the reader knows what it expects at each place, so a text is
- * either a value of that type or an error with its place. Depth is counted down and checked before each step
- * in; it ends where GVariant's own does. docs/record-format.md is the table of encodings.
+ * either a value of that type or an error with its place. It writes GVariant's serialized form straight away
+ * (GVariant's documentation has its rules), since a tree of small values would cost several times as much, and
+ * more memory than a hostile text should get. Depth is counted down and checked before each step in; it ends
+ * where GVariant's own does. docs/record-format.md is the table of encodings.
  *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "config.h"
@@ -16,8 +18,41 @@
 /* Below this many keys, comparing each with each is quicker than hashing them. */
 #define FEW_KEYS 12
 
+/* Up to this length, walking over a type is about as quick as looking it up. */
+#define LONG_TYPE 64
+
+/* A value being read: the bytes that GVariant would have made of it so far. */
+typedef struct
+{
+  StrandJsonText *text;
+  guint8 *data;
+  gsize length, room;
+  GArray *ends;        /* gsize: where children end, of all containers that are open, for those that must say so */
+  GPtrArray *types;    /* NULL, or the types that the text named; kept, for pointers into them are keys below */
+  GHashTable *layouts; /* NULL, or where a container's type starts -> KnownLayout */
+} Building;
+
+/* How a type lies in bytes. */
+typedef struct
+{
+  gsize alignment;
+  gsize size; /* 0 where it is not the same for all values */
+} Layout;
+
+typedef struct
+{
+  Layout layout;
+  const char *after; /* the type */
+} KnownLayout;
+
 static gboolean append_value (GString *json, GVariant *value, guint depth);
-static GVariant *read_value (StrandJsonText *text, const GVariantType *type, guint depth, GError **error);
+static gboolean read_value (Building *self, const char *type, guint depth, GError **error);
+
+static gsize
+align (gsize offset, gsize alignment)
+{
+  return (offset + alignment - 1) & ~(alignment - 1);
+}
 
 /* Bytes of one element where GVariant can lend all of them as a C array, and they are worth it; else 0. */
 static gsize
@@ -267,6 +302,139 @@ append_value (GString *json, GVariant *value, guint depth)
   return TRUE;
 }
 
+/* Makes room for @n more bytes, which the caller fills. */
+static guint8 *
+grow (Building *self, gsize n)
+{
+  gsize at = self->length;
+
+  if (self->room - self->length < n)
+    {
+      self->room = MAX (self->room * 2, self->length + n);
+      self->data = g_realloc (self->data, self->room);
+    }
+  self->length += n;
+  return self->data + at;
+}
+
+static void
+pad (Building *self, gsize alignment)
+{
+  gsize n = (0 - self->length) & (alignment - 1);
+
+  if (n > 0)
+    memset (grow (self, n), 0, n);
+}
+
+static Layout read_layout (Building *self, const char **type);
+
+static Layout
+read_container_layout (Building *self, const char **type)
+{
+  Layout layout = { .alignment = 1, .size = 0 };
+  char name = *(*type)++;
+
+  if (name == 'a' || name == 'm')
+    return (Layout) { .alignment = read_layout (self, type).alignment, .size = 0 };
+
+  /* A tuple or entry has a fixed size if all its members have, and a size that keeps an array of it aligned. */
+  for (gboolean fixed = TRUE; **type != ')' && **type != '}';)
+    {
+      Layout member = read_layout (self, type);
+
+      fixed = fixed && member.size != 0;
+      layout.alignment = MAX (layout.alignment, member.alignment);
+      layout.size = fixed ? align (layout.size, member.alignment) + member.size : 0;
+    }
+  if ((*type)[-1] == '(')
+    layout.size = 1; /* nothing at all still takes a byte */
+  layout.size = align (layout.size, layout.alignment);
+  (*type)++;
+  return layout;
+}
+
+/* The layout of the type that starts at *type, which is left behind it. */
+static Layout
+read_layout (Building *self, const char **type)
+{
+  const char *start = *type;
+  gsize size = *start == 'y' ? 1 : fixed_size (*start);
+  KnownLayout *known;
+
+  if (size != 0 || *start == 'v' || is_string_type (*start))
+    {
+      (*type)++;
+      return (Layout) { .alignment = size != 0 ? size : *start == 'v' ? 8 : 1, .size = size };
+    }
+  if (self->layouts == NULL)
+    return read_container_layout (self, type);
+
+  known = g_hash_table_lookup (self->layouts, start);
+  if (known == NULL)
+    {
+      known = g_new (KnownLayout, 1);
+      known->layout = read_container_layout (self, type);
+      known->after = *type;
+      g_hash_table_insert (self->layouts, (gpointer) start, known);
+    }
+  *type = known->after;
+  return known->layout;
+}
+
+static Layout
+layout_of (Building *self, const char *type)
+{
+  return read_layout (self, &type);
+}
+
+/* Layouts of long types are kept: a text could else make us walk one again for each empty array of it. */
+static void
+note_type (Building *self, gsize length)
+{
+  if (length > LONG_TYPE && self->layouts == NULL)
+    self->layouts = g_hash_table_new_full (NULL, NULL, NULL, g_free);
+}
+
+/* How many bytes each of @n offsets takes behind @body bytes. */
+static gsize
+offset_size (gsize body, gsize n)
+{
+  if (body + n <= G_MAXUINT8)
+    return 1;
+  if (body + 2 * n <= G_MAXUINT16)
+    return 2;
+  return body + 4 * n <= G_MAXUINT32 ? 4 : 8;
+}
+
+static void
+push_end (Building *self)
+{
+  g_array_append_val (self->ends, self->length);
+}
+
+/* Ends a container that began at @start: writes the ends of its children, which are those from @base on. */
+static void
+write_ends (Building *self, gsize start, guint base, gboolean reversed)
+{
+  guint n = self->ends->len - base;
+  gsize size = offset_size (self->length - start, n);
+
+  for (guint i = 0; i < n; i++)
+    {
+      guint64 end = GUINT64_TO_LE (g_array_index (self->ends, gsize, base + (reversed ? n - 1 - i : i)) - start);
+
+      memcpy (grow (self, size), &end, size);
+    }
+  g_array_set_size (self->ends, base);
+}
+
+static gboolean
+too_deep (Building *self, GError **error)
+{
+  return strand_json_fail (self->text, self->text->at,
+                           "at most " G_STRINGIFY (STRAND_JSON_MAX_DEPTH) " nested values", error);
+}
+
 static gboolean
 read_boolean (StrandJsonText *text, guint8 *value, GError **error)
 {
@@ -279,424 +447,376 @@ read_boolean (StrandJsonText *text, guint8 *value, GError **error)
   return TRUE;
 }
 
-/* One element of a fixed-size basic type, in the machine's own form. */
+/* A basic type of fixed size, in the machine's own form. */
 static gboolean
-read_fixed (StrandJsonText *text, char type, gpointer element, GError **error)
+read_fixed (Building *self, char type, GError **error)
 {
-  gint64 number = 0;
-  guint64 natural = 0;
+  union { guint8 b; gint64 x; guint64 t; double d; } value = { .t = 0 };
+  gsize size = type == 'y' ? 1 : fixed_size (type);
+  gint64 limit = size == 8 ? G_MAXINT64 : (G_GINT64_CONSTANT (1) << (size * 8 - 1)) - 1;
+  guint64 natural_limit = size == 8 ? G_MAXUINT64 : (G_GUINT64_CONSTANT (1) << size * 8) - 1;
   gboolean ok;
 
-  switch (type)
-    {
-    case 'b':
-      return read_boolean (text, element, error);
-    case 'y':
-      ok = strand_json_read_uint (text, G_MAXUINT8, &natural, error);
-      *(guint8 *) element = (guint8) natural;
-      return ok;
-    case 'n':
-      ok = strand_json_read_int (text, G_MININT16, G_MAXINT16, &number, error);
-      *(gint16 *) element = (gint16) number;
-      return ok;
-    case 'q':
-      ok = strand_json_read_uint (text, G_MAXUINT16, &natural, error);
-      *(guint16 *) element = (guint16) natural;
-      return ok;
-    case 'i':
-    case 'h':
-      ok = strand_json_read_int (text, G_MININT32, G_MAXINT32, &number, error);
-      *(gint32 *) element = (gint32) number;
-      return ok;
-    case 'u':
-      ok = strand_json_read_uint (text, G_MAXUINT32, &natural, error);
-      *(guint32 *) element = (guint32) natural;
-      return ok;
-    case 'x':
-      return strand_json_read_int (text, G_MININT64, G_MAXINT64, element, error);
-    case 't':
-      return strand_json_read_uint (text, G_MAXUINT64, element, error);
-    case 'd':
-      return strand_json_read_double (text, element, error);
-    default:
-      g_assert_not_reached ();
-    }
+  if (type == 'b')
+    ok = read_boolean (self->text, &value.b, error);
+  else if (type == 'd')
+    ok = strand_json_read_double (self->text, &value.d, error);
+  else if (strchr ("nixh", type) != NULL)
+    ok = strand_json_read_int (self->text, -limit - 1, limit, &value.x, error);
+  else
+    ok = strand_json_read_uint (self->text, natural_limit, &value.t, error);
+  if (!ok)
+    return FALSE;
+
+  /* The low bytes of a number are first or last. */
+  memcpy (grow (self, size),
+          (char *) &value + (G_BYTE_ORDER == G_BIG_ENDIAN && type != 'b' ? sizeof value - size : 0), size);
+  return TRUE;
 }
 
-static GVariant *
-read_basic (StrandJsonText *text, char type, GError **error)
+/* A string, escapes undone, with its NUL. */
+static gboolean
+write_string (Building *self, const StrandJsonString *string, GError **error)
 {
-  union { guint8 y; gint16 n; guint16 q; gint32 i; guint32 u; gint64 x; guint64 t; double d; } value = { .t = 0 };
+  gsize at = self->length;
+  char *out;
 
-  if (!read_fixed (text, type, &value, error))
-    return NULL;
+  if (string->has_nul)
+    return strand_json_fail (self->text, string->data, "a string without NUL", error);
 
-  switch (type)
-    {
-    case 'b':
-      return g_variant_new_boolean (value.y);
-    case 'y':
-      return g_variant_new_byte (value.y);
-    case 'n':
-      return g_variant_new_int16 (value.n);
-    case 'q':
-      return g_variant_new_uint16 (value.q);
-    case 'i':
-      return g_variant_new_int32 (value.i);
-    case 'h':
-      return g_variant_new_handle (value.i);
-    case 'u':
-      return g_variant_new_uint32 (value.u);
-    case 'x':
-      return g_variant_new_int64 (value.x);
-    case 't':
-      return g_variant_new_uint64 (value.t);
-    default:
-      return g_variant_new_double (value.d);
-    }
+  out = (char *) grow (self, string->length + 1);
+  self->length = at + strand_json_string_unescape (string, out);
+  *grow (self, 1) = '\0';
+  return TRUE;
 }
 
-/* Makes a string of @string, whose @type has a grammar of its own but for 's'. */
-static GVariant *
-new_string (StrandJsonText *text, const StrandJsonString *string, char type, GError **error)
+static gboolean
+read_string (Building *self, char type, GError **error)
 {
-  g_autofree char *plain = strand_json_string_dup (text, string, error);
+  gsize at = self->length;
+  StrandJsonString string;
+  const char *written;
 
-  if (plain == NULL)
-    return NULL;
-  if (type == 's')
-    return g_variant_new_take_string (g_steal_pointer (&plain));
-  if (type == 'o' && g_variant_is_object_path (plain))
-    return g_variant_new_object_path (plain);
-  if (type == 'g' && g_variant_is_signature (plain))
-    return g_variant_new_signature (plain);
+  if (!strand_json_read_string (self->text, &string, error) || !write_string (self, &string, error))
+    return FALSE;
 
-  strand_json_fail (text, string->data, type == 'o' ? "a D-Bus object path" : "a D-Bus signature", error);
-  return NULL;
+  written = (const char *) self->data + at;
+  if (type == 'o' && !g_variant_is_object_path (written))
+    return strand_json_fail (self->text, string.data, "a D-Bus object path", error);
+  if (type == 'g' && !g_variant_is_signature (written))
+    return strand_json_fail (self->text, string.data, "a D-Bus signature", error);
+  return TRUE;
 }
 
-static GVariant *
-read_string (StrandJsonText *text, char type, GError **error)
+static gboolean
+read_bytes (Building *self, GError **error)
 {
   StrandJsonString string;
-
-  return strand_json_read_string (text, &string, error) ? new_string (text, &string, type, error) : NULL;
-}
-
-static GVariant *
-read_bytes (StrandJsonText *text, GError **error)
-{
-  StrandJsonString string;
-  guchar *data;
+  g_autofree guchar *data = NULL;
   gsize length;
 
-  if (!strand_json_read_string (text, &string, error))
-    return NULL;
-  data = strand_json_decode_base64 (text, &string, &length, error);
+  if (!strand_json_read_string (self->text, &string, error))
+    return FALSE;
+  data = strand_json_decode_base64 (self->text, &string, &length, error);
   if (data == NULL)
-    return NULL;
-  return g_variant_new_from_data (G_VARIANT_TYPE_BYTESTRING, data, length, TRUE, g_free, data);
+    return FALSE;
+  memcpy (grow (self, length), data, length);
+  return TRUE;
 }
 
-static GVariant *
-read_fixed_array (StrandJsonText *text, char type, GError **error)
+static gboolean
+read_elements (Building *self, const char *element, guint depth, GError **error)
 {
-  g_autoptr(GArray) elements = g_array_new (FALSE, TRUE, (guint) fixed_size (type));
-  const char element_type[] = { type, '\0' };
+  Layout layout = layout_of (self, element);
+  gsize start = self->length;
+  guint base = self->ends->len;
   gboolean first = TRUE, more;
 
-  if (!strand_json_expect (text, '[', "'['", error))
-    return NULL;
-  while (strand_json_next (text, ']', &first, &more, error))
-    {
-      if (!more)
-        return g_variant_new_fixed_array (G_VARIANT_TYPE (element_type), elements->data, elements->len,
-                                          fixed_size (type));
-      g_array_set_size (elements, elements->len + 1);
-      if (!read_fixed (text, type, elements->data + (elements->len - 1) * fixed_size (type), error))
-        return NULL;
-    }
-
-  return NULL;
-}
-
-static GPtrArray *
-new_children (void)
-{
-  return g_ptr_array_new_with_free_func ((GDestroyNotify) g_variant_unref);
-}
-
-/* Makes the container of children whose floating references it takes. */
-static GVariant *
-new_array (const GVariantType *element, GPtrArray *children)
-{
-  GVariant *array = g_variant_new_array (element, (GVariant **) children->pdata, children->len);
-
-  g_ptr_array_set_free_func (children, NULL);
-  return array;
-}
-
-static GVariant *
-read_array_of (StrandJsonText *text, const GVariantType *element, guint depth, GError **error)
-{
-  g_autoptr(GPtrArray) children = new_children ();
-  gboolean first = TRUE, more;
-  GVariant *child;
-
-  if (!strand_json_expect (text, '[', "'['", error))
-    return NULL;
-  while (strand_json_next (text, ']', &first, &more, error))
-    {
-      if (!more)
-        return new_array (element, children);
-      child = read_value (text, element, depth, error);
-      if (child == NULL)
-        return NULL;
-      g_ptr_array_add (children, child);
-    }
-
-  return NULL;
-}
-
-/* One member of an object that is a dictionary, as an entry; its key is left at the end of @keys. */
-static GVariant *
-read_entry (StrandJsonText *text, const StrandJsonString *name, const GVariantType *type, guint depth,
-            GPtrArray *keys, GError **error)
-{
-  GVariant *key = new_string (text, name, 's', error);
-  GVariant *value = key != NULL ? read_value (text, g_variant_type_value (type), depth, error) : NULL;
-
-  if (value == NULL)
-    {
-      g_clear_pointer (&key, g_variant_unref);
-      return NULL;
-    }
-  g_ptr_array_add (keys, (char *) g_variant_get_string (key, NULL));
-  return g_variant_new_dict_entry (key, value);
-}
-
-static GVariant *
-read_object (StrandJsonText *text, const GVariantType *entry, guint depth, GError **error)
-{
-  g_autoptr(GPtrArray) children = new_children ();
-  g_autoptr(GPtrArray) keys = g_ptr_array_new (); /* borrowed from the children */
-  gboolean first = TRUE, more;
-  const char *start = text->at;
-  StrandJsonString name;
-  GVariant *child;
-
-  text->at++;
-  while (strand_json_next_member (text, &first, &more, &name, error))
+  if (!strand_json_expect (self->text, '[', "'['", error))
+    return FALSE;
+  while (strand_json_next (self->text, ']', &first, &more, error))
     {
       if (!more)
         {
-          if (are_distinct (keys))
-            return new_array (entry, children);
-          strand_json_fail (text, start, "an object without two members of one name", error);
-          return NULL;
+          write_ends (self, start, base, FALSE);
+          return TRUE;
         }
-      child = read_entry (text, &name, entry, depth, keys, error);
-      if (child == NULL)
-        return NULL;
-      g_ptr_array_add (children, child);
+      pad (self, layout.alignment);
+      if (!read_value (self, element, depth, error))
+        return FALSE;
+      if (layout.size == 0)
+        push_end (self);
     }
 
-  return NULL;
+  return FALSE;
 }
 
-static GVariant *
-read_array (StrandJsonText *text, const GVariantType *type, guint depth, GError **error)
+/* One member of an object, as the entry {s…} whose value has the type @value. */
+static gboolean
+read_entry (Building *self, const StrandJsonString *name, const char *value, gsize alignment, guint depth,
+            GError **error)
 {
-  const GVariantType *element = g_variant_type_element (type);
-  const char *name = g_variant_type_peek_string (element);
+  gsize start = self->length;
+  guint base = self->ends->len;
 
-  if (*name == 'y')
-    return read_bytes (text, error);
-  if (fixed_size (*name) != 0)
-    return read_fixed_array (text, *name, error);
-  if (*name != '{' || name[1] != 's' || strand_json_peek (text) != '{')
-    return read_array_of (text, element, depth, error);
-  if (depth > 0)
-    return read_object (text, element, depth - 1, error);
-
-  strand_json_fail (text, text->at, "at most " G_STRINGIFY (STRAND_JSON_MAX_DEPTH) " nested values", error);
-  return NULL;
+  if (!write_string (self, name, error))
+    return FALSE;
+  push_end (self);
+  pad (self, alignment);
+  if (!read_value (self, value, depth, error))
+    return FALSE;
+  write_ends (self, start, base, TRUE);
+  return TRUE;
 }
 
-static GVariant *
-read_maybe (StrandJsonText *text, const GVariantType *type, guint depth, GError **error)
+/* Whether the strings that lie at these places are all different. */
+static gboolean
+are_distinct_at (Building *self, GArray *places)
 {
-  const GVariantType *element = g_variant_type_element (type);
-  GVariant *child;
+  g_autoptr(GPtrArray) keys = g_ptr_array_sized_new (places->len);
 
-  if (strand_json_take_word (text, "null"))
-    return g_variant_new_maybe (element, NULL);
-  if (!strand_json_expect (text, '[', "null or '['", error))
-    return NULL;
-  child = read_value (text, element, depth, error);
-  if (child == NULL)
-    return NULL;
-  if (strand_json_expect (text, ']', "']'", error))
-    return g_variant_new_maybe (element, child);
+  for (guint i = 0; i < places->len; i++)
+    g_ptr_array_add (keys, self->data + g_array_index (places, gsize, i));
+  return are_distinct (keys);
+}
 
-  g_variant_unref (child);
-  return NULL;
+static gboolean
+read_object (Building *self, const char *value, guint depth, GError **error)
+{
+  g_autoptr(GArray) keys = g_array_new (FALSE, FALSE, sizeof (gsize)); /* where they lie */
+  gsize alignment = layout_of (self, value).alignment, start = self->length;
+  guint base = self->ends->len;
+  const char *opening = self->text->at++;
+  gboolean first = TRUE, more;
+  StrandJsonString name;
+
+  while (strand_json_next_member (self->text, &first, &more, &name, error))
+    {
+      if (!more && !are_distinct_at (self, keys))
+        return strand_json_fail (self->text, opening, "an object without two members of one name", error);
+      if (!more)
+        {
+          write_ends (self, start, base, FALSE);
+          return TRUE;
+        }
+      pad (self, alignment);
+      g_array_append_val (keys, self->length);
+      if (!read_entry (self, &name, value, alignment, depth, error))
+        return FALSE;
+      push_end (self);
+    }
+
+  return FALSE;
+}
+
+static gboolean
+read_array (Building *self, const char *element, guint depth, GError **error)
+{
+  if (*element == 'y')
+    return read_bytes (self, error);
+  if (*element != '{' || element[1] != 's' || strand_json_peek (self->text) != '{')
+    return read_elements (self, element, depth, error);
+  return depth > 0 ? read_object (self, element + 2, depth - 1, error) : too_deep (self, error);
+}
+
+static gboolean
+read_maybe (Building *self, const char *element, guint depth, GError **error)
+{
+  if (strand_json_take_word (self->text, "null"))
+    return TRUE;
+  if (!strand_json_expect (self->text, '[', "null or '['", error) || !read_value (self, element, depth, error)
+      || !strand_json_expect (self->text, ']', "']'", error))
+    return FALSE;
+
+  /* Tells an empty value from none. */
+  if (layout_of (self, element).size == 0)
+    *grow (self, 1) = '\0';
+  return TRUE;
+}
+
+static gsize
+count_members (Building *self, const char *member)
+{
+  gsize n = 0;
+
+  for (; *member != ')' && *member != '}'; n++)
+    read_layout (self, &member);
+  return n;
+}
+
+static gboolean
+fail_members (Building *self, const char *at, const char *format, const char *members, GError **error)
+{
+  g_autofree char *expected = g_strdup_printf ("%s%" G_GSIZE_FORMAT " elements", format, count_members (self, members));
+
+  return strand_json_fail (self->text, at, expected, error);
 }
 
 /* A tuple or a dictionary entry: exactly as many elements as the type has. */
 static gboolean
-read_members (StrandJsonText *text, const GVariantType *type, guint depth, GPtrArray *children, GError **error)
+read_tuple (Building *self, const char *type, guint depth, GError **error)
 {
+  Layout whole = layout_of (self, type);
+  gsize start = self->length;
+  guint base = self->ends->len;
   gboolean first = TRUE, more;
-  char expected[64];
 
-  if (!strand_json_expect (text, '[', "'['", error))
+  if (!strand_json_expect (self->text, '[', "'['", error))
     return FALSE;
-  for (const GVariantType *member = g_variant_type_first (type); member != NULL; member = g_variant_type_next (member))
+  for (const char *member = type + 1; *member != ')' && *member != '}';)
     {
-      GVariant *child;
+      const char *name = member;
+      Layout layout = read_layout (self, &member);
 
-      if (!strand_json_next (text, ']', &first, &more, error))
+      if (!strand_json_next (self->text, ']', &first, &more, error))
         return FALSE;
       if (!more)
-        {
-          g_snprintf (expected, sizeof expected, "%" G_GSIZE_FORMAT " elements", g_variant_type_n_items (type));
-          return strand_json_fail (text, text->at - 1, expected, error);
-        }
-      child = read_value (text, member, depth, error);
-      if (child == NULL)
+        return fail_members (self, self->text->at - 1, "", type + 1, error);
+      pad (self, layout.alignment);
+      if (!read_value (self, name, depth, error))
         return FALSE;
-      g_ptr_array_add (children, child);
+      /* The last one ends where the offsets begin. */
+      if (layout.size == 0 && *member != ')' && *member != '}')
+        push_end (self);
     }
+  if (!strand_json_take (self->text, ']'))
+    return fail_members (self, self->text->at, "']' after ", type + 1, error);
 
-  g_snprintf (expected, sizeof expected, "']' after %" G_GSIZE_FORMAT " elements", g_variant_type_n_items (type));
-  return strand_json_expect (text, ']', expected, error);
+  if (type[1] == ')')
+    *grow (self, 1) = '\0';
+  else if (whole.size != 0)
+    pad (self, whole.alignment);
+  else
+    write_ends (self, start, base, TRUE);
+  return TRUE;
 }
 
-static GVariant *
-read_tuple (StrandJsonText *text, const GVariantType *type, guint depth, GError **error)
+/* The type that a string names, which lives as long as @self; NULL with an error if it is none, or not definite. */
+static const char *
+keep_type (Building *self, const StrandJsonString *string, GError **error)
 {
-  g_autoptr(GPtrArray) children = new_children ();
-
-  if (!read_members (text, type, depth, children, error))
-    return NULL;
-
-  g_ptr_array_set_free_func (children, NULL);
-  if (g_variant_type_is_dict_entry (type))
-    return g_variant_new_dict_entry (children->pdata[0], children->pdata[1]);
-  return g_variant_new_tuple ((GVariant **) children->pdata, children->len);
-}
-
-/* The type that a string names; NULL with an error if it is none, or not definite. */
-static GVariantType *
-dup_type (StrandJsonText *text, const StrandJsonString *string, GError **error)
-{
-  g_autofree char *name = strand_json_string_dup (text, string, error);
+  g_autofree char *name = strand_json_string_dup (self->text, string, error);
 
   if (name == NULL)
     return NULL;
-  if (g_variant_type_string_is_valid (name) && g_variant_type_is_definite (G_VARIANT_TYPE (name)))
-    return g_variant_type_new (name);
-
-  strand_json_fail (text, string->data, "a definite GVariant type", error);
-  return NULL;
-}
-
-/* {"type": …, "value": …} in either order: a value that comes first is passed over and read when its type is known. */
-static GVariant *
-read_boxed (StrandJsonText *text, guint depth, GError **error)
-{
-  g_autoptr(GVariantType) type = NULL;
-  StrandJsonText later = { 0 };
-  g_autoptr(GVariant) value = NULL;
-  StrandJsonString name, type_name;
-  gboolean first = TRUE, more;
-
-  if (!strand_json_expect (text, '{', "'{'", error))
-    return NULL;
-  while (strand_json_next_member (text, &first, &more, &name, error))
+  if (!g_variant_type_string_is_valid (name) || !g_variant_type_is_definite (G_VARIANT_TYPE (name)))
     {
-      if (!more && value == NULL && type != NULL && later.at != NULL)
-        {
-          GVariant *late = read_value (&later, type, depth, error);
-
-          return late != NULL ? g_variant_new_variant (late) : NULL;
-        }
-      if (!more && value != NULL)
-        return g_variant_new_variant (value);
-      if (!more)
-        {
-          strand_json_fail (text, text->at - 1, "both \"type\" and \"value\"", error);
-          return NULL;
-        }
-
-      if (type == NULL && strand_json_string_equal (&name, "type", 4))
-        {
-          if (!strand_json_read_string (text, &type_name, error))
-            return NULL;
-          type = dup_type (text, &type_name, error);
-          if (type == NULL)
-            return NULL;
-        }
-      else if (value == NULL && later.at == NULL && strand_json_string_equal (&name, "value", 5))
-        {
-          later = *text;
-          if (type != NULL)
-            value = read_value (text, type, depth, error);
-          if (type != NULL ? value == NULL : !strand_json_skip (text, error))
-            return NULL;
-          if (value != NULL)
-            g_variant_ref_sink (value);
-        }
-      else
-        {
-          strand_json_fail (text, name.data, "\"type\" or \"value\", once each", error);
-          return NULL;
-        }
-    }
-
-  return NULL;
-}
-
-static GVariant *
-read_container (StrandJsonText *text, const GVariantType *type, guint depth, GError **error)
-{
-  if (depth == 0)
-    {
-      strand_json_fail (text, text->at, "at most " G_STRINGIFY (STRAND_JSON_MAX_DEPTH) " nested values", error);
+      strand_json_fail (self->text, string->data, "a definite GVariant type", error);
       return NULL;
     }
 
-  switch (*g_variant_type_peek_string (type))
+  if (self->types == NULL)
+    self->types = g_ptr_array_new_with_free_func (g_free);
+  note_type (self, strlen (name));
+  g_ptr_array_add (self->types, name);
+  return g_steal_pointer (&name);
+}
+
+/* Reads the value at @at, which has been passed over because its type was not known then. */
+static gboolean
+read_late (Building *self, const char *at, const char *type, guint depth, GError **error)
+{
+  const char *after = self->text->at;
+  gboolean ok;
+
+  self->text->at = at;
+  ok = read_value (self, type, depth, error);
+  self->text->at = after;
+  return ok;
+}
+
+/* {"type": …, "value": …} in either order. */
+static gboolean
+read_boxed (Building *self, guint depth, GError **error)
+{
+  const char *type = NULL;
+  const char *value = NULL; /* where it stands */
+  gboolean is_read = FALSE, first = TRUE, more;
+  StrandJsonString name, type_name;
+  gsize length;
+
+  if (!strand_json_expect (self->text, '{', "'{'", error))
+    return FALSE;
+  for (;;)
+    {
+      if (!strand_json_next_member (self->text, &first, &more, &name, error))
+        return FALSE;
+      if (!more)
+        break;
+      if (type == NULL && strand_json_string_equal (&name, "type", 4))
+        {
+          if (!strand_json_read_string (self->text, &type_name, error)
+              || (type = keep_type (self, &type_name, error)) == NULL)
+            return FALSE;
+        }
+      else if (value == NULL && strand_json_string_equal (&name, "value", 5))
+        {
+          value = self->text->at;
+          is_read = type != NULL;
+          if (!(is_read ? read_value (self, type, depth, error) : strand_json_skip (self->text, error)))
+            return FALSE;
+        }
+      else
+        return strand_json_fail (self->text, name.data, "\"type\" or \"value\", once each", error);
+    }
+
+  if (type == NULL || value == NULL)
+    return strand_json_fail (self->text, self->text->at - 1, "both \"type\" and \"value\"", error);
+  if (!is_read && !read_late (self, value, type, depth, error))
+    return FALSE;
+  length = strlen (type);
+  *grow (self, 1) = '\0';
+  memcpy (grow (self, length), type, length);
+  return TRUE;
+}
+
+static gboolean
+read_container (Building *self, const char *type, guint depth, GError **error)
+{
+  if (depth == 0)
+    return too_deep (self, error);
+
+  switch (*type)
     {
     case 'v':
-      return read_boxed (text, depth - 1, error);
+      return read_boxed (self, depth - 1, error);
     case 'a':
-      return read_array (text, type, depth - 1, error);
+      return read_array (self, type + 1, depth - 1, error);
     case 'm':
-      return read_maybe (text, type, depth - 1, error);
+      return read_maybe (self, type + 1, depth - 1, error);
     default:
-      return read_tuple (text, type, depth - 1, error);
+      return read_tuple (self, type, depth - 1, error);
     }
 }
 
-/* @depth: how many brackets may still be opened. Floating. */
-static GVariant *
-read_value (StrandJsonText *text, const GVariantType *type, guint depth, GError **error)
+/* Appends a value of the type that starts at @type, where the bytes are aligned for it. @depth: how many levels may
+ * still be entered. */
+static gboolean
+read_value (Building *self, const char *type, guint depth, GError **error)
 {
-  char name = *g_variant_type_peek_string (type);
-
-  if (is_string_type (name))
-    return read_string (text, name, error);
-  if (name == 'y' || fixed_size (name) != 0)
-    return read_basic (text, name, error);
-  return read_container (text, type, depth, error);
+  if (is_string_type (*type))
+    return read_string (self, *type, error);
+  if (*type == 'y' || fixed_size (*type) != 0)
+    return read_fixed (self, *type, error);
+  return read_container (self, type, depth, error);
 }
 
 GVariant *
 strand_json_read_variant (StrandJsonText *text, const GVariantType *type, GError **error)
 {
-  return read_value (text, type, STRAND_JSON_MAX_DEPTH, error);
+  g_autoptr(GArray) ends = g_array_new (FALSE, FALSE, sizeof (gsize));
+  Building building = { .text = text, .ends = ends, .room = 64, .data = g_malloc (64) };
+  gboolean ok;
+
+  note_type (&building, g_variant_type_get_string_length (type));
+  ok = read_value (&building, g_variant_type_peek_string (type), STRAND_JSON_MAX_DEPTH, error);
+  g_clear_pointer (&building.layouts, g_hash_table_unref);
+  g_clear_pointer (&building.types, g_ptr_array_unref);
+  if (ok)
+    return g_variant_new_from_data (type, building.data, building.length, TRUE, g_free, building.data);
+
+  g_free (building.data);
+  return NULL;
 }
 
 static gboolean

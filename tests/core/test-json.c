@@ -383,6 +383,47 @@ test_200000_brackets_are_an_error (void)
     }
 }
 
+/* A type of 100 000 letters, and as many empty arrays of it: quick only if the type is not walked for each. */
+static void
+test_long_types_are_not_walked_again_and_again (void)
+{
+  g_autofree char *letters = g_strnfill (100000, 'i');
+  g_autoptr(GString) json = g_string_new (NULL);
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GVariant) value = NULL;
+  g_autoptr(GVariant) inner = NULL;
+
+  g_string_append_printf (json, "{\"type\":\"a(sa(%s))\",\"value\":[", letters);
+  for (int i = 0; i < 100000; i++)
+    g_string_append (json, i == 0 ? "[\"\",[]]" : ",[\"\",[]]");
+  g_string_append (json, "]}");
+
+  value = strand_json_to_variant (json->str, -1, G_VARIANT_TYPE_VARIANT, &error);
+  g_assert_no_error (error);
+  inner = g_variant_get_variant (value);
+  g_assert_cmpuint (g_variant_n_children (inner), ==, 100000);
+}
+
+static void
+test_long_and_short_types_mix (void)
+{
+  for (int i = 0; i < 60; i++)
+    {
+      g_autoptr(GString) type = g_string_new ("(");
+      g_autoptr(GVariant) value = NULL;
+
+      while (type->len < 120)
+        {
+          g_autoptr(GVariantType) member = random_type (3);
+
+          g_string_append_len (type, g_variant_type_peek_string (member), (gssize) g_variant_type_get_string_length (member));
+        }
+      g_string_append (type, "vav)");
+      value = random_value (G_VARIANT_TYPE (type->str), 3);
+      assert_round_trip (value);
+    }
+}
+
 static void
 test_damaged_text_never_harms (void)
 {
@@ -468,6 +509,8 @@ main (int argc, char **argv)
   ADD ("read/a-nul-in-the-text-is-no-end", test_a_nul_in_the_text_is_no_end);
   ADD ("read/nothing-is-read-beyond-the-length", test_nothing_is_read_beyond_the_length);
   ADD ("read/200000-brackets-are-an-error", test_200000_brackets_are_an_error);
+  ADD ("read/long-types-are-not-walked-again-and-again", test_long_types_are_not_walked_again_and_again);
+  ADD ("exact/long-and-short-types-mix", test_long_and_short_types_mix);
   ADD ("read/damaged-text-never-harms", test_damaged_text_never_harms);
   ADD ("exact/every-double-is-exact", test_every_double_is_exact);
   ADD ("exact/every-character-is-exact", test_every_character_is_exact);
