@@ -5,12 +5,11 @@
  * so they never run inside a store. Automatic cleanup is part of a visit and calls methods, never the public
  * functions: a cleanup cannot start another one.
  *
- * What a store needs for this lies in a StoreState beside the object, counted on its own, because the thread
- * that polls for a store which cannot watch must not keep the store alive.
+ * What a store needs for this lies in a StoreState beside the object; its watchers in strand-watchers.c.
  *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "config.h"
 
-#include "strand-store.h"
+#include "strand-store-private.h"
 
 #include "strand-clock.h"
 #include "strand-error.h"
@@ -27,51 +26,16 @@
  */
 #define CLEANUP_REST_FACTOR 50
 
-/* How many records cleanup, count and the poller take at once: large enough to make paging cheap, small
- * enough that a page of ordinary records is some hundred KiB. */
+/* How many records cleanup and count take at once: large enough to make paging cheap, small enough that a
+ * page of ordinary records is some hundred KiB. */
 #define PAGE_SIZE 256
 
-/* Rule for stores that cannot notify: soon after a change look often, later hardly at all. */
-#define POLL_SHORTEST_US (10 * 1000)
-#define POLL_LONGEST_US (1000 * 1000)
-
-/* Threads for the _async functions; stores block on disks and networks, not on processors. */
-#define MAX_ASYNC_THREADS 4
-
-/* What the poller remembers of a key that it cannot read; no real revision is as large. */
-#define REVISION_UNREADABLE G_MAXUINT64
-
 typedef struct
 {
-  gatomicrefcount refs;
-  guint id;
-  char *key; /* NULL: every key */
-  StrandWatchFunc func;
-  gpointer user_data;
-  GDestroyNotify destroy;
-
-  /* Guarded by the state's lock. */
-  guint n_running;
-  gboolean removed;
-  gboolean removed_itself;
-  gboolean destroyed; /* the data has been let go, or is about to be */
-} Watcher;
-
-/* The watchers that this thread is telling at the moment, innermost first. */
-typedef struct _Frame Frame;
-struct _Frame
-{
-  Watcher *watcher;
-  Frame *outer;
-};
-
-typedef struct
-{
-  gatomicrefcount refs;
-  GMutex switch_lock; /* taken before lock; serialises turning the store's own watching on and off */
+  StrandWatchers *watchers;
 
   GMutex lock; /* guards everything below */
-  GCond left;  /* a visit or a watcher's function has ended, or the poller has news */
+  GCond left;  /* a visit has ended */
 
   gint64 ttl_us;
   gint64 max_record_size;
@@ -84,14 +48,6 @@ typedef struct
   gboolean cleaning;
   gint64 clean_after_us; /* monotonic */
   char *clean_cursor;
-
-  guint last_watch_id;
-  GHashTable *watchers;   /* id → Watcher, all of them */
-  GHashTable *keyed;      /* key → GPtrArray of Watcher, borrowed from watchers */
-  GPtrArray *unkeyed;     /* of Watcher, borrowed: those of every key */
-  gboolean store_watches; /* set_watching (TRUE) has worked */
-  gboolean polling;       /* a poller thread runs */
-  gboolean poll_soon;     /* a watcher is new */
 } StoreState;
 
 typedef struct
@@ -103,59 +59,18 @@ typedef struct
   gboolean clean; /* this visit does the automatic cleanup */
 } Visit;
 
-typedef struct
-{
-  StoreState *state;
-  GWeakRef store;
-  GHashTable *seen; /* key → guint64 revision */
-} Poller;
-
-struct _StrandPage
-{
-  gatomicrefcount refs;
-  GPtrArray *records;
-  GPtrArray *names;  /* of char */
-  GPtrArray *errors; /* of GError, one for each name */
-  char *next;
-};
-
-static GPrivate current_frame;
 static GQuark state_quark; /* set with the interface, before there can be a store */
 
 static void strand_store_default_init (StrandStoreInterface *iface);
 
 G_DEFINE_INTERFACE (StrandStore, strand_store, G_TYPE_OBJECT)
-G_DEFINE_BOXED_TYPE (StrandPage, strand_page, strand_page_ref, strand_page_unref)
-G_DEFINE_BOXED_TYPE (StrandFilter, strand_filter, strand_filter_copy, strand_filter_free)
-
-static Watcher *
-watcher_ref (Watcher *watcher)
-{
-  g_atomic_ref_count_inc (&watcher->refs);
-  return watcher;
-}
-
-static void
-watcher_unref (Watcher *watcher)
-{
-  if (!g_atomic_ref_count_dec (&watcher->refs))
-    return;
-
-  if (watcher->destroy != NULL && !watcher->destroyed)
-    watcher->destroy (watcher->user_data);
-  g_free (watcher->key);
-  g_free (watcher);
-}
-
-G_DEFINE_AUTOPTR_CLEANUP_FUNC (Watcher, watcher_unref)
 
 static StoreState *
 state_new (void)
 {
   StoreState *state = g_new0 (StoreState, 1);
 
-  g_atomic_ref_count_init (&state->refs);
-  g_mutex_init (&state->switch_lock);
+  state->watchers = strand_watchers_new ();
   g_mutex_init (&state->lock);
   g_cond_init (&state->left);
   state->ttl_us = -1;
@@ -163,53 +78,20 @@ state_new (void)
   state->cleanup_probability = DEFAULT_CLEANUP_PROBABILITY;
   state->auto_cleanup = TRUE;
   state->clean_after_us = G_MININT64;
-  state->watchers = g_hash_table_new_full (NULL, NULL, NULL, (GDestroyNotify)watcher_unref);
-  state->keyed = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify)g_ptr_array_unref);
-  state->unkeyed = g_ptr_array_new ();
-
-  return state;
-}
-
-static StoreState *
-state_ref (StoreState *state)
-{
-  g_atomic_ref_count_inc (&state->refs);
   return state;
 }
 
 static void
-state_unref (StoreState *state)
+state_free (gpointer data)
 {
-  if (!g_atomic_ref_count_dec (&state->refs))
-    return;
+  StoreState *state = data;
 
-  g_ptr_array_unref (state->unkeyed);
-  g_hash_table_unref (state->keyed);
-  g_hash_table_unref (state->watchers);
+  strand_watchers_abandon (state->watchers);
+  strand_watchers_unref (state->watchers);
   g_free (state->clean_cursor);
   g_cond_clear (&state->left);
   g_mutex_clear (&state->lock);
-  g_mutex_clear (&state->switch_lock);
   g_free (state);
-}
-
-/* The object is being finalized: nobody can watch it any more, and its poller must end. */
-static void
-state_abandon (gpointer data)
-{
-  StoreState *state = data;
-  g_autoptr (GHashTable) watchers = NULL;
-
-  g_mutex_lock (&state->lock);
-  state->closed = TRUE;
-  watchers = g_steal_pointer (&state->watchers);
-  state->watchers = g_hash_table_new (NULL, NULL);
-  g_hash_table_remove_all (state->keyed);
-  g_ptr_array_set_size (state->unkeyed, 0);
-  g_cond_broadcast (&state->left);
-  g_mutex_unlock (&state->lock);
-
-  state_unref (state);
 }
 
 static StoreState *
@@ -226,7 +108,7 @@ peek_state (StrandStore *self)
   if (state == NULL)
     {
       state = state_new ();
-      g_object_set_qdata_full (G_OBJECT (self), state_quark, state, state_abandon);
+      g_object_set_qdata_full (G_OBJECT (self), state_quark, state, state_free);
     }
   g_mutex_unlock (&making);
 
@@ -287,103 +169,9 @@ explain (StrandStore *self, GError **error, const char *doing, const char *key)
 }
 
 static void
-add_watchers (GPtrArray **found, GPtrArray *watchers)
-{
-  if (watchers == NULL || watchers->len == 0)
-    return;
-
-  if (*found == NULL)
-    *found = g_ptr_array_new_with_free_func ((GDestroyNotify)watcher_unref);
-  for (guint i = 0; i < watchers->len; i++)
-    g_ptr_array_add (*found, watcher_ref (g_ptr_array_index (watchers, i)));
-}
-
-/* The watchers to tell that @key changed (NULL: that anything may have); NULL for none, which is what almost
- * every write finds. */
-static GPtrArray *
-find_watchers_locked (StoreState *state, const char *key)
-{
-  GPtrArray *found = NULL;
-  GHashTableIter iter;
-  gpointer watchers;
-
-  add_watchers (&found, state->unkeyed);
-  if (key != NULL)
-    {
-      add_watchers (&found, g_hash_table_lookup (state->keyed, key));
-      return found;
-    }
-
-  g_hash_table_iter_init (&iter, state->keyed);
-  while (g_hash_table_iter_next (&iter, NULL, &watchers))
-    add_watchers (&found, watchers);
-  return found;
-}
-
-/* Waits for the function to end everywhere, and lets its data go. A function that unwatches itself cannot
- * wait for its own end: then tell() lets go, when the last run is over. */
-static void
-finish_watcher (StoreState *state, Watcher *watcher, gboolean wait)
-{
-  gboolean destroy;
-
-  g_mutex_lock (&state->lock);
-  while (wait && watcher->n_running > 0)
-    g_cond_wait (&state->left, &state->lock);
-  destroy = watcher->n_running == 0 && !watcher->destroyed;
-  watcher->destroyed |= destroy;
-  g_mutex_unlock (&state->lock);
-
-  if (destroy && watcher->destroy != NULL)
-    watcher->destroy (watcher->user_data);
-}
-
-/* Runs one watcher's function unless it has been removed since it was found. */
-static void
-tell (StrandStore *self, StoreState *state, Watcher *watcher, const char *key)
-{
-  Frame frame = { watcher, g_private_get (&current_frame) };
-  gboolean removed, removed_itself;
-
-  g_mutex_lock (&state->lock);
-  removed = watcher->removed;
-  if (!removed)
-    watcher->n_running++;
-  g_mutex_unlock (&state->lock);
-  if (removed)
-    return;
-
-  g_private_set (&current_frame, &frame);
-  watcher->func (self, key, watcher->user_data);
-  g_private_set (&current_frame, frame.outer);
-
-  g_mutex_lock (&state->lock);
-  watcher->n_running--;
-  removed_itself = watcher->removed_itself;
-  if (watcher->removed)
-    g_cond_broadcast (&state->left);
-  g_mutex_unlock (&state->lock);
-
-  if (removed_itself)
-    finish_watcher (state, watcher, FALSE);
-}
-
-/* Tells everybody who watches @key (NULL: everybody). Called outside visits, without locks. */
-static void
 announce (StrandStore *self, StoreState *state, const char *key)
 {
-  g_autoptr (GPtrArray) found = NULL;
-
-  g_mutex_lock (&state->lock);
-  found = find_watchers_locked (state, key);
-  g_mutex_unlock (&state->lock);
-
-  for (guint i = 0; found != NULL && i < found->len; i++)
-    {
-      Watcher *watcher = g_ptr_array_index (found, i);
-
-      tell (self, state, watcher, key != NULL ? key : watcher->key);
-    }
+  strand_watchers_announce (state->watchers, self, key);
 }
 
 static gboolean
@@ -432,9 +220,9 @@ cleanup_by_listing (StrandStore *self, Visit *visit, gint64 now_us, gint64 budge
 
       if (page == NULL)
         return -1;
-      for (guint i = 0; i < page->records->len; i++)
+      for (guint i = 0; i < strand_page_get_records (page)->len; i++)
         {
-          StrandRecord *record = g_ptr_array_index (page->records, i);
+          StrandRecord *record = g_ptr_array_index (strand_page_get_records (page), i);
 
           if (strand_record_is_expired (record, now_us) && discard (self, visit, record))
             {
@@ -443,7 +231,7 @@ cleanup_by_listing (StrandStore *self, Visit *visit, gint64 now_us, gint64 budge
             }
         }
       g_free (cursor);
-      cursor = g_strdup (page->next);
+      cursor = g_strdup (strand_page_get_next (page));
     }
   while (cursor != NULL && (budget_us < 0 || strand_clock_monotonic_us () - start_us < budget_us));
 
@@ -493,10 +281,30 @@ cleanup_automatically (StrandStore *self, Visit *visit)
 static void
 leave (StrandStore *self, Visit *visit)
 {
-  StoreState *state = visit->state;
-
   if (visit->clean)
     cleanup_automatically (self, visit);
+  strand_store_end_visit (self);
+}
+
+/* A visit that is no access: it never cleans up. */
+gboolean
+strand_store_begin_visit (StrandStore *self)
+{
+  StoreState *state = peek_state (self);
+  gboolean closed;
+
+  g_mutex_lock (&state->lock);
+  closed = state->closed;
+  if (!closed)
+    state->n_visits++;
+  g_mutex_unlock (&state->lock);
+  return !closed;
+}
+
+void
+strand_store_end_visit (StrandStore *self)
+{
+  StoreState *state = peek_state (self);
 
   g_mutex_lock (&state->lock);
   state->n_visits--;
@@ -605,685 +413,6 @@ check_size (Visit *visit, StrandRecord *record, GError **error)
                "in a file and store its name",
                size_text, limit_text);
   return FALSE;
-}
-
-/* --- polling, for stores that cannot notify ---------------------------------------------------------- */
-
-static gpointer run_poller (gpointer data);
-
-static void
-start_polling_locked (StrandStore *self, StoreState *state)
-{
-  Poller *poller;
-
-  state->poll_soon = TRUE;
-  g_cond_broadcast (&state->left);
-  if (state->polling)
-    return;
-
-  poller = g_new0 (Poller, 1);
-  poller->state = state_ref (state);
-  g_weak_ref_init (&poller->store, self);
-  poller->seen = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
-  state->polling = TRUE;
-  g_thread_unref (g_thread_new ("strand-poll", run_poller, poller));
-}
-
-static void
-poller_free (Poller *poller)
-{
-  g_hash_table_unref (poller->seen);
-  g_weak_ref_clear (&poller->store);
-  state_unref (poller->state);
-  g_free (poller);
-}
-
-/* Compares with what was seen last. A key not seen before counts as changed: it may have been written between
- * the watch and this first look. */
-static gboolean
-note (Poller *poller, GHashTable *now, const char *key, guint64 revision)
-{
-  const guint64 *before = g_hash_table_lookup (poller->seen, key);
-  gboolean changed = before == NULL || *before != revision;
-
-  g_hash_table_replace (now, g_strdup (key), g_memdup2 (&revision, sizeof revision));
-  return changed;
-}
-
-static guint64
-look_up (StrandStore *self, Visit *visit, const char *key)
-{
-  g_autoptr (GError) error = NULL;
-  g_autoptr (StrandRecord) record = visit->methods->get (self, key, &error);
-
-  if (record != NULL)
-    return strand_record_get_revision (record);
-  return g_error_matches (error, STRAND_ERROR, STRAND_ERROR_NOT_FOUND) ? 0 : REVISION_UNREADABLE;
-}
-
-static void
-look_at_keys (StrandStore *self, Visit *visit, Poller *poller, GHashTable *now, GPtrArray *changed)
-{
-  g_auto (GStrv) keys = NULL;
-
-  g_mutex_lock (&poller->state->lock);
-  keys = (char **)g_hash_table_get_keys_as_array (poller->state->keyed, NULL);
-  for (char **key = keys; *key != NULL; key++)
-    *key = g_strdup (*key);
-  g_mutex_unlock (&poller->state->lock);
-
-  for (char **key = keys; *key != NULL; key++)
-    if (note (poller, now, *key, look_up (self, visit, *key)))
-      g_ptr_array_add (changed, g_strdup (*key));
-}
-
-static void
-look_at_everything (StrandStore *self, Visit *visit, Poller *poller, GHashTable *now, GPtrArray *changed)
-{
-  const StrandFilter filter = { .kind = "*" };
-  g_autofree char *cursor = NULL;
-  GHashTableIter iter;
-  gpointer key;
-
-  do
-    {
-      g_autoptr (StrandPage) page = visit->methods->list (self, &filter, cursor, PAGE_SIZE, NULL);
-
-      for (guint i = 0; page != NULL && i < page->records->len; i++)
-        {
-          StrandRecord *record = g_ptr_array_index (page->records, i);
-
-          if (note (poller, now, strand_record_get_key (record), strand_record_get_revision (record)))
-            g_ptr_array_add (changed, g_strdup (strand_record_get_key (record)));
-        }
-      g_free (cursor);
-      cursor = page != NULL ? g_strdup (page->next) : NULL;
-    }
-  while (cursor != NULL);
-
-  g_hash_table_iter_init (&iter, poller->seen);
-  while (g_hash_table_iter_next (&iter, &key, NULL))
-    if (!g_hash_table_contains (now, key))
-      g_ptr_array_add (changed, g_strdup (key));
-}
-
-/* One look at what is watched. Whether anything changed. */
-static gboolean
-poll_once (StrandStore *self, Poller *poller)
-{
-  g_autoptr (GHashTable) now = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
-  g_autoptr (GPtrArray) changed = g_ptr_array_new_with_free_func (g_free);
-  gboolean everything;
-  Visit visit;
-
-  if (!enter (self, &visit, NULL))
-    return FALSE;
-  g_mutex_lock (&poller->state->lock);
-  everything = poller->state->unkeyed->len > 0;
-  g_mutex_unlock (&poller->state->lock);
-  look_at_keys (self, &visit, poller, now, changed);
-  if (everything)
-    look_at_everything (self, &visit, poller, now, changed);
-  leave (self, &visit);
-
-  g_hash_table_unref (poller->seen);
-  poller->seen = g_steal_pointer (&now);
-  for (guint i = 0; i < changed->len; i++)
-    announce (self, poller->state, g_ptr_array_index (changed, i));
-  return changed->len > 0;
-}
-
-/* Waits until the next look is due. FALSE when there is nothing to look at any more. */
-static gboolean
-wait_to_poll (StoreState *state, gint64 *interval_us)
-{
-  gint64 due_us = g_get_monotonic_time () + *interval_us;
-  gboolean go_on;
-
-  g_mutex_lock (&state->lock);
-  while (!state->closed && !state->poll_soon && g_hash_table_size (state->watchers) > 0 &&
-         g_cond_wait_until (&state->left, &state->lock, due_us))
-    ;
-  if (state->poll_soon)
-    *interval_us = POLL_SHORTEST_US;
-  state->poll_soon = FALSE;
-  go_on = !state->closed && g_hash_table_size (state->watchers) > 0;
-  if (!go_on)
-    state->polling = FALSE;
-  g_mutex_unlock (&state->lock);
-
-  return go_on;
-}
-
-static gpointer
-run_poller (gpointer data)
-{
-  Poller *poller = data;
-  gint64 interval_us = POLL_SHORTEST_US;
-
-  while (wait_to_poll (poller->state, &interval_us))
-    {
-      g_autoptr (StrandStore) store = g_weak_ref_get (&poller->store);
-
-      if (store != NULL && poll_once (store, poller))
-        interval_us = POLL_SHORTEST_US;
-      else
-        interval_us = MIN (interval_us * 3 / 2, POLL_LONGEST_US);
-    }
-  poller_free (poller);
-  return NULL;
-}
-
-/* --- watching ------------------------------------------------------------------------------------------ */
-
-static guint
-add_watcher (StoreState *state, const char *key, StrandWatchFunc func, gpointer user_data,
-             GDestroyNotify destroy)
-{
-  Watcher *watcher = g_new0 (Watcher, 1);
-  GPtrArray *list = state->unkeyed;
-
-  g_atomic_ref_count_init (&watcher->refs);
-  watcher->key = g_strdup (key);
-  watcher->func = func;
-  watcher->user_data = user_data;
-  watcher->destroy = destroy;
-
-  g_mutex_lock (&state->lock);
-  watcher->id = ++state->last_watch_id;
-  g_hash_table_insert (state->watchers, GUINT_TO_POINTER (watcher->id), watcher);
-  if (key != NULL)
-    list = g_hash_table_lookup (state->keyed, key);
-  if (list == NULL)
-    {
-      list = g_ptr_array_new ();
-      g_hash_table_insert (state->keyed, g_strdup (key), list);
-    }
-  g_ptr_array_add (list, watcher);
-  g_mutex_unlock (&state->lock);
-
-  return watcher->id;
-}
-
-static gboolean
-is_telling (Watcher *watcher)
-{
-  for (Frame *frame = g_private_get (&current_frame); frame != NULL; frame = frame->outer)
-    if (frame->watcher == watcher)
-      return TRUE;
-  return FALSE;
-}
-
-/* Takes a watcher out of the tables; NULL if there is none of that id. */
-static Watcher *
-steal_watcher (StoreState *state, guint id, gboolean *last)
-{
-  gpointer found = NULL;
-  Watcher *watcher;
-
-  g_mutex_lock (&state->lock);
-  g_hash_table_steal_extended (state->watchers, GUINT_TO_POINTER (id), NULL, &found);
-  watcher = found;
-  if (watcher != NULL)
-    {
-      GPtrArray *list =
-          watcher->key != NULL ? g_hash_table_lookup (state->keyed, watcher->key) : state->unkeyed;
-
-      watcher->removed = TRUE;
-      watcher->removed_itself = is_telling (watcher);
-      g_ptr_array_remove_fast (list, watcher);
-      if (watcher->key != NULL && list->len == 0)
-        g_hash_table_remove (state->keyed, watcher->key);
-    }
-  *last = g_hash_table_size (state->watchers) == 0;
-  if (*last)
-    g_cond_broadcast (&state->left); /* the poller may go */
-  g_mutex_unlock (&state->lock);
-
-  return watcher;
-}
-
-static void
-start_noticing (StrandStore *self, StoreState *state)
-{
-  StrandStoreInterface *methods = STRAND_STORE_GET_IFACE (self);
-  g_autoptr (GError) error = NULL;
-  gboolean watches, closed;
-
-  g_mutex_lock (&state->lock);
-  watches = state->store_watches;
-  closed = state->closed;
-  g_mutex_unlock (&state->lock);
-  if (closed)
-    return;
-
-  if (!watches && methods->set_watching != NULL)
-    {
-      watches = methods->set_watching (self, TRUE, &error);
-      if (!watches)
-        strand_debug (STRAND_TOPIC_STORE, "%s looks for changes itself: %s", G_OBJECT_TYPE_NAME (self),
-                      error != NULL ? error->message : "it cannot watch");
-    }
-
-  g_mutex_lock (&state->lock);
-  state->store_watches = watches;
-  if (!watches)
-    start_polling_locked (self, state);
-  g_mutex_unlock (&state->lock);
-}
-
-static void
-stop_noticing (StrandStore *self, StoreState *state)
-{
-  gboolean watches;
-
-  g_mutex_lock (&state->lock);
-  watches = state->store_watches;
-  state->store_watches = FALSE;
-  g_mutex_unlock (&state->lock);
-
-  if (watches)
-    STRAND_STORE_GET_IFACE (self)->set_watching (self, FALSE, NULL);
-}
-
-/* --- doing it on another thread ------------------------------------------------------------------------ */
-
-/* What one _async function was asked. Each uses the fields that it needs. */
-typedef struct
-{
-  gboolean (*run) (StrandStore *self, gpointer job, GTask *task, GError **error);
-  char *key;
-  StrandRecord *record;
-  guint64 expected;
-  StrandFilter *filter;
-  char *cursor;
-  guint limit;
-  gint64 budget_us;
-} Job;
-
-static void
-job_free (Job *job)
-{
-  g_free (job->key);
-  g_clear_pointer (&job->record, strand_record_unref);
-  g_clear_pointer (&job->filter, strand_filter_free);
-  g_free (job->cursor);
-  g_free (job);
-}
-
-static void
-run_job (gpointer data, gpointer unused)
-{
-  g_autoptr (GTask) task = data;
-  Job *job = g_task_get_task_data (task);
-  GError *error = NULL;
-
-  if (g_task_return_error_if_cancelled (task))
-    return;
-  if (!job->run (g_task_get_source_object (task), job, task, &error))
-    g_task_return_error (task, error);
-}
-
-/* Own threads: GTask's ten are shared by the whole program and stall when tasks in them wait for tasks. */
-static void
-start_job (StrandStore *self, Job *job, gpointer tag, GCancellable *cancellable, GAsyncReadyCallback callback,
-           gpointer user_data)
-{
-  static gsize once;
-  static GThreadPool *pool;
-  GTask *task = g_task_new (self, cancellable, callback, user_data);
-
-  if (g_once_init_enter (&once))
-    {
-      pool = g_thread_pool_new (run_job, NULL, MAX_ASYNC_THREADS, FALSE, NULL);
-      g_once_init_leave (&once, 1);
-    }
-
-  g_task_set_source_tag (task, tag);
-  g_task_set_task_data (task, job, (GDestroyNotify)job_free);
-  g_thread_pool_push (pool, task, NULL);
-}
-
-static gboolean
-run_get (StrandStore *self, gpointer data, GTask *task, GError **error)
-{
-  Job *job = data;
-  StrandRecord *record = strand_store_get (self, job->key, error);
-
-  if (record != NULL)
-    g_task_return_pointer (task, record, (GDestroyNotify)strand_record_unref);
-  return record != NULL;
-}
-
-static gboolean
-run_put (StrandStore *self, gpointer data, GTask *task, GError **error)
-{
-  Job *job = data;
-  gboolean done = strand_store_put (self, job->record, job->expected, error);
-
-  if (done)
-    g_task_return_boolean (task, TRUE);
-  return done;
-}
-
-static gboolean
-run_remove (StrandStore *self, gpointer data, GTask *task, GError **error)
-{
-  Job *job = data;
-  gboolean done = strand_store_remove (self, job->key, job->expected, error);
-
-  if (done)
-    g_task_return_boolean (task, TRUE);
-  return done;
-}
-
-static gboolean
-run_list (StrandStore *self, gpointer data, GTask *task, GError **error)
-{
-  Job *job = data;
-  StrandPage *page = strand_store_list (self, job->filter, job->cursor, job->limit, error);
-
-  if (page != NULL)
-    g_task_return_pointer (task, page, (GDestroyNotify)strand_page_unref);
-  return page != NULL;
-}
-
-static gboolean
-run_count (StrandStore *self, gpointer data, GTask *task, GError **error)
-{
-  Job *job = data;
-  gint64 n = strand_store_count (self, job->filter, error);
-
-  if (n >= 0)
-    g_task_return_int (task, n);
-  return n >= 0;
-}
-
-static gboolean
-run_cleanup_expired (StrandStore *self, gpointer data, GTask *task, GError **error)
-{
-  Job *job = data;
-  gint64 n = strand_store_cleanup_expired (self, job->budget_us, error);
-
-  if (n >= 0)
-    g_task_return_int (task, n);
-  return n >= 0;
-}
-
-/* --- filters and pages --------------------------------------------------------------------------------- */
-
-/**
- * strand_filter_copy:
- * @self: (nullable): a filter
- *
- * Copies a filter with its texts.
- *
- * Returns: (transfer full) (nullable): the copy, or `NULL` for `NULL`
- * Since: 1.0
- */
-StrandFilter *
-strand_filter_copy (const StrandFilter *self)
-{
-  StrandFilter *copy;
-
-  if (self == NULL)
-    return NULL;
-
-  copy = g_memdup2 (self, sizeof *self);
-  copy->kind = g_strdup (self->kind);
-  copy->queue = g_strdup (self->queue);
-  copy->function = g_strdup (self->function);
-  copy->lease_owner = g_strdup (self->lease_owner);
-  return copy;
-}
-
-/**
- * strand_filter_free:
- * @self: (transfer full) (nullable): a filter made by strand_filter_copy()
- *
- * Frees a copied filter.
- *
- * Since: 1.0
- */
-void
-strand_filter_free (StrandFilter *self)
-{
-  if (self == NULL)
-    return;
-
-  g_free ((char *)self->kind);
-  g_free ((char *)self->queue);
-  g_free ((char *)self->function);
-  g_free ((char *)self->lease_owner);
-  g_free (self);
-}
-
-/**
- * strand_filter_matches:
- * @filter: (nullable): a filter; `NULL` for calls of every kind of status
- * @record: a record
- *
- * Whether a record is wanted. For stores that cannot ask their database. Any thread.
- *
- * Returns: %TRUE if every condition of the filter holds
- * Since: 1.0
- */
-gboolean
-strand_filter_matches (const StrandFilter *filter, StrandRecord *record)
-{
-  static const StrandFilter calls = { 0 };
-  const char *wanted_kind, *kind;
-
-  g_return_val_if_fail (record != NULL, FALSE);
-
-  if (filter == NULL)
-    filter = &calls;
-  wanted_kind = filter->kind != NULL ? filter->kind : "call";
-  kind = strand_record_get_string (record, STRAND_FIELD_KIND);
-
-  if (strcmp (wanted_kind, "*") != 0 && strcmp (wanted_kind, kind != NULL ? kind : "call") != 0)
-    return FALSE;
-  if (filter->statuses != 0 && !(filter->statuses & 1u << strand_record_get_status (record)))
-    return FALSE;
-  if (filter->queue != NULL &&
-      g_strcmp0 (filter->queue, strand_record_get_string (record, STRAND_FIELD_QUEUE)) != 0)
-    return FALSE;
-  if (filter->function != NULL &&
-      g_strcmp0 (filter->function, strand_record_get_string (record, STRAND_FIELD_FUNCTION)) != 0)
-    return FALSE;
-  return filter->lease_owner == NULL ||
-         g_strcmp0 (filter->lease_owner, strand_record_get_string (record, STRAND_FIELD_LEASE_OWNER)) == 0;
-}
-
-/**
- * strand_page_new:
- *
- * Makes an empty page, for a store's `list` method to fill.
- *
- * Returns: (transfer full): the page
- * Since: 1.0
- */
-StrandPage *
-strand_page_new (void)
-{
-  StrandPage *self = g_new0 (StrandPage, 1);
-
-  g_atomic_ref_count_init (&self->refs);
-  self->records = g_ptr_array_new_with_free_func ((GDestroyNotify)strand_record_unref);
-  self->names = g_ptr_array_new_with_free_func (g_free);
-  self->errors = g_ptr_array_new_with_free_func ((GDestroyNotify)g_error_free);
-  return self;
-}
-
-/**
- * strand_page_ref:
- * @self: a page
- *
- * Takes a reference. Any thread; the page itself is not to be changed once it has been handed on.
- *
- * Returns: (transfer full): @self
- * Since: 1.0
- */
-StrandPage *
-strand_page_ref (StrandPage *self)
-{
-  g_return_val_if_fail (self != NULL, NULL);
-
-  g_atomic_ref_count_inc (&self->refs);
-  return self;
-}
-
-/**
- * strand_page_unref:
- * @self: (transfer full): a page
- *
- * Gives a reference back. Any thread.
- *
- * Since: 1.0
- */
-void
-strand_page_unref (StrandPage *self)
-{
-  g_return_if_fail (self != NULL);
-
-  if (!g_atomic_ref_count_dec (&self->refs))
-    return;
-
-  g_ptr_array_unref (self->records);
-  g_ptr_array_unref (self->names);
-  g_ptr_array_unref (self->errors);
-  g_free (self->next);
-  g_free (self);
-}
-
-/**
- * strand_page_add:
- * @self: a page that is being filled
- * @record: (transfer none): a record
- *
- * Adds a record.
- *
- * Since: 1.0
- */
-void
-strand_page_add (StrandPage *self, StrandRecord *record)
-{
-  g_return_if_fail (self != NULL);
-  g_return_if_fail (record != NULL);
-
-  g_ptr_array_add (self->records, strand_record_ref (record));
-}
-
-/**
- * strand_page_add_unreadable:
- * @self: a page that is being filled
- * @name: what a person would look for: a file's path, a row, a key
- * @error: why it cannot be read
- *
- * Names something that lies where a record should and is none.
- *
- * Since: 1.0
- */
-void
-strand_page_add_unreadable (StrandPage *self, const char *name, const GError *error)
-{
-  g_return_if_fail (self != NULL);
-  g_return_if_fail (name != NULL);
-  g_return_if_fail (error != NULL);
-
-  g_ptr_array_add (self->names, g_strdup (name));
-  g_ptr_array_add (self->errors, g_error_copy (error));
-}
-
-/**
- * strand_page_set_next:
- * @self: a page that is being filled
- * @cursor: (nullable): where the next page starts, in the store's own words, or `NULL` if this is the last
- *
- * Says where to go on.
- *
- * Since: 1.0
- */
-void
-strand_page_set_next (StrandPage *self, const char *cursor)
-{
-  g_return_if_fail (self != NULL);
-
-  g_free (self->next);
-  self->next = g_strdup (cursor);
-}
-
-/**
- * strand_page_get_records:
- * @self: a page
- *
- * Gets the records; a page in the middle of a listing may have none.
- *
- * Returns: (transfer none) (element-type StrandRecord): the records
- * Since: 1.0
- */
-GPtrArray *
-strand_page_get_records (StrandPage *self)
-{
-  g_return_val_if_fail (self != NULL, NULL);
-
-  return self->records;
-}
-
-/**
- * strand_page_get_n_unreadable:
- * @self: a page
- *
- * Gets how many things were skipped because they cannot be read.
- *
- * Returns: their number
- * Since: 1.0
- */
-guint
-strand_page_get_n_unreadable (StrandPage *self)
-{
-  g_return_val_if_fail (self != NULL, 0);
-
-  return self->names->len;
-}
-
-/**
- * strand_page_get_unreadable:
- * @self: a page
- * @position: from 0 to strand_page_get_n_unreadable() - 1
- * @error: (out) (optional) (transfer none): why it cannot be read
- *
- * Gets one of the things that were skipped.
- *
- * Returns: (transfer none): its name
- * Since: 1.0
- */
-const char *
-strand_page_get_unreadable (StrandPage *self, guint position, const GError **error)
-{
-  g_return_val_if_fail (self != NULL, NULL);
-  g_return_val_if_fail (position < self->names->len, NULL);
-
-  if (error != NULL)
-    *error = g_ptr_array_index (self->errors, position);
-  return g_ptr_array_index (self->names, position);
-}
-
-/**
- * strand_page_get_next:
- * @self: a page
- *
- * Gets where the next page starts, for strand_store_list().
- *
- * Returns: (transfer none) (nullable): the cursor, or `NULL` if this is the last page
- * Since: 1.0
- */
-const char *
-strand_page_get_next (StrandPage *self)
-{
-  g_return_val_if_fail (self != NULL, NULL);
-
-  return self->next;
 }
 
 /* --- the store ---------------------------------------------------------------------------------------------
@@ -1476,15 +605,15 @@ drop_expired (StrandStore *self, Visit *visit, StrandPage *page)
   g_autoptr (GPtrArray) gone = g_ptr_array_new_with_free_func (g_free);
   gint64 now_us = strand_clock_now_us ();
 
-  for (guint i = page->records->len; i > 0; i--)
+  for (guint i = strand_page_get_records (page)->len; i > 0; i--)
     {
-      StrandRecord *record = g_ptr_array_index (page->records, i - 1);
+      StrandRecord *record = g_ptr_array_index (strand_page_get_records (page), i - 1);
 
       if (!strand_record_is_expired (record, now_us))
         continue;
       if (discard (self, visit, record))
         g_ptr_array_add (gone, g_strdup (strand_record_get_key (record)));
-      g_ptr_array_remove_index (page->records, i - 1);
+      g_ptr_array_remove_index (strand_page_get_records (page), i - 1);
     }
   return g_steal_pointer (&gone);
 }
@@ -1553,10 +682,10 @@ count_by_listing (StrandStore *self, Visit *visit, const StrandFilter *filter, G
 
       if (page == NULL)
         return -1;
-      for (guint i = 0; i < page->records->len; i++)
-        n += !strand_record_is_expired (g_ptr_array_index (page->records, i), now_us);
+      for (guint i = 0; i < strand_page_get_records (page)->len; i++)
+        n += !strand_record_is_expired (g_ptr_array_index (strand_page_get_records (page), i), now_us);
       g_free (cursor);
-      cursor = g_strdup (page->next);
+      cursor = g_strdup (strand_page_get_next (page));
     }
   while (cursor != NULL);
   return n;
@@ -1668,19 +797,10 @@ guint
 strand_store_watch (StrandStore *self, const char *key, StrandWatchFunc func, gpointer user_data,
                     GDestroyNotify destroy)
 {
-  StoreState *state;
-  guint id;
-
   g_return_val_if_fail (STRAND_IS_STORE (self), 0);
   g_return_val_if_fail (func != NULL, 0);
 
-  state = peek_state (self);
-  g_mutex_lock (&state->switch_lock);
-  id = add_watcher (state, key, func, user_data, destroy);
-  start_noticing (self, state);
-  g_mutex_unlock (&state->switch_lock);
-
-  return id;
+  return strand_watchers_add (peek_state (self)->watchers, self, key, func, user_data, destroy);
 }
 
 /**
@@ -1699,21 +819,10 @@ strand_store_watch (StrandStore *self, const char *key, StrandWatchFunc func, gp
 void
 strand_store_unwatch (StrandStore *self, guint id)
 {
-  g_autoptr (Watcher) watcher = NULL;
-  StoreState *state;
-  gboolean last;
-
   g_return_if_fail (STRAND_IS_STORE (self));
   g_return_if_fail (id != 0);
 
-  state = peek_state (self);
-  g_mutex_lock (&state->switch_lock);
-  watcher = steal_watcher (state, id, &last);
-  if (last)
-    stop_noticing (self, state);
-  g_mutex_unlock (&state->switch_lock);
-  if (watcher != NULL && !watcher->removed_itself)
-    finish_watcher (state, watcher, TRUE);
+  strand_watchers_remove (peek_state (self)->watchers, self, id);
 }
 
 /**
@@ -1756,22 +865,18 @@ strand_store_close (StrandStore *self)
   g_return_if_fail (STRAND_IS_STORE (self));
 
   state = peek_state (self);
-  g_mutex_lock (&state->switch_lock);
   g_mutex_lock (&state->lock);
   first = !state->closed;
   state->closed = TRUE;
-  g_cond_broadcast (&state->left);
   g_mutex_unlock (&state->lock);
 
-  if (first)
-    stop_noticing (self, state);
+  strand_watchers_stop (state->watchers, self);
   g_mutex_lock (&state->lock);
   while (state->n_visits > 0)
     g_cond_wait (&state->left, &state->lock);
   g_mutex_unlock (&state->lock);
   if (first && STRAND_STORE_GET_IFACE (self)->close != NULL)
     STRAND_STORE_GET_IFACE (self)->close (self);
-  g_mutex_unlock (&state->switch_lock);
 }
 
 /**
@@ -1881,301 +986,4 @@ strand_store_get_common_property (StrandStore *self, GValue *value, GParamSpec *
   else
     G_OBJECT_WARN_INVALID_PROPERTY_ID (self, pspec->param_id, pspec);
   g_mutex_unlock (&state->lock);
-}
-
-/**
- * strand_store_get_async:
- * @self: a store
- * @key: the record's key
- * @cancellable: (nullable): stops it if it has not begun
- * @callback: (scope async) (closure user_data): what to call when it is done, in the thread-default main
- * context
- * @user_data: data for @callback
- *
- * Does strand_store_get() on a thread of strand's own. Any thread; does not block.
- *
- * Since: 1.0
- */
-void
-strand_store_get_async (StrandStore *self, const char *key, GCancellable *cancellable,
-                        GAsyncReadyCallback callback, gpointer user_data)
-{
-  Job *job;
-
-  g_return_if_fail (STRAND_IS_STORE (self));
-  g_return_if_fail (key != NULL);
-
-  job = g_new0 (Job, 1);
-  job->run = run_get;
-  job->key = g_strdup (key);
-  start_job (self, job, strand_store_get_async, cancellable, callback, user_data);
-}
-
-/**
- * strand_store_get_finish:
- * @self: a store
- * @result: what the callback was given
- * @error: return location for a [error@Strand.Error], or `G_IO_ERROR_CANCELLED`
- *
- * Ends strand_store_get_async(). Fails as strand_store_get() does.
- *
- * Returns: (transfer full): a record that is the caller's to change, or `NULL` with @error set
- * Since: 1.0
- */
-StrandRecord *
-strand_store_get_finish (StrandStore *self, GAsyncResult *result, GError **error)
-{
-  g_return_val_if_fail (g_task_is_valid (result, self), NULL);
-  g_return_val_if_fail (g_async_result_is_tagged (result, strand_store_get_async), NULL);
-
-  return g_task_propagate_pointer (G_TASK (result), error);
-}
-
-/**
- * strand_store_put_async:
- * @self: a store
- * @record: the record to write; the store's alone until the callback
- * @expected: the revision that must be there now; 0 if there must be no record
- * @cancellable: (nullable): stops it if it has not begun
- * @callback: (scope async) (closure user_data): what to call when it is done, in the thread-default main
- * context
- * @user_data: data for @callback
- *
- * Does strand_store_put() on a thread of strand's own. Any thread; does not block. One
- * that is cancelled while it runs may have been written.
- *
- * Since: 1.0
- */
-void
-strand_store_put_async (StrandStore *self, StrandRecord *record, guint64 expected, GCancellable *cancellable,
-                        GAsyncReadyCallback callback, gpointer user_data)
-{
-  Job *job;
-
-  g_return_if_fail (STRAND_IS_STORE (self));
-  g_return_if_fail (record != NULL);
-
-  job = g_new0 (Job, 1);
-  job->run = run_put;
-  job->record = strand_record_ref (record);
-  job->expected = expected;
-  start_job (self, job, strand_store_put_async, cancellable, callback, user_data);
-}
-
-/**
- * strand_store_put_finish:
- * @self: a store
- * @result: what the callback was given
- * @error: return location for a [error@Strand.Error], or `G_IO_ERROR_CANCELLED`
- *
- * Ends strand_store_put_async(). Fails as strand_store_put() does.
- *
- * Returns: %TRUE if the record was written
- * Since: 1.0
- */
-gboolean
-strand_store_put_finish (StrandStore *self, GAsyncResult *result, GError **error)
-{
-  g_return_val_if_fail (g_task_is_valid (result, self), FALSE);
-  g_return_val_if_fail (g_async_result_is_tagged (result, strand_store_put_async), FALSE);
-
-  return g_task_propagate_boolean (G_TASK (result), error);
-}
-
-/**
- * strand_store_remove_async:
- * @self: a store
- * @key: the record's key
- * @expected: the revision that must be there now; 0 for whatever is there
- * @cancellable: (nullable): stops it if it has not begun
- * @callback: (scope async) (closure user_data): what to call when it is done, in the thread-default main
- * context
- * @user_data: data for @callback
- *
- * Does strand_store_remove() on a thread of strand's own. Any thread; does not block. One
- * that is cancelled while it runs may have been removed.
- *
- * Since: 1.0
- */
-void
-strand_store_remove_async (StrandStore *self, const char *key, guint64 expected, GCancellable *cancellable,
-                           GAsyncReadyCallback callback, gpointer user_data)
-{
-  Job *job;
-
-  g_return_if_fail (STRAND_IS_STORE (self));
-  g_return_if_fail (key != NULL);
-
-  job = g_new0 (Job, 1);
-  job->run = run_remove;
-  job->key = g_strdup (key);
-  job->expected = expected;
-  start_job (self, job, strand_store_remove_async, cancellable, callback, user_data);
-}
-
-/**
- * strand_store_remove_finish:
- * @self: a store
- * @result: what the callback was given
- * @error: return location for a [error@Strand.Error], or `G_IO_ERROR_CANCELLED`
- *
- * Ends strand_store_remove_async(). Fails as strand_store_remove() does.
- *
- * Returns: %TRUE if a record was removed
- * Since: 1.0
- */
-gboolean
-strand_store_remove_finish (StrandStore *self, GAsyncResult *result, GError **error)
-{
-  g_return_val_if_fail (g_task_is_valid (result, self), FALSE);
-  g_return_val_if_fail (g_async_result_is_tagged (result, strand_store_remove_async), FALSE);
-
-  return g_task_propagate_boolean (G_TASK (result), error);
-}
-
-/**
- * strand_store_list_async:
- * @self: a store
- * @filter: (nullable): which records; `NULL` for all calls
- * @cursor: (nullable): where to go on; `NULL` at first
- * @limit: how many records at most, at least 1
- * @cancellable: (nullable): stops it if it has not begun
- * @callback: (scope async) (closure user_data): what to call when it is done, in the thread-default main
- * context
- * @user_data: data for @callback
- *
- * Does strand_store_list() on a thread of strand's own. Any thread; does not block.
- *
- * Since: 1.0
- */
-void
-strand_store_list_async (StrandStore *self, const StrandFilter *filter, const char *cursor, guint limit,
-                         GCancellable *cancellable, GAsyncReadyCallback callback, gpointer user_data)
-{
-  Job *job;
-
-  g_return_if_fail (STRAND_IS_STORE (self));
-  g_return_if_fail (limit > 0);
-
-  job = g_new0 (Job, 1);
-  job->run = run_list;
-  job->filter = strand_filter_copy (filter);
-  job->cursor = g_strdup (cursor);
-  job->limit = limit;
-  start_job (self, job, strand_store_list_async, cancellable, callback, user_data);
-}
-
-/**
- * strand_store_list_finish:
- * @self: a store
- * @result: what the callback was given
- * @error: return location for a [error@Strand.Error], or `G_IO_ERROR_CANCELLED`
- *
- * Ends strand_store_list_async(). Fails as strand_store_list() does.
- *
- * Returns: (transfer full): a page, or `NULL` with @error set
- * Since: 1.0
- */
-StrandPage *
-strand_store_list_finish (StrandStore *self, GAsyncResult *result, GError **error)
-{
-  g_return_val_if_fail (g_task_is_valid (result, self), NULL);
-  g_return_val_if_fail (g_async_result_is_tagged (result, strand_store_list_async), NULL);
-
-  return g_task_propagate_pointer (G_TASK (result), error);
-}
-
-/**
- * strand_store_count_async:
- * @self: a store
- * @filter: (nullable): which records; `NULL` for all calls
- * @cancellable: (nullable): stops it if it has not begun
- * @callback: (scope async) (closure user_data): what to call when it is done, in the thread-default main
- * context
- * @user_data: data for @callback
- *
- * Does strand_store_count() on a thread of strand's own. Any thread; does not block.
- *
- * Since: 1.0
- */
-void
-strand_store_count_async (StrandStore *self, const StrandFilter *filter, GCancellable *cancellable,
-                          GAsyncReadyCallback callback, gpointer user_data)
-{
-  Job *job;
-
-  g_return_if_fail (STRAND_IS_STORE (self));
-
-  job = g_new0 (Job, 1);
-  job->run = run_count;
-  job->filter = strand_filter_copy (filter);
-  start_job (self, job, strand_store_count_async, cancellable, callback, user_data);
-}
-
-/**
- * strand_store_count_finish:
- * @self: a store
- * @result: what the callback was given
- * @error: return location for a [error@Strand.Error], or `G_IO_ERROR_CANCELLED`
- *
- * Ends strand_store_count_async(). Fails as strand_store_count() does.
- *
- * Returns: how many, or -1 with @error set
- * Since: 1.0
- */
-gint64
-strand_store_count_finish (StrandStore *self, GAsyncResult *result, GError **error)
-{
-  g_return_val_if_fail (g_task_is_valid (result, self), -1);
-  g_return_val_if_fail (g_async_result_is_tagged (result, strand_store_count_async), -1);
-
-  return g_task_propagate_int (G_TASK (result), error);
-}
-
-/**
- * strand_store_cleanup_expired_async:
- * @self: a store
- * @budget_us: about how long it may take, in microseconds, or -1 to look at every record
- * @cancellable: (nullable): stops it if it has not begun
- * @callback: (scope async) (closure user_data): what to call when it is done, in the thread-default main
- * context
- * @user_data: data for @callback
- *
- * Does strand_store_cleanup_expired() on a thread of strand's own. Any thread; does not block.
- *
- * Since: 1.0
- */
-void
-strand_store_cleanup_expired_async (StrandStore *self, gint64 budget_us, GCancellable *cancellable,
-                                    GAsyncReadyCallback callback, gpointer user_data)
-{
-  Job *job;
-
-  g_return_if_fail (STRAND_IS_STORE (self));
-  g_return_if_fail (budget_us >= -1);
-
-  job = g_new0 (Job, 1);
-  job->run = run_cleanup_expired;
-  job->budget_us = budget_us;
-  start_job (self, job, strand_store_cleanup_expired_async, cancellable, callback, user_data);
-}
-
-/**
- * strand_store_cleanup_expired_finish:
- * @self: a store
- * @result: what the callback was given
- * @error: return location for a [error@Strand.Error], or `G_IO_ERROR_CANCELLED`
- *
- * Ends strand_store_cleanup_expired_async(). Fails as strand_store_cleanup_expired() does.
- *
- * Returns: how many were removed, or -1 with @error set
- * Since: 1.0
- */
-gint64
-strand_store_cleanup_expired_finish (StrandStore *self, GAsyncResult *result, GError **error)
-{
-  g_return_val_if_fail (g_task_is_valid (result, self), -1);
-  g_return_val_if_fail (g_async_result_is_tagged (result, strand_store_cleanup_expired_async), -1);
-
-  return g_task_propagate_int (G_TASK (result), error);
 }

@@ -935,8 +935,8 @@ is_over (gint64 start_us, gint64 budget_us)
   return budget_us >= 0 && strand_clock_monotonic_us () - start_us >= budget_us;
 }
 
-/* Cleans the rest of a folder, or as much as there is time for, but always something, so that cleanups without any
- * time to spend get on too. The position moves with it. */
+/* Cleans the rest of a folder, or as much as there is time for, but always something, so that cleanups
+ * without any time to spend get on too. The position moves with it. */
 static void
 clean_folder (StrandFilesystemStore *self, Position *position, gint64 now_us, gint64 start_us,
               gint64 budget_us, gint64 *n_removed)
