@@ -1,0 +1,76 @@
+#!/bin/sh
+# run.sh [--asan | --valgrind | --clang] [TEST… | OPTION of `meson test`…] — every test, on a machine that may have nothing.
+#
+# Installs what is missing, configures and builds with warnings as errors, runs the tests, and ends with one
+# line that counts their cases. A variant has a build directory of its own, which the next run uses again:
+#   build           plain
+#   build-asan      --asan: address and undefined-behaviour sanitizers, leaks included
+#   build-clang     --clang: the other compiler
+#   build-valgrind  --valgrind: the core suite under memcheck
+# Exit status: 0 all passed; 1 a case failed, or none ran; 2 something is missing here.
+#                                                  SPDX-License-Identifier: LGPL-2.1-or-later
+set -eu
+cd "$(dirname "$0")/.."
+
+variant=plain
+case ${1-} in
+  --asan | --clang | --valgrind) variant=${1#--}; shift ;;
+  -h | --help) sed -n '2,/SPDX/ { /SPDX/d; s/^# \{0,1\}//; p }' tests/run.sh; exit 0 ;;
+esac
+
+# What the tests need beyond what building needs: nm for the exported names, clang for libFuzzer, g++ for the
+# headers as C++, introspection and Python for what bindings see.
+packages='python3 python3-gi binutils clang libclang-rt-dev g++ gobject-introspection libgirepository1.0-dev'
+build=build
+compiler=
+options='-Dwerror=true -Dbuildtype=debugoptimized'
+# Whoever crosses the end of a plugin's slice-allocated block is to be seen.
+export G_SLICE=always-malloc
+
+case $variant in
+  asan)
+    build='build-asan'
+    # -O1: half the running time of -O0, and stack traces still make sense. Bindings' tools are programs
+    # without the sanitizer, which cannot load a library that has it.
+    options='-Dwerror=true -Dbuildtype=debug -Doptimization=1 -Db_sanitize=address,undefined -Db_lundef=false'
+    options="$options -Dintrospection=disabled"
+    export ASAN_OPTIONS="${ASAN_OPTIONS-detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1}"
+    export UBSAN_OPTIONS="${UBSAN_OPTIONS-halt_on_error=1:print_stacktrace=1}"
+    set -- --timeout-multiplier 4 "$@"
+    ;;
+  clang)
+    build='build-clang'
+    compiler=clang
+    ;;
+  valgrind)
+    build='build-valgrind'
+    packages="$packages valgrind libc6-dbg"
+    set -- --setup valgrind --suite core "$@"
+    ;;
+esac
+
+# Ends the run when the count could not be made: what did not build or start has failed.
+give_up () {
+  echo "run.sh: $1" >&2
+  echo '0 passed, 1 failed'
+  exit "$2"
+}
+
+# shellcheck disable=SC2086
+sh sdk/setup.sh $packages || give_up 'this machine is not ready' 2
+
+# The options are given anew to a directory that is there already: it may have been made by hand.
+# shellcheck disable=SC2086
+if [ -e "$build/build.ninja" ]; then
+  meson configure "$build" $options
+else
+  ${compiler:+env CC=$compiler} meson setup "$build" $options
+fi || give_up "could not configure '$build'" 1
+meson compile -C "$build" || give_up 'the build failed' 1
+
+log=$build/meson-logs/testlog.json
+[ "$variant" != valgrind ] || log=$build/meson-logs/testlog-valgrind.json
+rm -f "$log"
+meson test -C "$build" --no-rebuild --print-errorlogs "$@" && status=0 || status=$?
+[ -e "$log" ] || give_up 'no test ran' 1
+python3 tests/count.py "$build" "$log" && [ "$status" = 0 ]
