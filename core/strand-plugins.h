@@ -122,11 +122,16 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (StrandPluginInfo, strand_plugin_info_free)
 STRAND_AVAILABLE_IN_ALL
 G_DECLARE_FINAL_TYPE (StrandPlugins, strand_plugins, STRAND, PLUGINS, GObject)
 
-/* The process's own host, searching STRAND_PLUGIN_PATH (not under AT_SECURE), the folders added with
+/* The first file on the search path that says it provides a type is the one, even if it is refused: a broken
+ * plugin is an error where it is used, and nothing else silently steps in. Within a folder a type's namesake
+ * (sqlite-store.so for store sqlite) comes first, then files go by name.
+ *
+ * The process's own host, searching STRAND_PLUGIN_PATH (not under AT_SECURE), the folders added with
  * strand_plugins_add_path(), $XDG_DATA_HOME/strand-1/plugins, and the installed folder. Any thread. */
 STRAND_AVAILABLE_IN_ALL
 StrandPlugins *strand_plugins_get_default (void);
 
+/* One that searches these folders and no other. What the process has loaded is shared by all hosts. */
 STRAND_AVAILABLE_IN_ALL
 StrandPlugins *strand_plugins_new (const char *const *folders) G_GNUC_WARN_UNUSED_RESULT;
 

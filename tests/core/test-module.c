@@ -67,6 +67,17 @@ test_file_removed_between_check_and_load (World *world, gconstpointer unused)
 }
 
 static void
+test_file_swapped_while_it_is_loaded (World *world, gconstpointer unused)
+{
+  g_autofree char *path = world_install (world, "plugins/replaces-itself", "x.so");
+  StrandFileIdentity checked = identify (path);
+  g_autoptr (GError) error = NULL;
+
+  g_assert_null (strand_module_open (path, &checked, &error));
+  assert_refused (&error, STRAND_PLUGIN_ERROR_CHANGED, "replaced or changed", NULL);
+}
+
+static void
 test_symbols_are_local_and_found (World *world, gconstpointer unused)
 {
   g_autofree char *path = world_install (world, "plugins/good", "x.so");
@@ -153,6 +164,7 @@ main (int argc, char **argv)
   g_test_init (&argc, &argv, G_TEST_OPTION_ISOLATE_DIRS, NULL);
 
   ADD ("swapped-between-check-and-load", test_file_swapped_between_check_and_load);
+  ADD ("swapped-while-it-is-loaded", test_file_swapped_while_it_is_loaded);
   ADD ("changed-in-place", test_file_changed_in_place);
   ADD ("removed-between-check-and-load", test_file_removed_between_check_and_load);
   ADD ("symbols-are-local-and-found", test_symbols_are_local_and_found);

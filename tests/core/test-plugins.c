@@ -506,6 +506,18 @@ test_bad_plugin_is_refused (World *world, gconstpointer data)
 }
 
 static void
+test_file_swapped_between_check_and_load (World *world, gconstpointer unused)
+{
+  g_autofree char *path = world_install (world, "plugins/replaces-itself", "x.so");
+  g_autoptr (StrandPlugins) host = host_for (world);
+  g_autoptr (GError) error = NULL;
+
+  g_assert_cmpuint (strand_plugins_load (host, STRAND_KIND_STORE, "fleeting", &error), ==, G_TYPE_INVALID);
+  assert_refused (&error, STRAND_PLUGIN_ERROR_CHANGED, path, "replaced or changed", "start the program again",
+                  NULL);
+}
+
+static void
 test_foreign_abi_is_listed_by_name (World *world, gconstpointer unused)
 {
   g_autofree char *path = world_install (world, "plugins/abi-major", "future.so");
@@ -894,6 +906,7 @@ main (int argc, char **argv)
 
       g_test_add (path, World, &bad_plugins[i], world_set_up, test_bad_plugin_is_refused, world_tear_down);
     }
+  ADD ("bad/swapped-between-check-and-load", test_file_swapped_between_check_and_load);
   ADD ("bad/foreign-abi-is-listed-by-name", test_foreign_abi_is_listed_by_name);
   ADD ("bad/aborting-constructor-is-listed", test_aborting_constructor_is_listed);
   ADD ("bad/aborting-constructor-runs-when-loaded", test_aborting_constructor_does_run_when_loaded);

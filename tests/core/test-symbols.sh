@@ -5,10 +5,15 @@ nm=$1 library=$2
 shift 2
 
 # The names that FILE defines for others. What sanitizers and the linker add is not ours.
-exported () { "$nm" -D --defined-only -- "$1" | sed 's/.* //; s/@.*//' | grep -Ev '^(__(odr_)?[au]b?san|__sanitizer|_(init|fini|edata|end)$|__bss_start$)'; }
+exported ()
+{
+  "$nm" -D --defined-only -- "$1" | sed 's/.* //; s/@.*//' \
+    | grep -Ev '^(__(odr_)?[atu]b?san|__sanitizer|_(init|fini|edata|end)$|__bss_start$)'
+}
 
 n=0 status=0
-report () { # FILE, the names that must not be there or are missing
+report () # FILE, the names that must not be there or are missing
+{
   n=$((n + 1))
   if [ -z "$2" ]; then echo "ok $n - $(basename "$1")"; else echo "not ok $n - $(basename "$1"):" $2; status=1; fi
 }
