@@ -37,13 +37,26 @@ check_name (const char *name, GError **error)
 }
 
 /* One `name:type`. */
+/* Keywords are written NAME=VALUE on command lines, and as names in other languages. */
+static gboolean
+is_parameter_name (const char *name, gsize length)
+{
+  if (length == 0 || (!g_ascii_isalpha (name[0]) && name[0] != '_'))
+    return FALSE;
+  for (gsize i = 1; i < length; i++)
+    if (!g_ascii_isalnum (name[i]) && name[i] != '_' && name[i] != '-')
+      return FALSE;
+  return TRUE;
+}
+
 static gboolean
 parse_parameter (const char *word, GPtrArray *names, GString *types, GError **error)
 {
   const char *colon = strchr (word, ':');
   g_autofree char *name = NULL;
 
-  if (colon == NULL || colon == word || !g_variant_type_string_is_valid (colon + 1) ||
+  if (colon == NULL || !is_parameter_name (word, (gsize) (colon - word)) ||
+      !g_variant_type_string_is_valid (colon + 1) ||
       !g_variant_type_is_definite (G_VARIANT_TYPE (colon + 1)))
     {
       g_set_error (error, STRAND_ERROR, STRAND_ERROR_INVALID_ARGUMENT,
@@ -82,17 +95,31 @@ parse_result (StrandFunction *self, const char *type, GError **error)
   return TRUE;
 }
 
+/* Blanks stand between words, as many as one likes. */
+static GStrv
+split_words (const char *text)
+{
+  GStrv words = g_strsplit_set (text, " \t", -1);
+  guint n = 0;
+
+  for (guint i = 0; words[i] != NULL; i++)
+    if (*words[i] != '\0')
+      words[n++] = words[i];
+    else
+      g_free (words[i]);
+  words[n] = NULL;
+  return words;
+}
+
 static gboolean
 parse_signature (StrandFunction *self, const char *signature, GError **error)
 {
-  g_auto (GStrv) words = g_strsplit_set (signature, " \t", -1);
+  g_auto (GStrv) words = split_words (signature);
   g_autoptr (GPtrArray) names = g_ptr_array_new_with_free_func (g_free);
   g_autoptr (GString) types = g_string_new ("(");
 
   for (guint i = 0; words[i] != NULL; i++)
     {
-      if (*words[i] == '\0')
-        continue;
       if (strcmp (words[i], "->") == 0)
         {
           const char *result = words[i + 1];
@@ -109,6 +136,7 @@ parse_signature (StrandFunction *self, const char *signature, GError **error)
         }
       if (!parse_parameter (words[i], names, types, error))
         return FALSE;
+      self->takes_keywords = g_str_has_suffix (words[i], ":a{sv}");
     }
 
   g_string_append_c (types, ')');
@@ -116,7 +144,6 @@ parse_signature (StrandFunction *self, const char *signature, GError **error)
   g_ptr_array_add (names, NULL);
   self->parameter_names = (GStrv) g_ptr_array_free (g_steal_pointer (&names), FALSE);
   self->parameter_type = g_variant_type_new (types->str);
-  self->takes_keywords = g_str_has_suffix (types->str, "a{sv})");
   return TRUE;
 }
 
@@ -128,7 +155,7 @@ parse_signature (StrandFunction *self, const char *signature, GError **error)
  * @traits: what the function must not be used for
  * @func: (scope notified): the code
  * @user_data: (closure func): data for @func
- * @destroy: (nullable): frees @user_data with the function
+ * @destroy: (nullable): frees @user_data with the function; at once where that cannot be made
  * @error: return location for a #GError
  *
  * Describes a function. Any thread; does not block. A signature lists `NAME:TYPE` words, then `->` and the
@@ -146,22 +173,21 @@ strand_function_new (const char *name, const char *signature, const char *help, 
 
   g_return_val_if_fail (name != NULL && signature != NULL && func != NULL, NULL);
 
-  if (!check_name (name, error))
-    return NULL;
-
   self = g_new0 (StrandFunction, 1);
   g_atomic_ref_count_init (&self->ref_count);
   self->name = g_strdup (name);
   self->help = g_strdup (help);
   self->traits = traits;
+  self->func = func;
+  self->user_data = user_data;
+  self->destroy = destroy;
+  if (!check_name (name, error))
+    return NULL;
   if (!parse_signature (self, signature, error))
     {
       g_prefix_error (error, "Could not understand the signature '%s' of function '%s': ", signature, name);
       return NULL;
     }
-  self->func = func;
-  self->user_data = user_data;
-  self->destroy = destroy;
   return g_steal_pointer (&self);
 }
 
