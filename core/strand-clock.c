@@ -28,6 +28,13 @@ static int manual;             /* atomic: whether the two below are the time */
 static gint64 manual_now_us;
 static gint64 manual_monotonic_us;
 
+/* Of two that are due at once, the one added first. */
+static gboolean
+is_before (const Timer *timer, const Timer *other)
+{
+  return timer->due_us < other->due_us || (timer->due_us == other->due_us && timer->id < other->id);
+}
+
 static void
 place_timer (Timer *timer, guint place)
 {
@@ -44,7 +51,7 @@ sift_up (guint place)
     {
       Timer *parent = heap->pdata[(place - 1) / 2];
 
-      if (parent->due_us <= timer->due_us)
+      if (is_before (parent, timer))
         break;
       place_timer (parent, place);
       place = (place - 1) / 2;
@@ -63,9 +70,9 @@ sift_down (guint place)
 
       if (child >= heap->len)
         break;
-      if (child + 1 < heap->len && ((Timer *) heap->pdata[child + 1])->due_us < ((Timer *) heap->pdata[child])->due_us)
+      if (child + 1 < heap->len && is_before (heap->pdata[child + 1], heap->pdata[child]))
         child++;
-      if (timer->due_us <= ((Timer *) heap->pdata[child])->due_us)
+      if (is_before (timer, heap->pdata[child]))
         break;
       place_timer (heap->pdata[child], place);
       place = child;
@@ -96,7 +103,17 @@ timer_free (Timer *timer)
   g_free (timer);
 }
 
-/* Runs the timers due at @now_us, unlocking around each. */
+static void
+step_locked (gint64 to_us)
+{
+  gint64 by_us = MAX (to_us - manual_monotonic_us, 0);
+
+  manual_now_us += by_us;
+  manual_monotonic_us += by_us;
+}
+
+/* Runs the timers due at @now_us, unlocking around each. Manual time stops at each of them, so that one that sets
+ * another runs it as far apart as it would otherwise. */
 static void
 run_due_locked (gint64 now_us)
 {
@@ -105,6 +122,8 @@ run_due_locked (gint64 now_us)
       Timer *timer = heap->pdata[0];
 
       take_from_heap_locked (timer);
+      if (manual)
+        step_locked (timer->due_us);
       g_mutex_unlock (&lock);
       timer->func (timer->user_data);
       timer_free (timer);
@@ -276,10 +295,11 @@ strand_clock_advance (gint64 by_us)
   g_mutex_lock (&lock);
   if (manual)
     {
-      manual_now_us += by_us;
-      manual_monotonic_us += by_us;
+      gint64 until_us = manual_monotonic_us + by_us;
+
       if (heap != NULL)
-        run_due_locked (manual_monotonic_us);
+        run_due_locked (until_us);
+      step_locked (until_us);
     }
   g_mutex_unlock (&lock);
 }
