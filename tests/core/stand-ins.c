@@ -29,6 +29,8 @@ typedef struct
 
 static GString *closed_kinds;
 static guint n_made;
+static void (*make_hook) (gpointer data);
+static gpointer make_hook_data;
 
 typedef enum
 {
@@ -264,6 +266,8 @@ static void
 stand_in_init (GTypeInstance *instance, gpointer klass)
 {
   g_atomic_int_inc (&n_made);
+  if (make_hook != NULL)
+    make_hook (make_hook_data);
 }
 
 static gboolean
@@ -394,6 +398,13 @@ stand_ins_steal_closed (void)
 
   closed_kinds = NULL;
   return text;
+}
+
+void
+stand_ins_set_hook (void (*hook) (gpointer data), gpointer data)
+{
+  make_hook = hook;
+  make_hook_data = data;
 }
 
 guint

@@ -15,5 +15,8 @@ GObject *stand_in_get_object (GObject *object, const char *property);
 /* What was closed, in order, with `;` between: "backend;taskrunner". Cleared by reading. */
 char *stand_ins_steal_closed (void);
 
+/* Called while one is being made, on the thread that makes it; NULL for nothing. */
+void stand_ins_set_hook (void (*hook) (gpointer data), gpointer data);
+
 /* How many have been made, over the life of the process. */
 guint stand_ins_count_made (void);

@@ -356,7 +356,7 @@ test_reload_keeps_what_did_not_change (Fixture *f, gconstpointer unused)
   GWeakRef gone;
 
   load (f, "[strand]\ndefault-backend=a\n[store s]\ntype=box\n[store t]\ntype=box\n"
-           "[backend a]\ntype=thread\nstore=s\n[backend b]\ntype=thread\nstore=t\n");
+           "[backend a]\ntype=thread\nstore=s\nretries=2\n[backend b]\ntype=thread\nstore=t\n");
   kept = g_object_ref (get (f, STRAND_KIND_STORE, "s"));
   kept_backend = g_object_ref (get (f, STRAND_KIND_BACKEND, "a"));
   thread = g_object_ref (get (f, STRAND_KIND_TASKRUNNER, "thread"));
@@ -366,7 +366,7 @@ test_reload_keeps_what_did_not_change (Fixture *f, gconstpointer unused)
   /* Other lines, another order and another spelling of the same value change nothing. */
   load (f, "# new\n[strand]\ndefault-backend=b\n[backend b]\ntype=thread\nstore=t\n[store "
            "t]\ntype=box\nport=81\n\n"
-           "[backend a]\nstore=s\ntype=thread\n[store s]\ntype=box\n");
+           "[backend a]\nretries=2\nstore=s\ntype=thread\n[store s]\ntype=box\n");
   g_assert_true (get (f, STRAND_KIND_STORE, "s") == kept);
   g_assert_true (get (f, STRAND_KIND_BACKEND, "a") == kept_backend);
   g_assert_true (get (f, STRAND_KIND_TASKRUNNER, "thread") == thread);
@@ -708,52 +708,102 @@ test_check_accepts_what_loading_accepts (Fixture *f, gconstpointer unused)
   g_assert_cmpuint (n_bad, >, 200);
 }
 
+/* A place where threads wait for each other, so that they are surely making the same object at once. */
 typedef struct
 {
   StrandStack *stack;
-  GObject *objects[64];
-} Race;
+  GMutex lock;
+  GCond met;
+  guint n_here;
+} Meeting;
+
+static void
+meet (gpointer data)
+{
+  Meeting *meeting = data;
+  gint64 deadline_us = g_get_monotonic_time () + 10 * G_TIME_SPAN_SECOND;
+
+  g_mutex_lock (&meeting->lock);
+  meeting->n_here++;
+  g_cond_broadcast (&meeting->met);
+  while (meeting->n_here < 2)
+    if (!g_cond_wait_until (&meeting->met, &meeting->lock, deadline_us))
+      g_error ("the other thread did not come");
+  g_mutex_unlock (&meeting->lock);
+}
 
 static gpointer
-ask_for_everything (gpointer data)
+ask_for_store (gpointer data)
 {
-  Race *race = data;
-
-  for (guint i = 0; i < G_N_ELEMENTS (race->objects); i++)
-    {
-      g_autofree char *name = g_strdup_printf ("s%u", i);
-
-      race->objects[i] = strand_stack_ref_object (race->stack, STRAND_KIND_STORE, name, NULL);
-    }
-  return NULL;
+  return strand_stack_ref_object (((Meeting *) data)->stack, STRAND_KIND_STORE, "s", NULL);
 }
 
 static void
 test_threads_get_the_same_object (Fixture *f, gconstpointer unused)
 {
-  g_autoptr(GString) text = g_string_new (NULL);
-  Race races[4];
-  GThread *threads[4];
+  Meeting meeting = { f->stack };
+  g_autoptr(GObject) first = NULL;
+  g_autoptr(GObject) second = NULL;
+  GThread *threads[2];
 
-  for (guint i = 0; i < G_N_ELEMENTS (races[0].objects); i++)
-    g_string_append_printf (text, "[store s%u]\ntype=box\n", i);
-  load (f, text->str);
-  for (guint i = 0; i < G_N_ELEMENTS (races); i++)
-    {
-      races[i].stack = f->stack;
-      threads[i] = g_thread_new ("race", ask_for_everything, &races[i]);
-    }
-  for (guint i = 0; i < G_N_ELEMENTS (races); i++)
-    g_thread_join (threads[i]);
-  for (guint i = 0; i < G_N_ELEMENTS (races); i++)
-    for (guint j = 0; j < G_N_ELEMENTS (races[0].objects); j++)
-      {
-        g_assert_nonnull (races[i].objects[j]);
-        g_assert_true (races[i].objects[j] == races[0].objects[j]);
-      }
-  for (guint i = 0; i < G_N_ELEMENTS (races); i++)
-    for (guint j = 0; j < G_N_ELEMENTS (races[0].objects); j++)
-      g_object_unref (races[i].objects[j]);
+  load (f, "[store s]\ntype=box\n");
+  g_mutex_init (&meeting.lock);
+  g_cond_init (&meeting.met);
+  stand_ins_set_hook (meet, &meeting);
+  for (guint i = 0; i < G_N_ELEMENTS (threads); i++)
+    threads[i] = g_thread_new ("asks", ask_for_store, &meeting);
+  first = g_thread_join (threads[0]);
+  second = g_thread_join (threads[1]);
+  stand_ins_set_hook (NULL, NULL);
+
+  g_assert_nonnull (first);
+  g_assert_true (first == second);
+  g_assert_true (first == get (f, STRAND_KIND_STORE, "s"));
+  g_cond_clear (&meeting.met);
+  g_mutex_clear (&meeting.lock);
+}
+
+typedef struct
+{
+  Fixture *fixture;
+  const char *text;
+} Reload;
+
+static void
+reload_now (gpointer data)
+{
+  Reload *reload = data;
+
+  stand_ins_set_hook (NULL, NULL);
+  load (reload->fixture, reload->text);
+}
+
+static void
+test_reload_while_an_object_is_made (Fixture *f, gconstpointer unused)
+{
+  Reload same = { f, "# again\n[store s]\ntype=box\n" };
+  Reload other = { f, "[store t]\ntype=box\nlevel=2\n" };
+  g_autoptr(GObject) kept = NULL;
+  g_autoptr(GObject) replaced = NULL;
+  g_autoptr(GError) error = NULL;
+  g_autofree char *closed = NULL;
+
+  load (f, "[store s]\ntype=box\n");
+  stand_ins_set_hook (reload_now, &same);
+  kept = strand_stack_ref_object (f->stack, STRAND_KIND_STORE, "s", &error);
+  g_assert_no_error (error);
+  g_assert_true (get (f, STRAND_KIND_STORE, "s") == kept);
+
+  /* What the new keyfile does not have is whole all the same, and closed in the end. */
+  load (f, "[store t]\ntype=box\nlevel=1\n");
+  stand_ins_set_hook (reload_now, &other);
+  replaced = strand_stack_ref_object (f->stack, STRAND_KIND_STORE, "t", &error);
+  g_assert_no_error (error);
+  g_assert_cmpint (g_value_get_int (stand_in_peek (replaced, "level")), ==, 1);
+  g_assert_true (get (f, STRAND_KIND_STORE, "t") != replaced);
+  strand_stack_close (f->stack, -1, &error);
+  closed = stand_ins_steal_closed ();
+  g_assert_cmpstr (closed, ==, "store;store;store");
 }
 
 static int
@@ -822,6 +872,7 @@ main (int argc, char **argv)
   ADD ("target/unknown", test_unknown_target);
   ADD ("target/threads-get-the-same-object", test_threads_get_the_same_object);
   ADD ("reload/keeps-what-did-not-change", test_reload_keeps_what_did_not_change);
+  ADD ("reload/while-an-object-is-made", test_reload_while_an_object_is_made);
   ADD ("reload/of-a-bad-file-changes-nothing", test_reload_of_a_bad_file_changes_nothing);
   ADD ("reload/generations-differ-between-stacks", test_generations_differ_between_stacks);
   ADD ("reload/a-new-secret-makes-a-new-object", test_a_new_secret_makes_a_new_object);
