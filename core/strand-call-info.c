@@ -67,6 +67,17 @@ strand_call_get_function_name (StrandCall *self)
   return self->recipe->function->name;
 }
 
+/* One empty tuple serves all calls that have no arguments. */
+static GVariant *
+no_arguments (void)
+{
+  static gsize unit;
+
+  if (g_once_init_enter (&unit))
+    g_once_init_leave (&unit, (gsize) g_variant_ref_sink (g_variant_new_tuple (NULL, 0)));
+  return (GVariant *) unit;
+}
+
 /**
  * strand_call_get_arguments:
  * @self: a call
@@ -79,7 +90,7 @@ strand_call_get_arguments (StrandCall *self)
 {
   g_return_val_if_fail (self != NULL, NULL);
 
-  return self->arguments;
+  return self->arguments != NULL ? self->arguments : no_arguments ();
 }
 
 /**

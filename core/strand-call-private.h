@@ -44,6 +44,7 @@ typedef struct
   gboolean on_runner;     /* callbacks run on the runner's own thread */
   guint max_items;
   gint64 grace_us;
+  StrandDelivery *delivery; /* of the context that most calls come from; NULL for none */
 } StrandRecipe;
 
 StrandRecipe *strand_recipe_new (StrandFunction *function);
@@ -129,7 +130,7 @@ struct _StrandCall
   gatomicrefcount ref_count;
   int state; /* atomic; see above */
   StrandRecipe *recipe;
-  StrandDelivery *delivery;
+  StrandDelivery *delivery; /* NULL: callbacks run on the runner; the recipe's own is not held */
   GVariant *arguments;
   GVariant *value; /* written while SETTLING, as the next */
   GError *error;
@@ -147,7 +148,7 @@ StrandCall *strand_call_new (StrandRecipe *recipe, GVariant *arguments);
 StrandCall *strand_call_try_ref (StrandCall *self);
 StrandCallExtra *strand_call_extra (StrandCall *self);
 void strand_call_set_options (StrandCall *self, StrandOptions *options);
-gboolean strand_call_submit (StrandCall *self, GError **error);
+void strand_call_submit (StrandCall *self);
 StrandTaskrunner *strand_call_get_runner (StrandCall *self);
 gboolean strand_call_is_ended (StrandCall *self);
 void strand_call_changed (StrandCall *self);

@@ -99,7 +99,7 @@ run_if_same_pool (StrandCall *self)
       strand_call_get_runner (pending) == NULL || strand_call_get_status (pending) != STRAND_STATUS_PENDING ||
       (strand_taskrunner_get_traits (strand_call_get_runner (pending)) & STRAND_RUNNER_OTHER_PROCESS) != 0)
     return;
-  strand_call_run (pending);
+  strand_call_run (strand_call_ref (pending));
 }
 
 static gboolean

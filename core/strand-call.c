@@ -72,10 +72,11 @@ strand_recipe_unref (StrandRecipe *self)
   g_clear_pointer (&self->on_end, strand_closure_unref);
   g_clear_pointer (&self->on_error, strand_closure_unref);
   g_clear_pointer (&self->options, strand_options_free);
+  g_clear_pointer (&self->delivery, strand_delivery_unref);
   g_free (self);
 }
 
-/* Takes over @recipe and @arguments (a tuple of the declared type, not floating; or NULL for no arguments). */
+/* Takes over @recipe and @arguments: a tuple of the declared type, not floating, or NULL for the empty one. */
 StrandCall *
 strand_call_new (StrandRecipe *recipe, GVariant *arguments)
 {
@@ -185,7 +186,8 @@ strand_call_unref (StrandCall *self)
   g_clear_pointer (&self->arguments, g_variant_unref);
   g_clear_pointer (&self->value, g_variant_unref);
   g_clear_error (&self->error);
-  g_clear_pointer (&self->delivery, strand_delivery_unref);
+  if (self->delivery != NULL && self->delivery != self->recipe->delivery)
+    strand_delivery_unref (self->delivery);
   strand_recipe_unref (self->recipe);
   g_free (self);
 }
@@ -227,28 +229,20 @@ strand_call_set_options (StrandCall *self, StrandOptions *options)
     strand_call_set_header (self, name, value);
 }
 
-/* Gives the call to its target. On failure the call ends with the error that its callbacks are told; @error says
- * it too. */
-gboolean
-strand_call_submit (StrandCall *self, GError **error)
+/* Gives the call to its target, with the caller's reference. One that the target does not take ends with the reason. */
+void
+strand_call_submit (StrandCall *self)
 {
   StrandRecipe *recipe = self->recipe;
-  GError *local = NULL;
-  gboolean ok;
+  GError *error = NULL;
 
   if (self->extra != NULL)
     self->extra->created_us = strand_clock_now_us ();
-  strand_call_ref (self);
-  ok = recipe->backend != NULL ? strand_backend_launch (recipe->backend, self, &local)
-                             : strand_taskrunner_submit (recipe->runner, self, &local);
-  if (ok)
-    return TRUE;
-
-  if (error != NULL)
-    *error = g_error_copy (local);
-  strand_call_finish_as (self, STRAND_STATUS_FAILED, NULL, local);
+  if (recipe->backend != NULL ? strand_backend_launch (recipe->backend, self, &error)
+                              : strand_taskrunner_submit (recipe->runner, self, &error))
+    return;
+  strand_call_finish_as (self, STRAND_STATUS_FAILED, NULL, error);
   strand_call_unref (self);
-  return FALSE;
 }
 
 StrandTaskrunner *
@@ -265,14 +259,15 @@ runs_inline (StrandCall *self)
   return self->delivery == NULL;
 }
 
-/* Brings the call to its callbacks. News must have been made visible before. */
+/* Brings the call to its callbacks. News must have been made visible before. Takes over a reference. */
 static void
 deliver (StrandCall *self)
 {
   if ((g_atomic_int_or ((guint *) &self->state, STATE_QUEUED) & STATE_QUEUED) != 0)
-    return;
-
-  strand_call_ref (self);
+    {
+      strand_call_unref (self);
+      return;
+    }
   if (!runs_inline (self))
     strand_delivery_push (self->delivery, &self->news);
   else
@@ -309,7 +304,7 @@ strand_call_changed (StrandCall *self)
   if (extra->parent != NULL)
     strand_call_changed (extra->parent);
   if (extra->items.length > 0 && self->recipe->on_iter != NULL && extra->parent == NULL)
-    deliver (self);
+    deliver (strand_call_ref (self));
 }
 
 static gboolean
@@ -434,7 +429,27 @@ end_extra (StrandCall *self, StrandCallExtra *extra)
     strand_clock_remove_timer (grace_timer);
 }
 
-/* The second step: the outcome is written, everybody may see it. */
+static gboolean
+has_callbacks (StrandCall *self)
+{
+  return self->recipe->on_end != NULL || self->recipe->on_error != NULL || self->recipe->on_iter != NULL;
+}
+
+/* Tells those who asked for more than callbacks. */
+static void
+tell_of_end (StrandCall *self, StrandCallExtra *extra, gboolean waited)
+{
+  strand_call_drop_child (self);
+  tell_listeners (extra);
+  if (has_callbacks (self))
+    deliver (strand_call_ref (self));
+  /* After the callbacks were queued, so that a wait that dispatches them returns with all of them done. */
+  if (waited)
+    wake_waiters (extra);
+}
+
+/* The second step: the outcome is written, everybody may see it. Takes over a reference, which the delivery of a plain
+ * call goes on with. */
 static void
 publish (StrandCall *self, StrandStatus status)
 {
@@ -449,20 +464,19 @@ publish (StrandCall *self, StrandStatus status)
     ;
 
   extra = g_atomic_pointer_get (&self->extra);
-  if (extra != NULL && extra->funcs != NULL)
+  if (extra == NULL && has_callbacks (self))
     {
-      extra->funcs->ended (self, extra->owner);
+      deliver (self);
       return;
     }
-  strand_call_drop_child (self);
-  if (extra != NULL)
-    tell_listeners (extra);
-  if (self->recipe->on_end != NULL || self->recipe->on_error != NULL || self->recipe->on_iter != NULL)
-    deliver (self);
-  if ((state & STATE_WAITED) != 0)
-    wake_waiters (extra);
+  if (extra != NULL && extra->funcs != NULL)
+    extra->funcs->ended (self, extra->owner);
+  else if (extra != NULL)
+    tell_of_end (self, extra, (state & STATE_WAITED) != 0);
+  strand_call_unref (self);
 }
 
+/* Takes over everything. */
 static void
 settle (StrandCall *self, StrandStatus status, GVariant *value, GError *error)
 {
@@ -491,7 +505,7 @@ strand_call_finish_as (StrandCall *self, StrandStatus status, GVariant *value, G
   if (move_status (self, STRAND_STATUS_PENDING, STATE_SETTLING) ||
       move_status (self, STRAND_STATUS_RUNNING, STATE_SETTLING))
     {
-      settle (self, status, value, error);
+      settle (strand_call_ref (self), status, value, error);
       return;
     }
   g_clear_pointer (&value, g_variant_unref);
@@ -505,7 +519,7 @@ strand_call_cancel_pending (StrandCall *self)
   if (!move_status (self, STRAND_STATUS_PENDING, STATE_SETTLING))
     return FALSE;
 
-  settle (self, STRAND_STATUS_CANCELLED, NULL,
+  settle (strand_call_ref (self), STRAND_STATUS_CANCELLED, NULL,
           g_error_new (G_IO_ERROR, G_IO_ERROR_CANCELLED, "The call of '%s' was cancelled before it started",
                        self->recipe->function->name));
   return TRUE;
@@ -593,6 +607,34 @@ explain_stop (StrandCall *self, GError **error)
   return status;
 }
 
+/* The function has ended. Takes over everything. */
+static void
+finish (StrandCall *self, GVariant *value, GError *error)
+{
+  StrandStatus status = STRAND_STATUS_COMPLETED;
+
+  if (value != NULL)
+    g_variant_ref_sink (value);
+  if (!move_status (self, STRAND_STATUS_RUNNING, STATE_SETTLING))
+    {
+      g_clear_pointer (&value, g_variant_unref);
+      g_clear_error (&error);
+      strand_call_unref (self);
+      return;
+    }
+
+  if (error == NULL)
+    error = check_result (self, value);
+  if (error != NULL)
+    {
+      status = STRAND_STATUS_FAILED;
+      g_clear_pointer (&value, g_variant_unref);
+      if ((strand_call_peek_state (self) & STATE_STOP) != 0)
+        status = explain_stop (self, &error);
+    }
+  settle (self, status, value, error);
+}
+
 /**
  * strand_call_finish:
  * @self: a call that this taskrunner has begun
@@ -608,29 +650,9 @@ explain_stop (StrandCall *self, GError **error)
 void
 strand_call_finish (StrandCall *self, GVariant *value, GError *error)
 {
-  StrandStatus status = STRAND_STATUS_COMPLETED;
-
   g_return_if_fail (self != NULL);
 
-  if (value != NULL)
-    g_variant_ref_sink (value);
-  if (!move_status (self, STRAND_STATUS_RUNNING, STATE_SETTLING))
-    {
-      g_clear_pointer (&value, g_variant_unref);
-      g_clear_error (&error);
-      return;
-    }
-
-  if (error == NULL)
-    error = check_result (self, value);
-  if (error != NULL)
-    {
-      status = STRAND_STATUS_FAILED;
-      g_clear_pointer (&value, g_variant_unref);
-      if ((strand_call_peek_state (self) & STATE_STOP) != 0)
-        status = explain_stop (self, &error);
-    }
-  settle (self, status, value, error);
+  finish (strand_call_ref (self), value, error);
 }
 
 static void
@@ -694,7 +716,7 @@ strand_call_begin (StrandCall *self)
 
 /**
  * strand_call_run:
- * @self: a call that was submitted to this taskrunner
+ * @self: (transfer full): a call that was submitted to this taskrunner
  *
  * Runs a call on this thread from begin to finish, or does nothing if it was cancelled or has been run. Blocks as
  * long as the function does.
@@ -712,11 +734,14 @@ strand_call_run (StrandCall *self)
   g_return_if_fail (self != NULL);
 
   if (!strand_call_begin (self))
-    return;
+    {
+      strand_call_unref (self);
+      return;
+    }
 
   function = self->recipe->function;
   strand_running_call = self;
-  value = function->func ((StrandContext *) self, self->arguments, function->user_data, &error);
+  value = function->func ((StrandContext *) self, strand_call_get_arguments (self), function->user_data, &error);
   strand_running_call = outer;
 
   if (G_UNLIKELY (value != NULL && error != NULL))
@@ -724,5 +749,5 @@ strand_call_run (StrandCall *self)
       g_warning ("Function '%s' returned a value and an error: the error counts", function->name);
       g_variant_unref (g_variant_ref_sink (g_steal_pointer (&value)));
     }
-  strand_call_finish (self, value, error);
+  finish (self, value, error);
 }

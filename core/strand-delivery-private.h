@@ -17,6 +17,7 @@ struct _StrandNews
 
 typedef struct _StrandDelivery StrandDelivery;
 
+StrandDelivery *strand_delivery_peek_default (int priority);
 StrandDelivery *strand_delivery_ref_default (int priority);
 StrandDelivery *strand_delivery_ref (StrandDelivery *self);
 void strand_delivery_unref (StrandDelivery *self);

@@ -245,9 +245,9 @@ ref_from_table (GMainContext *context, int priority)
 
 static GPrivate last_delivery = G_PRIVATE_INIT ((GDestroyNotify) strand_delivery_unref);
 
-/* The delivery of the context that is thread-default now. */
+/* The delivery of the context that is thread-default now; borrowed until this thread asks again. */
 StrandDelivery *
-strand_delivery_ref_default (int priority)
+strand_delivery_peek_default (int priority)
 {
   GMainContext *context = g_main_context_get_thread_default ();
   StrandDelivery *cached = g_private_get (&last_delivery);
@@ -259,7 +259,13 @@ strand_delivery_ref_default (int priority)
       cached = ref_from_table (context, priority);
       g_private_replace (&last_delivery, cached);
     }
-  return strand_delivery_ref (cached);
+  return cached;
+}
+
+StrandDelivery *
+strand_delivery_ref_default (int priority)
+{
+  return strand_delivery_ref (strand_delivery_peek_default (priority));
 }
 
 static void

@@ -18,6 +18,7 @@ struct _StrandFunction
   GVariantType *parameter_type;
   GVariantType *result_type; /* NULL: nothing, or an object */
   gboolean returns_object;
+  guint fixed_size;        /* of the serialised parameters, where all are numbers; else 0 */
   gboolean takes_keywords; /* the last parameter is a{sv} */
 
   StrandFunc func;
@@ -26,5 +27,8 @@ struct _StrandFunction
 };
 
 StrandFunction *strand_function_new_unknown (const char *name);
+
+guint strand_arguments_fixed_size (const GVariantType *type);
+GVariant *strand_arguments_collect (StrandFunction *function, const char *format, va_list *args);
 
 G_END_DECLS

@@ -144,6 +144,7 @@ parse_signature (StrandFunction *self, const char *signature, GError **error)
   g_ptr_array_add (names, NULL);
   self->parameter_names = (GStrv) g_ptr_array_free (g_steal_pointer (&names), FALSE);
   self->parameter_type = g_variant_type_new (types->str);
+  self->fixed_size = strand_arguments_fixed_size (self->parameter_type);
   return TRUE;
 }
 

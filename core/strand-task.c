@@ -793,6 +793,7 @@ make_recipe_locked (StrandTask *self, GError **error)
                        (strand_taskrunner_get_traits (recipe->runner) & STRAND_RUNNER_INLINE) != 0);
   recipe->max_items = self->max_items;
   recipe->grace_us = self->grace_us;
+  recipe->delivery = strand_delivery_ref (strand_delivery_peek_default (self->priority));
   return recipe;
 }
 
@@ -847,8 +848,6 @@ bind_arguments (StrandTask *self, GVariant *arguments, GVariant *keywords, GErro
   /* The common case: nothing is bound, and what is given fits as it is. */
   if (self->bound == NULL && self->keywords == NULL && named == NULL)
     {
-      if (positional == NULL && self->function->n_parameters == 0)
-        return g_variant_ref_sink (g_variant_new_tuple (NULL, 0));
       if (positional != NULL && (self->checks & STRAND_CHECK_TYPES) == 0)
         return g_steal_pointer (&positional);
       return strand_function_bind (self->function, positional, NULL, error);
@@ -906,27 +905,27 @@ check_options (StrandRecipe *recipe, StrandOptions *options, GError **error)
 static StrandCall *
 prepare_call (StrandTask *self, GVariant *arguments, GVariant *keywords, StrandOptions *options, GError **failure)
 {
+  g_autoptr (GVariant) bound = NULL;
   StrandRecipe *recipe;
-  GVariant *bound = bind_arguments (self, arguments, keywords, failure);
   StrandCall *call;
 
-  if (bound == NULL)
-    return new_failed_call (self);
+  /* Most often there is nothing to bind: no arguments, and none expected. */
+  if (arguments != NULL || keywords != NULL || self->function->n_parameters > 0)
+    {
+      bound = bind_arguments (self, arguments, keywords, failure);
+      if (bound == NULL)
+        return new_failed_call (self);
+    }
   recipe = ref_recipe (self, failure);
   if (recipe == NULL)
-    {
-      g_variant_unref (bound);
-      return new_failed_call (self);
-    }
-
+    return new_failed_call (self);
   if (!check_options (recipe, options != NULL ? options : recipe->options, failure))
     {
-      g_variant_unref (bound);
       strand_recipe_unref (recipe);
       return new_failed_call (self);
     }
 
-  call = strand_call_new (recipe, bound);
+  call = strand_call_new (recipe, g_steal_pointer (&bound));
   if (options != NULL || recipe->options != NULL)
     strand_call_set_options (call, strand_options_merge (recipe->options, options));
   if (options != NULL)
@@ -937,6 +936,18 @@ prepare_call (StrandTask *self, GVariant *arguments, GVariant *keywords, StrandO
   return call;
 }
 
+/* Whose context the callbacks run in. */
+static void
+set_delivery (StrandCall *call)
+{
+  StrandDelivery *delivery;
+
+  if (call->recipe->on_runner || g_atomic_int_get (&strand_inline_mode))
+    return;
+  delivery = strand_delivery_peek_default (call->recipe->priority);
+  call->delivery = delivery == call->recipe->delivery ? delivery : strand_delivery_ref (delivery);
+}
+
 /* @handle: (out) (optional) */
 static void
 launch (StrandTask *self, GVariant *arguments, GVariant *keywords, StrandOptions *options, StrandHandle **handle)
@@ -944,21 +955,22 @@ launch (StrandTask *self, GVariant *arguments, GVariant *keywords, StrandOptions
   GError *failure = NULL;
   StrandCall *call = prepare_call (self, arguments, keywords, options, &failure);
 
-  if (!call->recipe->on_runner && !g_atomic_int_get (&strand_inline_mode))
-    call->delivery = strand_delivery_ref_default (call->recipe->priority);
+  set_delivery (call);
   if (handle != NULL)
     *handle = strand_handle_new_for_call (call);
-  if (failure != NULL)
-    strand_call_finish_as (call, STRAND_STATUS_FAILED, NULL, failure);
-  else
-    strand_call_submit (call, NULL);
+  if (failure == NULL)
+    {
+      strand_call_submit (call);
+      return;
+    }
+  strand_call_finish_as (call, STRAND_STATUS_FAILED, NULL, failure);
   strand_call_unref (call);
 }
 
 static GVariant *
-collect (const char *format, va_list *args)
+collect (StrandTask *self, const char *format, va_list *args)
 {
-  return format != NULL && *format != '\0' ? g_variant_new_va (format, NULL, args) : NULL;
+  return format != NULL && *format != '\0' ? strand_arguments_collect (self->function, format, args) : NULL;
 }
 
 /**
@@ -982,7 +994,7 @@ strand_task_call (StrandTask *self, const char *format, ...)
   g_return_val_if_fail (STRAND_IS_TASK (self), NULL);
 
   va_start (args, format);
-  launch (self, collect (format, &args), NULL, NULL, &handle);
+  launch (self, collect (self, format, &args), NULL, NULL, &handle);
   va_end (args);
   return handle;
 }
@@ -1045,7 +1057,7 @@ strand_task_post (StrandTask *self, const char *format, ...)
   g_return_if_fail (STRAND_IS_TASK (self));
 
   va_start (args, format);
-  launch (self, collect (format, &args), NULL, NULL, NULL);
+  launch (self, collect (self, format, &args), NULL, NULL, NULL);
   va_end (args);
 }
 

@@ -79,7 +79,6 @@ strand_taskrunner_submit (StrandTaskrunner *self, StrandCall *call, GError **err
   if (G_UNLIKELY (g_atomic_int_get (&strand_inline_mode)))
     {
       strand_call_run (call);
-      strand_call_unref (call);
       return TRUE;
     }
 

@@ -36,7 +36,6 @@ strand_sync_taskrunner_submit (StrandTaskrunner *taskrunner, StrandCall *call, g
       return FALSE;
     }
   strand_call_run (call);
-  strand_call_unref (call);
   return TRUE;
 }
 

@@ -1,8 +1,9 @@
 /* thread-taskrunner.c — runs calls in a bounded pool of threads of its own.
  *
- * Calls wait in one list, oldest first. Threads are started as calls come, up to `workers`; one that has nothing to do
- * sleeps. Only one sleeper is woken at a time, and it wakes the next one if there is more to do: a burst of small
- * calls is run by the threads that are awake.
+ * A call is pushed onto a lock-free stack, the intake; a worker that finds the line empty turns the intake round and
+ * appends it. Threads are started as calls come, up to `workers`. One that runs out of work looks around for a moment
+ * before it sleeps, and while somebody looks around nobody need be woken: a stream of small calls costs no system
+ * calls. Who stops looking because it found a call passes the duty on if there is more.
  *
  * A call that ignores being stopped keeps its thread, but not its place: the thread is abandoned, another takes over,
  * and what the function finally returns is thrown away. At most `max-abandoned` threads are given up in this way.
@@ -19,6 +20,9 @@ G_DECLARE_FINAL_TYPE (StrandThreadTaskrunner, strand_thread_taskrunner, STRAND, 
 
 #define DEFAULT_MAX_ABANDONED 16
 
+/* How long a worker looks around before it sleeps: as long as waking it again would take. */
+#define LOOK_AROUND_US 20
+
 typedef struct _Worker Worker;
 
 /* What the threads share. Lives until the last of them has ended, which may be after the taskrunner. */
@@ -26,23 +30,30 @@ typedef struct
 {
   gatomicrefcount ref_count;
 
+  /* Atomic. */
+  StrandCall *intake; /* newest first; linked by their runner data, as the line is */
+  int n_pending;
+  int n_looking; /* workers that look around, have been woken to, or are being started */
+  int n_idle;    /* workers that sleep */
+  int n_workers; /* those who are not abandoned */
+  int closed;    /* takes no more calls */
+
+  /* Set before the first call. */
+  int max_pending;
+  int max_workers;
+  guint max_abandoned;
+
   GMutex lock; /* guards everything below */
-  GCond work;  /* there is something to do, or the pool is stopping */
-  GCond room;  /* a call was taken from a full list */
+  GCond work;  /* a sleeper is called, or the pool is stopping */
+  GCond room;  /* a call was taken from a full line */
   GCond quiet; /* a worker has become idle or ended */
 
-  StrandCall *first; /* linked by their runner data */
+  StrandCall *first; /* the line: oldest first */
   StrandCall *last;
-  guint n_pending;
-  guint max_pending;
-
   GPtrArray *workers; /* of Worker, those who are not abandoned */
-  guint max_workers;
-  guint n_idle;
-  guint n_waking; /* started or signalled, but not at work yet */
+  guint n_called;     /* sleepers called to work that have not woken yet */
+  guint n_waiting;    /* callers who wait for room */
   guint n_abandoned;
-  guint max_abandoned;
-  gboolean closed;   /* takes no more calls */
   gboolean stopping; /* threads end */
 } Pool;
 
@@ -110,90 +121,195 @@ pool_unref (Pool *pool)
   g_free (pool);
 }
 
+/* Appends the intake to the line, in the order of pushing. */
+static void
+take_in_locked (Pool *pool)
+{
+  StrandCall *call = g_atomic_pointer_exchange (&pool->intake, NULL);
+  StrandCall *newest = call, *reversed = NULL;
+
+  while (call != NULL)
+    {
+      StrandCall *next = strand_call_get_runner_data (call);
+
+      strand_call_set_runner_data (call, reversed);
+      reversed = call;
+      call = next;
+    }
+  if (reversed == NULL)
+    return;
+  if (pool->last != NULL)
+    strand_call_set_runner_data (pool->last, reversed);
+  else
+    pool->first = reversed;
+  pool->last = newest;
+}
+
 static StrandCall *
 pop_locked (Pool *pool)
 {
-  StrandCall *call = pool->first;
+  StrandCall *call;
 
+  if (pool->first == NULL)
+    take_in_locked (pool);
+  call = pool->first;
   if (call == NULL)
     return NULL;
   pool->first = strand_call_get_runner_data (call);
   if (pool->first == NULL)
     pool->last = NULL;
-  if (pool->n_pending-- == pool->max_pending)
-    g_cond_broadcast (&pool->room);
+  g_atomic_int_add (&pool->n_pending, -1);
+  if (pool->n_waiting > 0)
+    g_cond_signal (&pool->room);
   return call;
 }
 
 static void
-push_locked (Pool *pool, StrandCall *call)
+push (Pool *pool, StrandCall *call)
 {
-  strand_call_set_runner_data (call, NULL);
-  if (pool->last != NULL)
-    strand_call_set_runner_data (pool->last, call);
-  else
-    pool->first = call;
-  pool->last = call;
-  pool->n_pending++;
+  StrandCall *top = g_atomic_pointer_get (&pool->intake);
+
+  do
+    strand_call_set_runner_data (call, top);
+  while (!g_atomic_pointer_compare_and_exchange_full (&pool->intake, top, call, &top));
+}
+
+static gboolean
+has_work (Pool *pool)
+{
+  return g_atomic_pointer_get (&pool->intake) != NULL || g_atomic_pointer_get (&pool->first) != NULL;
 }
 
 static gpointer work (gpointer data);
 
-/* Sees to it that somebody takes the next call: a sleeper, or a new thread while there may be more. */
+/* Sees to it that somebody looks for work: a sleeper, or a new thread while there may be more. */
 static void
-wake_one_locked (Pool *pool)
+call_worker_locked (Pool *pool)
 {
   Worker *worker;
 
-  if (pool->n_waking > 0)
+  if (g_atomic_int_get (&pool->n_looking) > 0)
     return;
-  if (pool->n_idle > 0)
+  if (pool->n_idle > (int) pool->n_called)
     {
-      pool->n_waking++;
+      pool->n_called++;
+      g_atomic_int_inc (&pool->n_looking);
       g_cond_signal (&pool->work);
       return;
     }
-  if (pool->workers->len >= pool->max_workers)
+  if (pool->n_workers >= pool->max_workers)
     return;
 
   worker = g_new0 (Worker, 1);
   worker->pool = pool_ref (pool);
   g_ptr_array_add (pool->workers, worker);
-  pool->n_waking++;
+  g_atomic_int_inc (&pool->n_workers);
+  g_atomic_int_inc (&pool->n_looking);
   g_thread_unref (g_thread_new ("strand-thread", work, worker));
 }
 
-/* The next call for @worker, or NULL if its thread is to end. */
+/* After a push, and after a looker found a call: does anybody look for the rest? */
+static void
+call_worker (Pool *pool)
+{
+  if (g_atomic_int_get (&pool->n_looking) > 0 ||
+      (g_atomic_int_get (&pool->n_idle) == 0 && g_atomic_int_get (&pool->n_workers) >= pool->max_workers))
+    return;
+  g_mutex_lock (&pool->lock);
+  call_worker_locked (pool);
+  g_mutex_unlock (&pool->lock);
+}
+
 static StrandCall *
-next_call_locked (Worker *worker, gboolean *woken)
+take_call (Worker *worker)
 {
   Pool *pool = worker->pool;
-  StrandCall *call;
+  StrandCall *call = NULL;
 
-  worker->call = NULL;
-  while (!worker->abandoned && (call = pop_locked (pool)) == NULL && !pool->stopping)
-    {
-      if (*woken)
-        pool->n_waking--;
-      pool->n_idle++;
-      g_cond_broadcast (&pool->quiet);
-      g_cond_wait (&pool->work, &pool->lock);
-      pool->n_idle--;
-      *woken = pool->n_waking > 0; /* or nobody called: conditions wake for no reason at times */
-    }
-  if (worker->abandoned || call == NULL)
-    return NULL;
-
+  g_mutex_lock (&pool->lock);
+  if (!worker->abandoned)
+    call = pop_locked (pool);
   worker->call = call;
-  strand_call_set_runner_data (call, worker);
-  if (*woken)
-    {
-      *woken = FALSE;
-      pool->n_waking--;
-      if (pool->first != NULL)
-        wake_one_locked (pool);
-    }
+  g_mutex_unlock (&pool->lock);
   return call;
+}
+
+/* Looks around until there is a call or the time is over. */
+static StrandCall *
+look_around (Worker *worker)
+{
+  gint64 until_us = g_get_monotonic_time () + LOOK_AROUND_US;
+
+  do
+    for (guint i = 0; i < 16; i++)
+      {
+        if (has_work (worker->pool))
+          return take_call (worker);
+#if defined(__x86_64__) || defined(__i386__)
+        __builtin_ia32_pause ();
+#endif
+      }
+  while (g_get_monotonic_time () < until_us);
+  return NULL;
+}
+
+/* Sleeps until called. FALSE if the thread is to end. The caller has stopped looking, so anything pushed from now on
+ * calls somebody; what was pushed before is seen here. */
+static gboolean
+sleep_until_called (Worker *worker)
+{
+  Pool *pool = worker->pool;
+  gboolean stay;
+
+  g_mutex_lock (&pool->lock);
+  g_atomic_int_inc (&pool->n_idle);
+  g_cond_broadcast (&pool->quiet);
+  while (pool->n_called == 0 && !pool->stopping && !worker->abandoned && !has_work (pool))
+    g_cond_wait (&pool->work, &pool->lock);
+  g_atomic_int_add (&pool->n_idle, -1);
+  stay = !worker->abandoned && (!pool->stopping || has_work (pool));
+  if (pool->n_called > 0)
+    pool->n_called--; /* n_looking counts us already */
+  else
+    g_atomic_int_inc (&pool->n_looking);
+  g_mutex_unlock (&pool->lock);
+  return stay;
+}
+
+/* The next call, however long it takes; NULL if the thread is to end. */
+static StrandCall *
+next_call (Worker *worker, gboolean *looking)
+{
+  Pool *pool = worker->pool;
+
+  while (TRUE)
+    {
+      StrandCall *call = take_call (worker);
+
+      if (call == NULL && !*looking && !worker->abandoned)
+        {
+          *looking = TRUE;
+          g_atomic_int_inc (&pool->n_looking);
+        }
+      if (call == NULL && !worker->abandoned && pool->max_workers > 1)
+        call = look_around (worker);
+      if (*looking)
+        g_atomic_int_add (&pool->n_looking, -1);
+      if (call != NULL)
+        {
+          if (*looking && has_work (pool))
+            call_worker (pool);
+          *looking = FALSE;
+          return call;
+        }
+      *looking = FALSE;
+      if (!sleep_until_called (worker))
+        {
+          g_atomic_int_add (&pool->n_looking, -1);
+          return NULL;
+        }
+      *looking = TRUE;
+    }
 }
 
 static gpointer
@@ -201,24 +317,20 @@ work (gpointer data)
 {
   Worker *worker = data;
   Pool *pool = worker->pool;
-  gboolean woken;
+  gboolean looking = TRUE;
   StrandCall *call;
 
+  while ((call = next_call (worker, &looking)) != NULL)
+    strand_call_run (call);
+
   g_mutex_lock (&pool->lock);
-  woken = pool->n_waking > 0;
-  while ((call = next_call_locked (worker, &woken)) != NULL)
-    {
-      g_mutex_unlock (&pool->lock);
-      strand_call_run (call);
-      strand_call_unref (call);
-      g_mutex_lock (&pool->lock);
-    }
-  if (woken)
-    pool->n_waking--;
   if (worker->abandoned)
     pool->n_abandoned--;
   else
-    g_ptr_array_remove_fast (pool->workers, worker);
+    {
+      g_ptr_array_remove_fast (pool->workers, worker);
+      g_atomic_int_add (&pool->n_workers, -1);
+    }
   g_cond_broadcast (&pool->quiet);
   g_mutex_unlock (&pool->lock);
 
@@ -233,19 +345,36 @@ strand_thread_taskrunner_get_traits (StrandTaskrunner *taskrunner)
   return STRAND_THREAD_TASKRUNNER (taskrunner)->pool->max_workers > 1 ? STRAND_RUNNER_CONCURRENT : 0;
 }
 
+/* A place in the line, or an error. */
 static gboolean
-wait_for_room_locked (Pool *pool, gboolean may_block, GError **error)
+reserve_place (Pool *pool, gboolean may_block, GError **error)
 {
-  while (pool->n_pending >= pool->max_pending && may_block && !pool->closed)
-    g_cond_wait (&pool->room, &pool->lock);
+  gboolean reserved = FALSE, closed;
 
-  if (pool->closed)
-    g_set_error (error, STRAND_ERROR, STRAND_ERROR_CLOSED, "the taskrunner has been closed");
-  else if (pool->n_pending >= pool->max_pending)
-    g_set_error (error, STRAND_ERROR, STRAND_ERROR_FULL,
-                 "%u calls are waiting for a thread, which is the limit; 'max-pending' raises it", pool->n_pending);
-  else
+  if (g_atomic_int_add (&pool->n_pending, 1) < pool->max_pending && !g_atomic_int_get (&pool->closed))
     return TRUE;
+
+  g_mutex_lock (&pool->lock);
+  g_atomic_int_add (&pool->n_pending, -1);
+  pool->n_waiting++;
+  while (!(closed = g_atomic_int_get (&pool->closed)) &&
+         !(reserved = g_atomic_int_add (&pool->n_pending, 1) < pool->max_pending))
+    {
+      g_atomic_int_add (&pool->n_pending, -1);
+      if (!may_block)
+        break;
+      g_cond_wait (&pool->room, &pool->lock);
+    }
+  pool->n_waiting--;
+  g_mutex_unlock (&pool->lock);
+
+  if (reserved)
+    return TRUE;
+  if (closed)
+    g_set_error (error, STRAND_ERROR, STRAND_ERROR_CLOSED, "the taskrunner has been closed");
+  else
+    g_set_error (error, STRAND_ERROR, STRAND_ERROR_FULL,
+                 "%d calls are waiting for a thread, which is the limit; 'max-pending' raises it", pool->max_pending);
   return FALSE;
 }
 
@@ -253,17 +382,15 @@ static gboolean
 strand_thread_taskrunner_submit (StrandTaskrunner *taskrunner, StrandCall *call, gboolean may_block, GError **error)
 {
   Pool *pool = STRAND_THREAD_TASKRUNNER (taskrunner)->pool;
-  gboolean ok;
 
-  g_mutex_lock (&pool->lock);
-  ok = wait_for_room_locked (pool, may_block, error);
-  if (ok)
-    {
-      push_locked (pool, call);
-      wake_one_locked (pool);
-    }
-  g_mutex_unlock (&pool->lock);
-  return ok;
+  if (!reserve_place (pool, may_block, error))
+    return FALSE;
+  /* The taskrunner may go as soon as the call has ended: the pool stays while we look at it. */
+  pool_ref (pool);
+  push (pool, call);
+  call_worker (pool);
+  pool_unref (pool);
+  return TRUE;
 }
 
 static gboolean
@@ -281,9 +408,10 @@ strand_thread_taskrunner_stop (StrandTaskrunner *taskrunner, StrandCall *call)
       worker->abandoned = TRUE;
       pool->n_abandoned++;
       g_ptr_array_remove_fast (pool->workers, worker);
+      g_atomic_int_add (&pool->n_workers, -1);
       g_cond_broadcast (&pool->quiet);
-      if (pool->first != NULL)
-        wake_one_locked (pool);
+      if (has_work (pool))
+        call_worker_locked (pool);
     }
   else
     worker = NULL;
@@ -297,7 +425,11 @@ strand_thread_taskrunner_stop (StrandTaskrunner *taskrunner, StrandCall *call)
 static guint
 n_busy_locked (Pool *pool)
 {
-  return pool->n_pending + pool->workers->len - pool->n_idle;
+  guint n_busy = (guint) g_atomic_int_get (&pool->n_pending);
+
+  for (guint i = 0; i < pool->workers->len; i++)
+    n_busy += ((Worker *) pool->workers->pdata[i])->call != NULL;
+  return n_busy;
 }
 
 static void
@@ -326,7 +458,7 @@ strand_thread_taskrunner_close (StrandTaskrunner *taskrunner, gint64 deadline_us
   guint n_left = 0;
 
   g_mutex_lock (&pool->lock);
-  pool->closed = TRUE;
+  g_atomic_int_set (&pool->closed, TRUE);
   g_cond_broadcast (&pool->room);
   while (n_busy_locked (pool) > 0)
     if (deadline_us < 0)
@@ -369,10 +501,10 @@ strand_thread_taskrunner_get_property (GObject *object, guint id, GValue *value,
   switch (id)
     {
     case PROP_WORKERS:
-      g_value_set_uint (value, pool->max_workers);
+      g_value_set_uint (value, (guint) pool->max_workers);
       break;
     case PROP_MAX_PENDING:
-      g_value_set_uint (value, pool->max_pending);
+      g_value_set_uint (value, (guint) pool->max_pending);
       break;
     case PROP_MAX_ABANDONED:
       g_value_set_uint (value, pool->max_abandoned);
@@ -395,10 +527,10 @@ strand_thread_taskrunner_set_property (GObject *object, guint id, const GValue *
   switch (id)
     {
     case PROP_WORKERS:
-      pool->max_workers = g_value_get_uint (value) > 0 ? g_value_get_uint (value) : MAX (2, g_get_num_processors ());
+      pool->max_workers = g_value_get_uint (value) > 0 ? (int) g_value_get_uint (value) : MAX (2, (int) g_get_num_processors ());
       break;
     case PROP_MAX_PENDING:
-      pool->max_pending = g_value_get_uint (value);
+      pool->max_pending = (int) g_value_get_uint (value);
       break;
     case PROP_MAX_ABANDONED:
       pool->max_abandoned = g_value_get_uint (value);
@@ -416,7 +548,7 @@ strand_thread_taskrunner_finalize (GObject *object)
 
   /* Every call holds its taskrunner, so none is left; the threads end on their own, perhaps this one among them. */
   g_mutex_lock (&pool->lock);
-  pool->closed = TRUE;
+  g_atomic_int_set (&pool->closed, TRUE);
   pool->stopping = TRUE;
   g_cond_broadcast (&pool->work);
   g_mutex_unlock (&pool->lock);
@@ -436,7 +568,7 @@ strand_thread_taskrunner_class_init (StrandThreadTaskrunnerClass *klass)
   props[PROP_WORKERS] = g_param_spec_uint ("workers", NULL, "How many threads at most; 0: one for each processor, at least 2",
                                            0, 10000, 0, STRAND_PARAM_CONFIG);
   props[PROP_MAX_PENDING] = g_param_spec_uint ("max-pending", NULL, "How many calls may wait for a thread", 1,
-                                               G_MAXUINT, DEFAULT_MAX_PENDING, STRAND_PARAM_CONFIG);
+                                               G_MAXINT, DEFAULT_MAX_PENDING, STRAND_PARAM_CONFIG);
   props[PROP_MAX_ABANDONED] =
       g_param_spec_uint ("max-abandoned", NULL, "How many threads may be given up to functions that do not stop", 0,
                          10000, DEFAULT_MAX_ABANDONED, STRAND_PARAM_CONFIG);
