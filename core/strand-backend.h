@@ -46,6 +46,16 @@ struct _StrandBackendInterface
   gpointer reserved[6];
 };
 
+/**
+ * StrandBackendInterface::cancel:
+ * @self: a backend
+ * @call: a call launched here that has not ended
+ *
+ * Somebody wants the call to stop. Must not block.
+ *
+ * Since: 1.0
+ */
+
 STRAND_AVAILABLE_IN_ALL
 gboolean strand_backend_launch (StrandBackend *self, StrandCall *call, GError **error);
 

@@ -71,6 +71,57 @@ struct _StrandMiddlewareInterface
   gpointer reserved[6];
 };
 
+/**
+ * StrandMiddlewareInterface::submit:
+ * @self: a middleware
+ * @call: the call
+ * @value: (out) (optional) (nullable) (transfer full): the value, with %STRAND_VERDICT_ANSWER
+ * @error: the refusal, with %STRAND_VERDICT_REFUSE
+ *
+ * A call is about to be stored. Runs in the caller's thread and must not block.
+ *
+ * Returns: what is to become of the call
+ * Since: 1.0
+ */
+
+/**
+ * StrandMiddlewareInterface::before:
+ * @self: a middleware
+ * @attempt: the attempt
+ * @value: (out) (optional) (nullable) (transfer full): the value, with %STRAND_VERDICT_ANSWER
+ * @error: the refusal, with %STRAND_VERDICT_REFUSE
+ *
+ * An attempt is about to run. Runs in a thread of the backend or reader.
+ *
+ * Returns: what is to become of the attempt
+ * Since: 1.0
+ */
+
+/**
+ * StrandMiddlewareInterface::after:
+ * @self: a middleware
+ * @attempt: the attempt
+ * @value: (nullable): its value; `NULL` where it returned nothing or an object
+ * @error: what went wrong here
+ *
+ * An attempt gave a value.
+ *
+ * Returns: %TRUE, or %FALSE with @error set, which becomes a warning on the record
+ * Since: 1.0
+ */
+
+/**
+ * StrandMiddlewareInterface::on_error:
+ * @self: a middleware
+ * @attempt: the attempt
+ * @error: why it ended
+ * @will_retry: whether another attempt follows
+ *
+ * An attempt failed, was cancelled or refused.
+ *
+ * Since: 1.0
+ */
+
 /* For backends and readers: runs a chain over a call. */
 
 typedef struct _StrandChain StrandChain;

@@ -173,6 +173,31 @@ struct _StrandStoreInterface
   gpointer reserved[12];
 };
 
+/**
+ * StrandStoreInterface::set_watching:
+ * @self: a store
+ * @watching: whether to call strand_store_changed() for what other processes write and remove
+ * @error: why that is not possible
+ *
+ * Starts or stops noticing other processes' writes.
+ *
+ * Returns: %TRUE, or %FALSE with @error set
+ * Since: 1.0
+ */
+
+/**
+ * StrandStoreInterface::cleanup_expired:
+ * @self: a store
+ * @now_us: the time it is, in µs since 1970
+ * @budget_us: about how long this may take, in µs; -1 for as long as it takes
+ * @error: why it failed
+ *
+ * Removes records that have outlived their ttl.
+ *
+ * Returns: how many, or -1 with @error set
+ * Since: 1.0
+ */
+
 STRAND_AVAILABLE_IN_ALL
 StrandRecord *strand_store_get (StrandStore *self, const char *key, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 

@@ -76,6 +76,40 @@ struct _StrandTaskrunnerInterface
   gpointer reserved[6];
 };
 
+/**
+ * StrandTaskrunnerInterface::submit:
+ * @self: a taskrunner
+ * @call: (transfer full): the call; on failure it stays the caller's
+ * @may_block: whether to wait where the runner is at its limit
+ * @error: why the call is not taken
+ *
+ * Takes a call to run.
+ *
+ * Returns: %TRUE, or %FALSE with @error set
+ * Since: 1.0
+ */
+
+/**
+ * StrandTaskrunnerInterface::stop:
+ * @self: a taskrunner
+ * @call: a running call whose grace is over
+ *
+ * Stops a call that does not stop by itself. Runs on the timer thread and must not block.
+ *
+ * Returns: %TRUE if the function has been stopped or abandoned
+ * Since: 1.0
+ */
+
+/**
+ * StrandTaskrunnerInterface::resume:
+ * @self: a taskrunner
+ * @call: the call that strand_call_push_item() refused
+ *
+ * The consumer of a call's items has room again. Runs on the consumer's thread and must not block.
+ *
+ * Since: 1.0
+ */
+
 STRAND_AVAILABLE_IN_ALL
 StrandRunnerTraits strand_taskrunner_get_traits (StrandTaskrunner *self);
 
