@@ -148,19 +148,29 @@ append_plugin (Drawing *drawing, const char *indent, StrandNode *node)
 
 static void draw_node (Drawing *drawing, const char *indent, StrandNode *node);
 
+/* The objects that @node refers to, in the order of its properties. */
 static void
-draw_references (Drawing *drawing, const char *indent, StrandSetting *setting)
+draw_below (Drawing *drawing, const char *indent, StrandNode *node, GPtrArray *properties)
 {
-  g_autofree char *deeper = g_strconcat (indent, "  │ ", NULL);
+  g_autoptr(GPtrArray) below = g_ptr_array_new ();
 
-  for (guint i = 0; setting != NULL && i < setting->refs->len; i++)
+  for (guint i = 0; i < properties->len; i++)
     {
-      StrandRef *ref = &g_array_index (setting->refs, StrandRef, i);
+      GParamSpec *pspec = g_ptr_array_index (properties, i);
+      StrandSetting *setting = is_reference (pspec) ? find_setting (node, pspec) : NULL;
 
-      if (ref->node == NULL)
-        continue;
-      g_string_append_printf (drawing->text, "%s  ├─", indent);
-      draw_node (drawing, deeper, ref->node);
+      for (guint j = 0; setting != NULL && j < setting->refs->len; j++)
+        if (g_array_index (setting->refs, StrandRef, j).node != NULL)
+          g_ptr_array_add (below, g_array_index (setting->refs, StrandRef, j).node);
+    }
+
+  for (guint i = 0; i < below->len; i++)
+    {
+      gboolean last = i + 1 == below->len;
+      g_autofree char *deeper = g_strconcat (indent, last ? "     " : "  │  ", NULL);
+
+      g_string_append_printf (drawing->text, "%s  %s ", indent, last ? "└─" : "├─");
+      draw_node (drawing, deeper, g_ptr_array_index (below, i));
     }
 }
 
@@ -188,13 +198,7 @@ draw_node (Drawing *drawing, const char *indent, StrandNode *node)
 
       g_string_append_printf (drawing->text, "%s  %s=%s  (%s)\n", indent, pspec->name, value, origin);
     }
-  for (guint i = 0; i < properties->len; i++)
-    {
-      GParamSpec *pspec = g_ptr_array_index (properties, i);
-
-      if (is_reference (pspec))
-        draw_references (drawing, indent, find_setting (node, pspec));
-    }
+  draw_below (drawing, indent, node, properties);
 }
 
 char *

@@ -806,6 +806,42 @@ test_reload_while_an_object_is_made (Fixture *f, gconstpointer unused)
   g_assert_cmpstr (closed, ==, "store;store;store");
 }
 
+/* The plugins that this build made, not the stand-ins. */
+static void
+test_real_plugins_are_wired (Fixture *f, gconstpointer unused)
+{
+  g_autofree char *folder = g_dir_make_tmp ("strand-XXXXXX", NULL);
+  g_autofree char *text =
+      g_strdup_printf ("[store results]\ntype=filesystem\npath=%s/records\nttl=1h\n"
+                       "[backend jobs]\ntype=local\ntaskrunner=thread\nstore=results\nserializer=gvariant\n"
+                       "middleware=logging\ntimeout=5min\n",
+                       folder);
+  g_autoptr(GPtrArray) warm_up = strand_stack_check_data (text, -1, "real.conf", NULL);
+  guint n_fds = count_entries ("/proc/self/fd"), n_threads = count_entries ("/proc/self/task");
+  g_autoptr(GPtrArray) problems = strand_stack_check_data (text, -1, "real.conf", NULL);
+  g_autoptr(GError) error = NULL;
+  g_autoptr(StrandStack) stack = NULL;
+  g_autoptr(GObject) backend = NULL;
+  g_autofree char *drawing = NULL;
+
+  g_assert_cmpuint (warm_up->len + problems->len, ==, 0);
+  g_assert_cmpuint (count_entries ("/proc/self/fd"), ==, n_fds);
+  g_assert_cmpuint (count_entries ("/proc/self/task"), ==, n_threads);
+  stack = strand_stack_new_from_data (text, -1, "real.conf", &error);
+  g_assert_no_error (error);
+  backend = strand_stack_ref_target (stack, NULL, &error);
+  g_assert_no_error (error);
+  g_assert_true (STRAND_IS_BACKEND (backend));
+  g_assert_cmpuint (count_entries (folder), ==, 0);
+
+  drawing = strand_stack_describe (stack);
+  g_assert_nonnull (strstr (drawing, "/filesystem-store.so\n"));
+  g_assert_nonnull (strstr (drawing, "ttl=1h  (real.conf:4)"));
+  g_assert_true (strand_stack_close (stack, -1, &error));
+  g_assert_no_error (error);
+  g_rmdir (folder);
+}
+
 static int
 compare_words (gconstpointer a, gconstpointer b)
 {
@@ -877,6 +913,7 @@ main (int argc, char **argv)
   ADD ("reload/generations-differ-between-stacks", test_generations_differ_between_stacks);
   ADD ("reload/a-new-secret-makes-a-new-object", test_a_new_secret_makes_a_new_object);
   ADD ("describe/says-where-values-come-from", test_describe_says_where_values_come_from);
+  ADD ("real/plugins-are-wired", test_real_plugins_are_wired);
   ADD ("close/goes-from-backends-to-stores", test_close_goes_from_backends_to_stores);
   ADD ("close/without-blocking", test_close_without_blocking);
 
