@@ -16,7 +16,7 @@
 G_DECLARE_FINAL_TYPE (StrandThreadTaskrunner, strand_thread_taskrunner, STRAND, THREAD_TASKRUNNER, GObject)
 
 /* Four million calls of 100 bytes are what a program may well have waiting; beyond that it has lost control. */
-#define DEFAULT_MAX_PENDING (4 * 1024 * 1024)
+#define DEFAULT_MAX_QUEUED (4 * 1024 * 1024)
 
 #define DEFAULT_MAX_ABANDONED 16
 
@@ -32,14 +32,14 @@ typedef struct
 
   /* Atomic. */
   StrandCall *intake; /* newest first; linked by their runner data, as the line is */
-  int n_pending;
+  int n_queued;
   int n_looking; /* workers that look around, have been woken to, or are being started */
   int n_idle;    /* workers that sleep */
   int n_workers; /* those who are not abandoned */
   int closed;    /* takes no more calls */
 
   /* Set before the first call. */
-  int max_pending;
+  int max_queued;
   int max_workers;
   guint max_abandoned;
 
@@ -74,7 +74,7 @@ struct _StrandThreadTaskrunner
 enum
 {
   PROP_WORKERS = 1,
-  PROP_MAX_PENDING,
+  PROP_MAX_QUEUED,
   PROP_MAX_ABANDONED,
   PROP_ABANDONED,
   N_PROPS
@@ -158,7 +158,7 @@ pop_locked (Pool *pool)
   pool->first = strand_call_get_runner_data (call);
   if (pool->first == NULL)
     pool->last = NULL;
-  g_atomic_int_add (&pool->n_pending, -1);
+  g_atomic_int_add (&pool->n_queued, -1);
   if (pool->n_waiting > 0)
     g_cond_signal (&pool->room);
   return call;
@@ -351,16 +351,16 @@ reserve_place (Pool *pool, gboolean may_block, GError **error)
 {
   gboolean reserved = FALSE, closed;
 
-  if (g_atomic_int_add (&pool->n_pending, 1) < pool->max_pending && !g_atomic_int_get (&pool->closed))
+  if (g_atomic_int_add (&pool->n_queued, 1) < pool->max_queued && !g_atomic_int_get (&pool->closed))
     return TRUE;
 
   g_mutex_lock (&pool->lock);
-  g_atomic_int_add (&pool->n_pending, -1);
+  g_atomic_int_add (&pool->n_queued, -1);
   pool->n_waiting++;
   while (!(closed = g_atomic_int_get (&pool->closed)) &&
-         !(reserved = g_atomic_int_add (&pool->n_pending, 1) < pool->max_pending))
+         !(reserved = g_atomic_int_add (&pool->n_queued, 1) < pool->max_queued))
     {
-      g_atomic_int_add (&pool->n_pending, -1);
+      g_atomic_int_add (&pool->n_queued, -1);
       if (!may_block)
         break;
       g_cond_wait (&pool->room, &pool->lock);
@@ -374,7 +374,7 @@ reserve_place (Pool *pool, gboolean may_block, GError **error)
     g_set_error (error, STRAND_ERROR, STRAND_ERROR_CLOSED, "the taskrunner has been closed");
   else
     g_set_error (error, STRAND_ERROR, STRAND_ERROR_FULL,
-                 "%d calls are waiting for a thread, which is the limit; 'max-pending' raises it", pool->max_pending);
+                 "%d calls are waiting for a thread, which is the limit; 'max-queued' raises it", pool->max_queued);
   return FALSE;
 }
 
@@ -425,7 +425,7 @@ strand_thread_taskrunner_stop (StrandTaskrunner *taskrunner, StrandCall *call)
 static guint
 n_busy_locked (Pool *pool)
 {
-  guint n_busy = (guint) g_atomic_int_get (&pool->n_pending);
+  guint n_busy = (guint) g_atomic_int_get (&pool->n_queued);
 
   for (guint i = 0; i < pool->workers->len; i++)
     n_busy += ((Worker *) pool->workers->pdata[i])->call != NULL;
@@ -503,8 +503,8 @@ strand_thread_taskrunner_get_property (GObject *object, guint id, GValue *value,
     case PROP_WORKERS:
       g_value_set_uint (value, (guint) pool->max_workers);
       break;
-    case PROP_MAX_PENDING:
-      g_value_set_uint (value, (guint) pool->max_pending);
+    case PROP_MAX_QUEUED:
+      g_value_set_uint (value, (guint) pool->max_queued);
       break;
     case PROP_MAX_ABANDONED:
       g_value_set_uint (value, pool->max_abandoned);
@@ -529,8 +529,8 @@ strand_thread_taskrunner_set_property (GObject *object, guint id, const GValue *
     case PROP_WORKERS:
       pool->max_workers = g_value_get_uint (value) > 0 ? (int) g_value_get_uint (value) : MAX (2, (int) g_get_num_processors ());
       break;
-    case PROP_MAX_PENDING:
-      pool->max_pending = (int) g_value_get_uint (value);
+    case PROP_MAX_QUEUED:
+      pool->max_queued = (int) g_value_get_uint (value);
       break;
     case PROP_MAX_ABANDONED:
       pool->max_abandoned = g_value_get_uint (value);
@@ -567,8 +567,8 @@ strand_thread_taskrunner_class_init (StrandThreadTaskrunnerClass *klass)
 
   props[PROP_WORKERS] = g_param_spec_uint ("workers", NULL, "How many threads at most; 0: one for each processor, at least 2",
                                            0, 10000, 0, STRAND_PARAM_CONFIG);
-  props[PROP_MAX_PENDING] = g_param_spec_uint ("max-pending", NULL, "How many calls may wait for a thread", 1,
-                                               G_MAXINT, DEFAULT_MAX_PENDING, STRAND_PARAM_CONFIG);
+  props[PROP_MAX_QUEUED] = g_param_spec_uint ("max-queued", NULL, "How many calls may wait for a thread", 1,
+                                               G_MAXINT, DEFAULT_MAX_QUEUED, STRAND_PARAM_CONFIG);
   props[PROP_MAX_ABANDONED] =
       g_param_spec_uint ("max-abandoned", NULL, "How many threads may be given up to functions that do not stop", 0,
                          10000, DEFAULT_MAX_ABANDONED, STRAND_PARAM_CONFIG);
