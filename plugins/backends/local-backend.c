@@ -806,24 +806,33 @@ sweep_page (StrandLocalBackend *self, char *cursor)
   return g_strdup (strand_page_get_next (page));
 }
 
+/* @key: NULL where anything may have changed. Our own writes come from the clerk and are no news. */
 static void
 on_store_changed (StrandStore *store, const char *key, gpointer data)
 {
   StrandLocalBackend *self = data;
-  Entry *entry;
+  g_autoptr (GPtrArray) changed = g_ptr_array_new_with_free_func (entry_unref);
+  GHashTableIter iter;
+  gpointer entry;
 
   g_mutex_lock (&self->lock);
-  entry = g_hash_table_lookup (self->entries, key);
-  if (entry != NULL && g_thread_self () == self->clerk)
-    entry = NULL; /* our own write */
+  if (g_thread_self () == self->clerk)
+    entry = NULL;
+  else if (key != NULL)
+    entry = g_hash_table_lookup (self->entries, key);
+  else
+    {
+      g_hash_table_iter_init (&iter, self->entries);
+      while (g_hash_table_iter_next (&iter, NULL, &entry))
+        g_ptr_array_add (changed, entry_ref (entry));
+      entry = NULL;
+    }
   if (entry != NULL)
-    entry_ref (entry);
+    g_ptr_array_add (changed, entry_ref (entry));
   g_mutex_unlock (&self->lock);
 
-  if (entry == NULL)
-    return;
-  entry_note (entry, TODO_LOOK);
-  entry_unref (entry);
+  for (guint i = 0; i < changed->len; i++)
+    entry_note (changed->pdata[i], TODO_LOOK);
 }
 
 static void
