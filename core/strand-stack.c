@@ -207,13 +207,16 @@ StrandStack *
 strand_stack_get_default (void)
 {
   StrandStack *stack = g_atomic_pointer_get (&default_stack);
+  g_autoptr(StrandStack) made = NULL;
 
   if (stack != NULL)
     return stack;
 
+  /* Outside the lock, for it loads plugins. Of two that are made at once the second is let go. */
+  made = strand_stack_new ();
   g_mutex_lock (&default_lock);
   if (default_stack == NULL)
-    g_atomic_pointer_set (&default_stack, strand_stack_new ());
+    g_atomic_pointer_set (&default_stack, g_steal_pointer (&made));
   stack = default_stack;
   g_mutex_unlock (&default_lock);
   return stack;

@@ -806,6 +806,19 @@ test_reload_while_an_object_is_made (Fixture *f, gconstpointer unused)
   g_assert_cmpstr (closed, ==, "store;store;store");
 }
 
+static void
+test_the_default_stack_can_be_set (Fixture *f, gconstpointer unused)
+{
+  StrandStack *built_in = strand_stack_get_default ();
+
+  g_assert_true (strand_stack_get_default () == built_in);
+  strand_stack_set_default (f->stack);
+  g_assert_true (strand_stack_get_default () == f->stack);
+  strand_stack_set_default (NULL);
+  g_assert_true (strand_stack_get_default () != f->stack);
+  strand_stack_set_default (NULL);
+}
+
 /* The plugins that this build made, not the stand-ins. */
 static void
 test_real_plugins_are_wired (Fixture *f, gconstpointer unused)
@@ -904,6 +917,7 @@ main (int argc, char **argv)
   ADD ("load/secrets-come-from-private-files", test_secrets_come_from_private_files);
   ADD ("load/nothing-said-is-the-built-in-stack", test_nothing_said_is_the_built_in_stack);
   ADD ("load/built-in-stack-without-plugins-says-so", test_built_in_stack_without_plugins_says_so);
+  ADD ("target/the-default-stack-can-be-set", test_the_default_stack_can_be_set);
   ADD ("target/names", test_targets);
   ADD ("target/unknown", test_unknown_target);
   ADD ("target/threads-get-the-same-object", test_threads_get_the_same_object);
