@@ -151,6 +151,7 @@ guint
 strand_call_get_attempt (StrandCall *self)
 {
   StrandCallExtra *extra;
+  StrandStatus status;
   guint attempt;
 
   g_return_val_if_fail (self != NULL, 0);
@@ -161,7 +162,10 @@ strand_call_get_attempt (StrandCall *self)
   g_mutex_lock (&extra->lock);
   attempt = extra->attempt;
   g_mutex_unlock (&extra->lock);
-  if (attempt == 0 && strand_call_get_status (self) == STRAND_STATUS_RUNNING)
+  /* What began as a plain call counted nothing. */
+  status = strand_call_get_status (self);
+  if (attempt == 0 && (status == STRAND_STATUS_RUNNING ||
+                       (status == STRAND_STATUS_COMPLETED && self->recipe->backend == NULL)))
     attempt = 1;
   return attempt;
 }

@@ -210,7 +210,7 @@ strand_call_deliver_value_items (StrandCall *self, gint64 deadline_us)
     {
       g_autoptr (GVariant) value = g_variant_get_child_value (self->value, extra->value_position);
 
-      if (!show_item (self, value, strand_call_get_attempt (self), extra->value_position++))
+      if (!show_item (self, value, MAX (strand_call_get_attempt (self), 1), extra->value_position++))
         return TRUE;
       if (++n % 8 == 0 && g_get_monotonic_time () >= deadline_us)
         return FALSE;

@@ -928,12 +928,19 @@ prepare_call (StrandTask *self, GVariant *arguments, GVariant *keywords, StrandO
   call = strand_call_new (recipe, g_steal_pointer (&bound));
   if (options != NULL || recipe->options != NULL)
     strand_call_set_options (call, strand_options_merge (recipe->options, options));
-  if (options != NULL)
-    {
-      strand_call_get_options (call)->data = g_steal_pointer (&options->data);
-      strand_call_get_options (call)->data_destroy = g_steal_pointer (&options->data_destroy);
-    }
   return call;
+}
+
+/* Also for a call that has failed: its data goes where that of others goes. */
+static void
+take_data (StrandCall *call, StrandOptions *options)
+{
+  StrandCallExtra *extra = strand_call_extra (call);
+
+  if (extra->options == NULL)
+    strand_call_set_options (call, strand_options_new ());
+  extra->options->data = g_steal_pointer (&options->data);
+  extra->options->data_destroy = g_steal_pointer (&options->data_destroy);
 }
 
 /* Whose context the callbacks run in. */
@@ -955,6 +962,8 @@ launch (StrandTask *self, GVariant *arguments, GVariant *keywords, StrandOptions
   GError *failure = NULL;
   StrandCall *call = prepare_call (self, arguments, keywords, options, &failure);
 
+  if (options != NULL)
+    take_data (call, options);
   set_delivery (call);
   if (handle != NULL)
     *handle = strand_handle_new_for_call (call);
