@@ -855,6 +855,21 @@ test_real_plugins_are_wired (Fixture *f, gconstpointer unused)
   g_rmdir (folder);
 }
 
+static void
+test_built_in_stack_of_real_plugins (Fixture *f, gconstpointer unused)
+{
+  g_autoptr(StrandStack) stack = strand_stack_new ();
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GObject) backend = strand_stack_ref_target (stack, NULL, &error);
+  g_autofree char *name = strand_stack_dup_default_backend (stack);
+
+  g_assert_no_error (error);
+  g_assert_true (STRAND_IS_BACKEND (backend));
+  g_assert_cmpstr (name, ==, "default");
+  g_assert_true (strand_stack_close (stack, -1, &error));
+  g_assert_no_error (error);
+}
+
 static int
 compare_words (gconstpointer a, gconstpointer b)
 {
@@ -928,6 +943,7 @@ main (int argc, char **argv)
   ADD ("reload/a-new-secret-makes-a-new-object", test_a_new_secret_makes_a_new_object);
   ADD ("describe/says-where-values-come-from", test_describe_says_where_values_come_from);
   ADD ("real/plugins-are-wired", test_real_plugins_are_wired);
+  ADD ("real/built-in-stack", test_built_in_stack_of_real_plugins);
   ADD ("close/goes-from-backends-to-stores", test_close_goes_from_backends_to_stores);
   ADD ("close/without-blocking", test_close_without_blocking);
 
