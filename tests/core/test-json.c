@@ -148,6 +148,8 @@ test_refusals_say_where_and_what (void)
     { "s", "\"\\u12\"", "expected a valid escape" },
     { "s", "\"\\ud800\"", "expected a valid escape" },
     { "s", "\"\\ude00\\ud83d\"", "expected a valid escape" },
+    { "s", "\"\\ud83d\\ue000\"", "expected a valid escape" },
+    { "s", "\"\\ud83dxude00\"", "expected a valid escape" },
     { "s", "\"\\u0000\"", "expected a string without NUL" },
     { "s", "\"a\nb\"", "expected an escaped control character at byte 2, found byte 0x0a" },
     { "s", "\"a\xff\"", "expected UTF-8 at byte 2, found byte 0xff" },

@@ -651,6 +651,7 @@ test_damage_is_an_error_or_a_sound_record (void)
           g_autoptr(StrandRecord) again = through_json (read);
 
           g_assert_true (strand_record_check (read, NULL));
+          assert_equal (read, again);
         }
     }
 }
