@@ -63,11 +63,12 @@ enum
   STATE_SEEN = 1 << 7,   /* somebody has looked at the error */
 };
 
-/* Somebody who waits for the end: @func runs once, on the thread that settles. */
+/* Somebody who waits for the end: @func runs on the thread that settles, under the call's lock. */
 typedef struct
 {
   void (*func) (gpointer data);
   gpointer data;
+  gboolean pokable; /* may be called before the end too, to look for something to do */
 } StrandWaiter;
 
 typedef struct
@@ -161,7 +162,8 @@ void strand_call_add_listener (StrandCall *self, StrandListener *listener);
 void strand_call_remove_listener (StrandCall *self, StrandListener *listener);
 
 /* FALSE if the call has ended already (@func will not be called). */
-gboolean strand_call_add_waiter (StrandCall *self, void (*func) (gpointer data), gpointer data);
+gboolean strand_call_add_waiter (StrandCall *self, void (*func) (gpointer data), gpointer data, gboolean pokable);
+void strand_call_poke_waiters (StrandCall *self);
 void strand_call_remove_waiter (StrandCall *self, gpointer data);
 gboolean strand_call_wait (StrandCall *self, gint64 timeout_us, GError **error);
 

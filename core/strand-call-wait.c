@@ -12,10 +12,10 @@
 #include "strand-function-private.h"
 
 gboolean
-strand_call_add_waiter (StrandCall *self, void (*func) (gpointer data), gpointer data)
+strand_call_add_waiter (StrandCall *self, void (*func) (gpointer data), gpointer data, gboolean pokable)
 {
   StrandCallExtra *extra = strand_call_extra (self);
-  StrandWaiter waiter = { func, data };
+  StrandWaiter waiter = { func, data, pokable };
   guint old;
 
   g_mutex_lock (&extra->lock);
@@ -46,6 +46,25 @@ strand_call_remove_waiter (StrandCall *self, gpointer data)
         g_array_remove_index (extra->waiters, i);
         break;
       }
+  g_mutex_unlock (&extra->lock);
+}
+
+/* An attempt of the call has been submitted: a waiter may be the very worker that must run it. */
+void
+strand_call_poke_waiters (StrandCall *self)
+{
+  StrandCallExtra *extra = strand_call_extra (self);
+
+  if ((strand_call_peek_state (self) & STATE_WAITED) == 0)
+    return;
+  g_mutex_lock (&extra->lock);
+  for (guint i = 0; extra->waiters != NULL && i < extra->waiters->len; i++)
+    {
+      StrandWaiter *waiter = &g_array_index (extra->waiters, StrandWaiter, i);
+
+      if (waiter->pokable)
+        waiter->func (waiter->data);
+    }
   g_mutex_unlock (&extra->lock);
 }
 
@@ -94,7 +113,7 @@ run_if_same_pool (StrandCall *self)
   g_autoptr (StrandCall) child = ref_child (self);
   StrandCall *pending = child != NULL ? child : self;
 
-  if (strand_running_call == NULL || pending->recipe == NULL ||
+  if (strand_running_call == NULL || 
       strand_call_get_runner (pending) != strand_call_get_runner (strand_running_call) ||
       strand_call_get_runner (pending) == NULL || strand_call_get_status (pending) != STRAND_STATUS_PENDING ||
       (strand_taskrunner_get_traits (strand_call_get_runner (pending)) & STRAND_RUNNER_OTHER_PROCESS) != 0)
@@ -123,15 +142,15 @@ strand_call_wait (StrandCall *self, gint64 timeout_us, GError **error)
     {
       if (is_same_call (self, strand_delivering_call))
         return refuse (error, self, "this is inside one of its own callbacks");
-      run_if_same_pool (self);
     }
 
   dispatches = delivery != NULL && strand_delivery_may_dispatch (delivery);
   g_mutex_init (&sleeper.lock);
   g_cond_init (&sleeper.cond);
-  ended = !strand_call_add_waiter (self, wake_sleeper, &sleeper);
+  ended = !strand_call_add_waiter (self, wake_sleeper, &sleeper, TRUE);
   while (!ended)
     {
+      run_if_same_pool (self);
       if (dispatches)
         {
           strand_delivery_set_sleeper (delivery, &sleeper.lock, &sleeper.cond, &sleeper.woken);

@@ -27,6 +27,8 @@ void strand_delivery_run (StrandDelivery *self, GDestroyNotify func, gpointer da
 void strand_delivery_post (StrandDelivery *self, GDestroyNotify func, gpointer data);
 void strand_delivery_run_later (StrandDelivery *self, gint64 delay_us, GDestroyNotify func, gpointer data);
 
+gboolean strand_delivery_is_main_thread (void);
+
 /* For a thread that blocks and may dispatch meanwhile: news wakes @cond under @lock. */
 gboolean strand_delivery_may_dispatch (StrandDelivery *self);
 void strand_delivery_drain (StrandDelivery *self);

@@ -365,8 +365,8 @@ strand_delivery_run_later (StrandDelivery *self, gint64 delay_us, GDestroyNotify
   g_source_attach (source, self->context);
 }
 
-static gboolean
-is_main_thread (void)
+gboolean
+strand_delivery_is_main_thread (void)
 {
   static _Thread_local int known; /* 1: yes, -1: no */
 
@@ -384,7 +384,7 @@ strand_delivery_may_dispatch (StrandDelivery *self)
     return TRUE;
   if (g_main_context_get_thread_default () == self->context)
     return TRUE;
-  return self->context == g_main_context_default () && is_main_thread ();
+  return self->context == g_main_context_default () && strand_delivery_is_main_thread ();
 }
 
 /* Dispatches what there is now, and what comes meanwhile, without touching the context. */

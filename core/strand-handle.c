@@ -808,7 +808,7 @@ strand_handle_wait_async (StrandHandle *self, GCancellable *cancellable, GAsyncR
   wait->delivery = strand_delivery_ref_default (g_task_get_priority (wait->task));
   if (cancellable != NULL)
     wait->cancel_id = g_cancellable_connect (cancellable, G_CALLBACK (on_wait_cancelled), wait, NULL);
-  if (!strand_call_add_waiter (self->call, queue_end, wait))
+  if (!strand_call_add_waiter (self->call, queue_end, wait, FALSE))
     queue_end (wait);
 }
 

@@ -104,14 +104,26 @@ hook_of (StrandMiddleware *middleware, gboolean submitting)
   return submitting ? iface->submit : iface->before;
 }
 
+/* An answer stands for the function's own value, so it is of the same type. */
+static gboolean
+fits_function (StrandCall *call, GVariant *value)
+{
+  const GVariantType *type = strand_function_get_result_type (strand_call_get_function (call));
+
+  return type == NULL ? value == NULL : value != NULL && g_variant_is_of_type (value, type);
+}
+
 /* What a stranger's middleware answered, made sound. */
 static StrandVerdict
-check_answer (StrandMiddleware *middleware, StrandVerdict verdict, GVariant **value, GError **error)
+check_answer (StrandMiddleware *middleware, StrandCall *call, StrandVerdict verdict, GVariant **value, GError **error)
 {
   const char *name = G_OBJECT_TYPE_NAME (middleware);
 
   if (*value != NULL)
     *value = g_variant_take_ref (*value);
+  if (verdict == STRAND_VERDICT_ANSWER && *error == NULL && !fits_function (call, *value))
+    g_set_error (error, STRAND_ERROR, STRAND_ERROR_TYPE, "it answered a call of '%s' with a value of type '%s'",
+                 strand_call_get_function_name (call), *value != NULL ? g_variant_get_type_string (*value) : "nothing");
   if (verdict == STRAND_VERDICT_REFUSE)
     {
       if (*error == NULL)
@@ -164,7 +176,7 @@ walk (StrandCall *call, ChainState *state)
 
       /* Set before asking: a LATER may be resumed before the hook has returned. */
       g_atomic_int_set (&state->waiting, TRUE);
-      verdict = check_answer (one, hook (one, call, &value, &error), &value, &error);
+      verdict = check_answer (one, call, hook (one, call, &value, &error), &value, &error);
       if (verdict == STRAND_VERDICT_LATER)
         {
           strand_call_set_stop_hook (call, stop_waiting, state);

@@ -40,19 +40,20 @@ strand_taskrunner_get_traits (StrandTaskrunner *self)
 static gboolean
 may_block (void)
 {
-  GMainContext *context = g_main_context_get_thread_default ();
-
-  return context == NULL ? !g_main_context_is_owner (g_main_context_default ()) && strand_running_call != NULL
-                         : !g_main_context_is_owner (context);
+  return g_main_context_get_thread_default () == NULL && !strand_delivery_is_main_thread () &&
+         !g_main_context_is_owner (g_main_context_default ());
 }
 
-static void
-note_runner (StrandTaskrunner *self, StrandCall *call)
+/* An attempt's stored call, if it is one. Notes where it runs, for stopping it. */
+static StrandCall *
+ref_parent (StrandTaskrunner *self, StrandCall *call)
 {
   StrandCallExtra *extra = g_atomic_pointer_get (&call->extra);
 
-  if (extra != NULL && extra->parent != NULL)
-    g_set_object (&extra->runner, self);
+  if (extra == NULL || extra->parent == NULL)
+    return NULL;
+  g_set_object (&extra->runner, self);
+  return strand_call_ref (extra->parent);
 }
 
 /**
@@ -70,12 +71,13 @@ note_runner (StrandTaskrunner *self, StrandCall *call)
 gboolean
 strand_taskrunner_submit (StrandTaskrunner *self, StrandCall *call, GError **error)
 {
+  g_autoptr (StrandCall) parent = NULL;
   GError *local = NULL;
 
   g_return_val_if_fail (STRAND_IS_TASKRUNNER (self), FALSE);
   g_return_val_if_fail (call != NULL, FALSE);
 
-  note_runner (self, call);
+  parent = ref_parent (self, call);
   if (G_UNLIKELY (g_atomic_int_get (&strand_inline_mode)))
     {
       strand_call_run (call);
@@ -83,7 +85,11 @@ strand_taskrunner_submit (StrandTaskrunner *self, StrandCall *call, GError **err
     }
 
   if (STRAND_TASKRUNNER_GET_IFACE (self)->submit (self, call, may_block (), &local))
-    return TRUE;
+    {
+      if (parent != NULL)
+        strand_call_poke_waiters (parent);
+      return TRUE;
+    }
 
   if (local == NULL)
     g_set_error (&local, STRAND_ERROR, STRAND_ERROR_FAILED, "%s did not say why", G_OBJECT_TYPE_NAME (self));

@@ -28,6 +28,9 @@ G_DECLARE_FINAL_TYPE (StrandLocalBackend, strand_local_backend, STRAND, LOCAL_BA
 /* Progress is written at most this often: a person or a script looks no more often, and a write costs 100 µs. */
 #define PROGRESS_INTERVAL_US (G_USEC_PER_SEC / 4)
 
+/* How long close() waits, after the grace, for what it has cancelled to be written. */
+#define CLOSE_PATIENCE_US (5 * G_USEC_PER_SEC)
+
 /* How long the clerk stays without calls: longer than the pauses of a busy program. */
 #define CLERK_IDLE_US (2 * G_USEC_PER_SEC)
 
@@ -911,7 +914,10 @@ submit_decided (StrandCall *call, StrandVerdict verdict, GVariant *value, GError
 static gboolean
 admit_locked (StrandLocalBackend *self, GError **error)
 {
-  if (self->closed)
+  if (self->store == NULL || self->taskrunner == NULL)
+    g_set_error (error, STRAND_ERROR, STRAND_ERROR_INVALID_ARGUMENT, "the backend was made without %s",
+                 self->store == NULL ? "a store" : "a taskrunner");
+  else if (self->closed)
     g_set_error (error, STRAND_ERROR, STRAND_ERROR_CLOSED, "the backend has been closed");
   else if (self->n_entries >= self->max_pending)
     g_set_error (error, STRAND_ERROR, STRAND_ERROR_FULL,
@@ -986,6 +992,7 @@ static gboolean
 strand_local_backend_close (StrandBackend *backend, gint64 deadline_us, GError **error)
 {
   StrandLocalBackend *self = STRAND_LOCAL_BACKEND (backend);
+  gint64 until_us;
   guint n_left;
 
   g_mutex_lock (&self->lock);
@@ -1000,10 +1007,12 @@ strand_local_backend_close (StrandBackend *backend, gint64 deadline_us, GError *
 
   if (n_left > 0)
     cancel_all (self);
+  /* The clerk ends with the last call; a call that nothing can stop keeps it. */
+  until_us = g_get_monotonic_time () + self->grace_us + CLOSE_PATIENCE_US;
   g_mutex_lock (&self->lock);
   g_cond_broadcast (&self->changed);
-  while (self->clerk != NULL)
-    g_cond_wait (&self->changed, &self->lock);
+  while (self->clerk != NULL && g_cond_wait_until (&self->changed, &self->lock, until_us))
+    ;
   g_mutex_unlock (&self->lock);
 
   if (n_left == 0)

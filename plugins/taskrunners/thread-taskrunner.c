@@ -20,6 +20,9 @@ G_DECLARE_FINAL_TYPE (StrandThreadTaskrunner, strand_thread_taskrunner, STRAND, 
 
 #define DEFAULT_MAX_ABANDONED 16
 
+/* How long close() waits for what it has cancelled: the default grace twice. */
+#define CLOSE_PATIENCE_US (10 * G_USEC_PER_SEC)
+
 /* How long a worker looks around before it sleeps: as long as waking it again would take. */
 #define LOOK_AROUND_US 20
 
@@ -186,7 +189,9 @@ static gpointer work (gpointer data);
 static void
 call_worker_locked (Pool *pool)
 {
+  g_autoptr (GError) error = NULL;
   Worker *worker;
+  GThread *thread;
 
   if (g_atomic_int_get (&pool->n_looking) > 0)
     return;
@@ -205,7 +210,18 @@ call_worker_locked (Pool *pool)
   g_ptr_array_add (pool->workers, worker);
   g_atomic_int_inc (&pool->n_workers);
   g_atomic_int_inc (&pool->n_looking);
-  g_thread_unref (g_thread_new ("strand-thread", work, worker));
+  thread = g_thread_try_new ("strand-thread", work, worker, &error);
+  if (thread != NULL)
+    {
+      g_thread_unref (thread);
+      return;
+    }
+  g_warning ("Could not start a thread: %s; %d threads go on with the calls", error->message, pool->n_workers - 1);
+  g_ptr_array_remove_fast (pool->workers, worker);
+  g_atomic_int_add (&pool->n_workers, -1);
+  g_atomic_int_add (&pool->n_looking, -1);
+  g_free (worker);
+  pool_unref (pool);
 }
 
 /* After a push, and after a looker found a call: does anybody look for the rest? */
@@ -455,7 +471,8 @@ static gboolean
 strand_thread_taskrunner_close (StrandTaskrunner *taskrunner, gint64 deadline_us, GError **error)
 {
   Pool *pool = STRAND_THREAD_TASKRUNNER (taskrunner)->pool;
-  guint n_left = 0;
+  gint64 until_us;
+  guint n_left;
 
   g_mutex_lock (&pool->lock);
   g_atomic_int_set (&pool->closed, TRUE);
@@ -469,9 +486,10 @@ strand_thread_taskrunner_close (StrandTaskrunner *taskrunner, gint64 deadline_us
   n_left = n_busy_locked (pool);
   if (n_left > 0)
     cancel_all_locked (pool);
-  /* What was cancelled ends by itself or is abandoned after its grace. */
-  while (n_busy_locked (pool) > 0)
-    g_cond_wait (&pool->quiet, &pool->lock);
+  /* What was cancelled ends by itself or is abandoned after its grace; what cannot be abandoned is left alone. */
+  until_us = g_get_monotonic_time () + CLOSE_PATIENCE_US;
+  while (n_busy_locked (pool) > 0 && g_cond_wait_until (&pool->quiet, &pool->lock, until_us))
+    ;
   pool->stopping = TRUE;
   g_cond_broadcast (&pool->work);
   g_mutex_unlock (&pool->lock);
