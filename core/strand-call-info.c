@@ -682,6 +682,44 @@ strand_call_new_attempt (StrandCall *self, const StrandAttemptFuncs *funcs, gpoi
   return attempt;
 }
 
+/**
+ * strand_call_new_for_function: (skip)
+ * @function: what to call
+ * @arguments: (nullable): a tuple of its parameter type, as strand_function_bind() returns it
+ * @options: (nullable) (transfer full): key, timeout, headers
+ * @attempt: which attempt this is, from 1
+ * @funcs: what to call; static
+ * @owner: data for @funcs
+ * @grace_us: how long it may go on after being told to stop
+ *
+ * Makes a call for one that another process made: a reader's from a record, a helper process's from a message. It has no
+ * callbacks and no stored call in this process; whoever makes it learns through @funcs what becomes of it, and submits
+ * it to a taskrunner or runs it with strand_call_run().
+ *
+ * Returns: (transfer full): the call, pending
+ * Since: 1.0
+ */
+StrandCall *
+strand_call_new_for_function (StrandFunction *function, GVariant *arguments, StrandOptions *options, guint attempt,
+                              const StrandAttemptFuncs *funcs, gpointer owner, gint64 grace_us)
+{
+  StrandCall *self;
+  StrandCallExtra *extra;
+
+  g_return_val_if_fail (function != NULL && funcs != NULL && funcs->ended != NULL, NULL);
+
+  self = strand_call_new (strand_recipe_new (strand_function_ref (function)),
+                          arguments != NULL ? g_variant_ref_sink (arguments) : NULL);
+  extra = strand_call_extra (self);
+  extra->funcs = funcs;
+  extra->owner = owner;
+  extra->attempt = attempt;
+  extra->grace_us = grace_us;
+  if (options != NULL)
+    strand_call_set_options (self, options);
+  return self;
+}
+
 /* The child holds its parent and the parent its child: this is where the circle ends. */
 static void
 drop_child (StrandCallExtra *extra)

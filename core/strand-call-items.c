@@ -41,6 +41,18 @@ wait_for_room_locked (StrandCall *self, StrandCallExtra *extra, guint max_items,
   return FALSE;
 }
 
+/* The backend sees to the item itself. Takes over @item. */
+static gboolean
+hand_on (StrandCall *self, const StrandAttemptFuncs *funcs, GVariant *item, GError **error)
+{
+  g_autoptr (GVariant) owned = item;
+
+  if (!is_stopped (self))
+    return funcs->item (self, owned, strand_call_extra (self)->owner, error);
+  g_set_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED, "The call was told to stop");
+  return FALSE;
+}
+
 /* Takes over @item (not floating). @room: (out) (optional): whether another may follow at once. */
 gboolean
 strand_call_emit (StrandCall *self, GVariant *item, gboolean may_wait, gboolean *room, GError **error)
@@ -50,7 +62,11 @@ strand_call_emit (StrandCall *self, GVariant *item, gboolean may_wait, gboolean 
   guint max_items = collector->recipe->max_items;
   gboolean consumed = collector->recipe->on_iter != NULL;
   guint attempt = strand_call_get_attempt (self);
+  const StrandAttemptFuncs *funcs = strand_call_extra (self)->funcs;
   StrandItem *queued;
+
+  if (funcs != NULL && funcs->item != NULL)
+    return hand_on (self, funcs, item, error);
 
   g_mutex_lock (&extra->lock);
   if (is_stopped (self) || (consumed && may_wait && !wait_for_room_locked (self, extra, max_items, error)))

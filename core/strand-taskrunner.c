@@ -44,16 +44,16 @@ may_block (void)
          !g_main_context_is_owner (g_main_context_default ());
 }
 
-/* An attempt's stored call, if it is one. Notes where it runs, for stopping it. */
+/* An attempt's stored call, if it has one here. Notes where it runs, for stopping it. */
 static StrandCall *
 ref_parent (StrandTaskrunner *self, StrandCall *call)
 {
   StrandCallExtra *extra = g_atomic_pointer_get (&call->extra);
 
-  if (extra == NULL || extra->parent == NULL)
+  if (extra == NULL || extra->funcs == NULL)
     return NULL;
   g_set_object (&extra->runner, self);
-  return strand_call_ref (extra->parent);
+  return extra->parent != NULL ? strand_call_ref (extra->parent) : NULL;
 }
 
 /**
