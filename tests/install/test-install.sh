@@ -1,0 +1,91 @@
+#!/bin/sh
+# test-install.sh BUILD PREFIX CC CXX FLAG… — what a stranger can do who has only what `meson install` put there.
+#
+# Installs into a folder of its own, then compiles with what pkg-config says and nothing else. The FLAGs are
+# those that the library itself needs of everybody (sanitizers).        SPDX-License-Identifier: LGPL-2.1-or-later
+here=$(cd "$(dirname "$0")" && pwd)
+. "$here/tap.sh"
+build=$1 root=$work/root prefix=$work/root$2 cc=$3 cxx=$4
+shift 4
+flags="-Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initializers -Werror $*"
+unset STRAND_PLUGIN_PATH STRAND_MODULE_PATH
+
+install_everything () {
+  DESTDIR=$root meson install -C "$build" --no-rebuild || return
+  pc=$(find "$prefix" -name strand-1.pc) && [ -n "$pc" ] || return
+  # A staged tree is moved before use; here it is used where it stands.
+  sed -i "s|^prefix=.*|prefix=$prefix|" "$pc"
+}
+
+headers_are_public () {
+  names=$(cd "$prefix/include/strand-1" && ls)
+  echo "$names"
+  echo "$names" | grep -qx strand.h && echo "$names" | grep -qx strand-plugin.h \
+    && echo "$names" | grep -qx strand-version.h && ! echo "$names" | grep private
+}
+
+variables_name_folders () {
+  echo "plugins in '$plugindir', modules in '$moduledir'"
+  [ -e "$plugindir/thread-taskrunner.so" ] && [ -d "$moduledir" ]
+}
+
+# $1: compiler and standard; the rest: headers
+compiles () {
+  compiler=$1
+  shift
+  for header; do
+    echo "#include <$header>"
+  done >"$work/header.c"
+  echo 'int main (void) { return STRAND_CHECK_VERSION (0, 0, 1) ? 0 : 1; }' >>"$work/header.c"
+  $compiler $flags $(pkg-config --cflags strand-1) "$work/header.c" -o "$work/header" $(pkg-config --libs strand-1)
+}
+
+inner_header_is_refused () {
+  echo '#include <strand-store.h>' >"$work/inner.c"
+  ! LC_ALL=C $cc $(pkg-config --cflags strand-1) -c "$work/inner.c" -o "$work/inner.o" 2>"$work/inner" \
+    && cat "$work/inner" && grep -q 'Include <strand.h> or <strand-plugin.h>' "$work/inner"
+}
+
+build_program () {
+  $cc $flags $(pkg-config --cflags strand-1) "$here/stranger.c" -o "$work/stranger" $(pkg-config --libs strand-1)
+}
+
+build_shared () {
+  $cc $flags -shared -fPIC -fvisibility=hidden $(pkg-config --cflags strand-1) "$here/$1.c" -o "$2/$1.so" \
+    $(pkg-config --libs strand-1)
+}
+
+# The staged folders are not the ones compiled in, so they are named.
+run_program () {
+  STRAND_PLUGIN_PATH=$plugindir STRAND_MODULE_PATH=$moduledir LD_LIBRARY_PATH=$libdir "$work/stranger" "$@"
+}
+
+program_prints () {
+  expected=$1
+  shift
+  same "$expected" "$(run_program "$@" 2>&1)"
+}
+
+plan 13
+check 'install' install_everything
+PKG_CONFIG_PATH=$(dirname "$(find "$prefix" -name strand-1.pc)")
+export PKG_CONFIG_PATH
+libdir=$(pkg-config --variable=libdir strand-1)
+plugindir=$(pkg-config --variable=plugindir strand-1)
+moduledir=$(pkg-config --variable=moduledir strand-1)
+
+check 'install/headers-are-the-public-ones' headers_are_public
+check 'pkg-config/variables-name-the-folders' variables_name_folders
+check 'pkg-config/library-needs-no-private-flag' same '' "$(pkg-config --libs strand-1 | grep -o -e '-lltdl')"
+check 'headers/compile-as-c11' compiles "$cc -std=gnu11" strand.h
+check 'headers/compile-as-c11-with-plugins' compiles "$cc -std=gnu11" strand.h strand-plugin.h
+check 'headers/compile-as-c++17' compiles "$cxx -x c++ -std=c++17" strand.h strand-plugin.h
+check 'headers/inner-one-is-refused' inner_header_is_refused
+check 'program/builds' build_program
+check 'program/calls-its-own-function-in-a-thread' program_prints 42
+check 'plugin/builds' build_shared stranger-store "$plugindir"
+check 'module/builds' build_shared stranger-module "$moduledir"
+check 'program/uses-plugin-and-module' program_prints "42
+job-1 1
+'hello world'" plugins
+finish
