@@ -870,6 +870,20 @@ bind_arguments (StrandTask *self, GVariant *arguments, GVariant *keywords, GErro
   return strand_function_bind (self->function, positional, named, error);
 }
 
+static gboolean
+check_own_key (const char *key, GError **error)
+{
+  if (key == NULL)
+    return TRUE;
+  if (!strand_key_check (key, error))
+    return FALSE;
+  if (!strand_key_is_reserved (key))
+    return TRUE;
+  g_set_error (error, STRAND_ERROR, STRAND_ERROR_INVALID_KEY,
+               "The key '%s' is reserved: those that begin with 'strand.' are strand's own", key);
+  return FALSE;
+}
+
 /* What only a stored call can have must not be forgotten in silence. */
 static gboolean
 check_options (StrandRecipe *recipe, StrandOptions *options, GError **error)
@@ -893,7 +907,7 @@ check_options (StrandRecipe *recipe, StrandOptions *options, GError **error)
   else if (options->ttl_us != STRAND_UNSET)
     option = "ttl";
   if (option == NULL)
-    return options->key == NULL || strand_key_check (options->key, error);
+    return check_own_key (options->key, error);
 
   g_set_error (error, STRAND_ERROR, STRAND_ERROR_NOT_SUPPORTED,
                "Could not call '%s': option '%s' needs a record, and a taskrunner keeps none: aim the task at a backend",

@@ -591,7 +591,6 @@ make_record (Entry *entry, GError **error)
   strand_record_set_int (record, STRAND_FIELD_PRIORITY, strand_options_get_priority (options));
   strand_record_set_int (record, STRAND_FIELD_NOT_BEFORE, strand_options_get_not_before (options));
   strand_record_set_int (record, STRAND_FIELD_EXPIRES, strand_options_get_expires (options));
-  strand_record_set_string (record, STRAND_FIELD_UNIQUE, strand_options_get_unique (options));
   strand_record_set_string (record, STRAND_FIELD_LEASE_OWNER, self->owner);
   if (g_variant_n_children (headers) > 0)
     strand_record_set_variant (record, STRAND_FIELD_HEADERS, headers);
@@ -935,6 +934,24 @@ admit_locked (StrandLocalBackend *self, GError **error)
   return FALSE;
 }
 
+/* What only a backend with readers can keep must not be forgotten in silence. */
+static gboolean
+check_options (StrandCall *call, GError **error)
+{
+  StrandOptions *options = strand_call_get_options (call);
+  const char *option = NULL;
+
+  if (strand_options_get_queue (options) != NULL)
+    option = "queue";
+  else if (strand_options_get_unique (options) != NULL)
+    option = "unique";
+  if (option == NULL)
+    return TRUE;
+  g_set_error (error, STRAND_ERROR, STRAND_ERROR_NOT_SUPPORTED,
+               "a 'local' backend runs its calls itself, so option '%s' means nothing to it", option);
+  return FALSE;
+}
+
 static gboolean
 strand_local_backend_launch (StrandBackend *backend, StrandCall *call, GError **error)
 {
@@ -942,6 +959,8 @@ strand_local_backend_launch (StrandBackend *backend, StrandCall *call, GError **
   Entry *entry;
   gboolean admitted;
 
+  if (!check_options (call, error))
+    return FALSE;
   g_mutex_lock (&self->lock);
   admitted = admit_locked (self, error);
   g_mutex_unlock (&self->lock);
