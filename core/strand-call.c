@@ -10,12 +10,13 @@
 #include "strand-clock.h"
 #include "strand-error.h"
 #include "strand-function-private.h"
+#include "strand-log.h"
 
 G_DEFINE_BOXED_TYPE (StrandCall, strand_call, strand_call_ref, strand_call_unref)
 
 int strand_inline_mode;
-_Thread_local StrandCall *strand_running_call;
-_Thread_local StrandCall *strand_delivering_call;
+_Thread_local const StrandFrame *strand_running;
+_Thread_local const StrandFrame *strand_delivering;
 
 static gboolean dispatch_call (StrandNews *news, gint64 deadline_us);
 
@@ -310,14 +311,14 @@ strand_call_changed (StrandCall *self)
 static gboolean
 call_on_iter (StrandCall *self, gint64 deadline_us)
 {
-  StrandCall *outer = strand_delivering_call;
+  const StrandFrame frame = { self, strand_delivering };
   gboolean done;
 
-  strand_delivering_call = self;
+  strand_delivering = &frame;
   done = strand_call_deliver_items (self, deadline_us);
   if (done && strand_state_is_terminal (strand_call_peek_state (self)))
     done = strand_call_deliver_value_items (self, deadline_us);
-  strand_delivering_call = outer;
+  strand_delivering = frame.outer;
   return done;
 }
 
@@ -325,11 +326,11 @@ static void
 call_on_end (StrandCall *self)
 {
   StrandRecipe *recipe = self->recipe;
-  StrandCall *outer = strand_delivering_call;
+  const StrandFrame frame = { self, strand_delivering };
   const GError *error = self->error;
 
   g_atomic_int_or ((guint *) &self->state, STATE_ENDED);
-  strand_delivering_call = self;
+  strand_delivering = &frame;
   if (error == NULL && self->extra != NULL)
     error = self->extra->consumer_error; /* on_iter failed on the value's own items */
   if (error == NULL && recipe->on_end != NULL)
@@ -339,7 +340,7 @@ call_on_end (StrandCall *self)
       strand_call_mark_seen (self);
       ((StrandErrorFunc) recipe->on_error->func) (self, error, recipe->on_error->user_data);
     }
-  strand_delivering_call = outer;
+  strand_delivering = frame.outer;
 }
 
 static gboolean
@@ -456,6 +457,8 @@ publish (StrandCall *self, StrandStatus status)
   StrandCallExtra *extra = g_atomic_pointer_get (&self->extra);
   int state;
 
+  strand_debug (STRAND_TOPIC_CALL, "a call of '%s' is %s", self->recipe->function->name,
+                strand_status_to_string (status));
   if (extra != NULL)
     end_extra (self, extra);
 
@@ -726,7 +729,7 @@ strand_call_begin (StrandCall *self)
 void
 strand_call_run (StrandCall *self)
 {
-  StrandCall *outer = strand_running_call;
+  const StrandFrame frame = { self, strand_running };
   StrandFunction *function;
   GVariant *value;
   GError *error = NULL;
@@ -740,9 +743,9 @@ strand_call_run (StrandCall *self)
     }
 
   function = self->recipe->function;
-  strand_running_call = self;
+  strand_running = &frame;
   value = function->func ((StrandContext *) self, strand_call_get_arguments (self), function->user_data, &error);
-  strand_running_call = outer;
+  strand_running = frame.outer;
 
   if (G_UNLIKELY (value != NULL && error != NULL))
     {

@@ -9,6 +9,7 @@
 #include "strand-middleware.h"
 #include "strand-call-private.h"
 #include "strand-error.h"
+#include "strand-log.h"
 
 G_DEFINE_INTERFACE (StrandMiddleware, strand_middleware, G_TYPE_OBJECT)
 G_DEFINE_BOXED_TYPE (StrandChain, strand_chain, strand_chain_ref, strand_chain_unref)
@@ -183,6 +184,8 @@ walk (StrandCall *call, ChainState *state)
           return;
         }
       g_atomic_int_set (&state->waiting, FALSE);
+      strand_debug (STRAND_TOPIC_MIDDLEWARE, "%s let a call of '%s' %s", G_OBJECT_TYPE_NAME (one),
+                    strand_call_get_function_name (call), verdict == STRAND_VERDICT_CONTINUE ? "pass" : "not pass");
       if (verdict != STRAND_VERDICT_CONTINUE)
         {
           finish_walk (call, state, verdict, value, error);

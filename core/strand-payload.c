@@ -5,6 +5,7 @@
 
 #include "config.h"
 #include "strand-payload.h"
+#include "strand-blocking-private.h"
 #include "strand-clock.h"
 #include "strand-error.h"
 #include "strand-lease.h"
@@ -243,4 +244,58 @@ strand_store_cancel_call (StrandStore *store, const char *key, GError **error)
   g_set_error (error, STRAND_ERROR, STRAND_ERROR_STALE,
                "Could not cancel call '%s': its record changed at each of %d tries", key, MAX_TRIES);
   return FALSE;
+}
+
+static void
+cancel_in_thread (GTask *task)
+{
+  GError *error = NULL;
+  gboolean requested = strand_store_cancel_call (g_task_get_source_object (task), g_task_get_task_data (task), &error);
+
+  if (error != NULL)
+    g_task_return_error (task, error);
+  else
+    g_task_return_boolean (task, requested);
+}
+
+/**
+ * strand_store_cancel_call_async:
+ * @store: where the record is
+ * @key: a call's key
+ * @cancellable: (nullable): stops it if it has not begun
+ * @callback: (scope async) (closure user_data): what to call when it is done
+ * @user_data: data for @callback
+ *
+ * Does strand_store_cancel_call() without blocking.
+ *
+ * Since: 1.0
+ */
+void
+strand_store_cancel_call_async (StrandStore *store, const char *key, GCancellable *cancellable,
+                                GAsyncReadyCallback callback, gpointer user_data)
+{
+  GTask *task;
+
+  g_return_if_fail (STRAND_IS_STORE (store) && key != NULL);
+
+  task = g_task_new (store, cancellable, callback, user_data);
+  g_task_set_task_data (task, g_strdup (key), g_free);
+  strand_blocking_run_task (task, cancel_in_thread);
+}
+
+/**
+ * strand_store_cancel_call_finish:
+ * @store: where the record is
+ * @result: what the callback was given
+ * @error: return location for a #GError
+ *
+ * Returns: as strand_store_cancel_call()
+ * Since: 1.0
+ */
+gboolean
+strand_store_cancel_call_finish (StrandStore *store, GAsyncResult *result, GError **error)
+{
+  g_return_val_if_fail (g_task_is_valid (result, store), FALSE);
+
+  return g_task_propagate_boolean (G_TASK (result), error);
 }

@@ -26,4 +26,11 @@ GVariant *strand_record_dup_value (StrandRecord *self, GError **error) G_GNUC_WA
 STRAND_AVAILABLE_IN_ALL
 gboolean strand_store_cancel_call (StrandStore *store, const char *key, GError **error);
 
+STRAND_AVAILABLE_IN_ALL
+void strand_store_cancel_call_async (StrandStore *store, const char *key, GCancellable *cancellable,
+                                     GAsyncReadyCallback callback, gpointer user_data);
+
+STRAND_AVAILABLE_IN_ALL
+gboolean strand_store_cancel_call_finish (StrandStore *store, GAsyncResult *result, GError **error);
+
 G_END_DECLS

@@ -7,6 +7,7 @@
 
 #include "config.h"
 #include "strand-task.h"
+#include "strand-blocking-private.h"
 #include "strand-call-private.h"
 #include "strand-clock.h"
 #include "strand-error.h"
@@ -744,6 +745,55 @@ strand_task_cleanup_expired (StrandTask *self, GError **error)
   g_autoptr (StrandStore) store = strand_task_ref_store (self, error);
 
   return store != NULL ? strand_store_cleanup_expired (store, -1, error) : -1;
+}
+
+static void
+cleanup_in_thread (GTask *task)
+{
+  GError *error = NULL;
+  gint64 n = strand_task_cleanup_expired (g_task_get_source_object (task), &error);
+
+  if (n < 0)
+    g_task_return_error (task, error);
+  else
+    g_task_return_int (task, n);
+}
+
+/**
+ * strand_task_cleanup_expired_async:
+ * @self: a task aimed at a backend
+ * @cancellable: (nullable): stops it if it has not begun
+ * @callback: (scope async) (closure user_data): what to call when it is done
+ * @user_data: data for @callback
+ *
+ * Does strand_task_cleanup_expired() without blocking.
+ *
+ * Since: 1.0
+ */
+void
+strand_task_cleanup_expired_async (StrandTask *self, GCancellable *cancellable, GAsyncReadyCallback callback,
+                                   gpointer user_data)
+{
+  g_return_if_fail (STRAND_IS_TASK (self));
+
+  strand_blocking_run_task (g_task_new (self, cancellable, callback, user_data), cleanup_in_thread);
+}
+
+/**
+ * strand_task_cleanup_expired_finish:
+ * @self: a task
+ * @result: what the callback was given
+ * @error: return location for a #GError
+ *
+ * Returns: as strand_task_cleanup_expired()
+ * Since: 1.0
+ */
+gint64
+strand_task_cleanup_expired_finish (StrandTask *self, GAsyncResult *result, GError **error)
+{
+  g_return_val_if_fail (g_task_is_valid (result, self), -1);
+
+  return g_task_propagate_int (G_TASK (result), error);
 }
 
 static gboolean

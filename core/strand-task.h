@@ -137,6 +137,13 @@ StrandStore *strand_task_ref_store (StrandTask *self, GError **error) G_GNUC_WAR
 STRAND_AVAILABLE_IN_ALL
 gint64 strand_task_cleanup_expired (StrandTask *self, GError **error);
 
+STRAND_AVAILABLE_IN_ALL
+void strand_task_cleanup_expired_async (StrandTask *self, GCancellable *cancellable, GAsyncReadyCallback callback,
+                                        gpointer user_data);
+
+STRAND_AVAILABLE_IN_ALL
+gint64 strand_task_cleanup_expired_finish (StrandTask *self, GAsyncResult *result, GError **error);
+
 /* Calling it. */
 
 STRAND_AVAILABLE_IN_ALL

@@ -511,6 +511,8 @@ start_attempt (Entry *entry)
     }
   attempt = strand_call_new_attempt (entry->call, &attempt_funcs, entry,
                                      timeout_us == STRAND_UNSET ? self->timeout_us : timeout_us, self->grace_us);
+  strand_debug (STRAND_TOPIC_BACKEND, "attempt %u of call '%s'", strand_call_get_attempt (attempt),
+                strand_call_get_key (attempt));
   set_attempt (entry, strand_call_ref (attempt));
   if (strand_call_is_stopping (entry->call))
     strand_call_cancel (attempt);
