@@ -183,8 +183,14 @@ gboolean strand_call_deliver_value_items (StrandCall *self, gint64 deadline_us);
 extern int strand_inline_mode; /* atomic */
 
 /* What this thread is doing for which call. */
-extern _Thread_local StrandCall *strand_running_call;
-extern _Thread_local StrandCall *strand_delivering_call;
+typedef struct _StrandFrame StrandFrame;
+struct _StrandFrame
+{
+  StrandCall *call;
+  const StrandFrame *outer; /* what it interrupted */
+};
+extern _Thread_local const StrandFrame *strand_running;
+extern _Thread_local const StrandFrame *strand_delivering;
 
 static inline int
 strand_call_peek_state (StrandCall *self)

@@ -113,18 +113,21 @@ run_if_same_pool (StrandCall *self)
   g_autoptr (StrandCall) child = ref_child (self);
   StrandCall *pending = child != NULL ? child : self;
 
-  if (strand_running_call == NULL || 
-      strand_call_get_runner (pending) != strand_call_get_runner (strand_running_call) ||
+  if (strand_running == NULL || strand_call_get_runner (pending) != strand_call_get_runner (strand_running->call) ||
       strand_call_get_runner (pending) == NULL || strand_call_get_status (pending) != STRAND_STATUS_PENDING ||
       (strand_taskrunner_get_traits (strand_call_get_runner (pending)) & STRAND_RUNNER_OTHER_PROCESS) != 0)
     return;
   strand_call_run (strand_call_ref (pending));
 }
 
+/* Whether the call, or its attempt, is what this thread does now or has interrupted. */
 static gboolean
-is_same_call (StrandCall *self, StrandCall *other)
+is_on_the_stack (StrandCall *self, const StrandFrame *frame)
 {
-  return other != NULL && (other == self || (other->extra != NULL && other->extra->parent == self));
+  for (; frame != NULL; frame = frame->outer)
+    if (frame->call == self || (frame->call->extra != NULL && frame->call->extra->parent == self))
+      return TRUE;
+  return FALSE;
 }
 
 /* @timeout_us: -1 for ever. TRUE once the call has ended, however. */
@@ -136,11 +139,11 @@ strand_call_wait (StrandCall *self, gint64 timeout_us, GError **error)
   Sleeper sleeper = { 0 };
   gboolean ended, dispatches;
 
-  if (is_same_call (self, strand_running_call))
+  if (is_on_the_stack (self, strand_running))
     return refuse (error, self, "it is the one that is waiting");
   if (!strand_call_is_ended (self))
     {
-      if (is_same_call (self, strand_delivering_call))
+      if (is_on_the_stack (self, strand_delivering))
         return refuse (error, self, "this is inside one of its own callbacks");
     }
 

@@ -4,6 +4,7 @@
 #include "call-fixture.h"
 
 #include <glib/gstdio.h>
+#include <stdio.h>
 #include <string.h>
 
 gpointer fixture_last_data;
@@ -444,12 +445,6 @@ told_listen (Told *told, StrandTask *task)
   strand_task_on_error (task, told_on_error, told, NULL);
 }
 
-void
-fixture_set_program (const char *argv0)
-{
-  program = argv0;
-}
-
 GSubprocess *
 fixture_spawn (const char *first, ...)
 {
@@ -480,6 +475,106 @@ fixture_read_line (GSubprocess *process)
   while (g_input_stream_read (stream, &c, 1, NULL, NULL) == 1 && c != '\n')
     g_string_append_c (line, c);
   return g_string_free (line, FALSE);
+}
+
+StrandBackend *
+fixture_backend (StrandStore *store)
+{
+  g_autoptr (StrandTaskrunner) runner = make_runner ("thread", "workers", 2, NULL);
+
+  return make_backend ("local", "taskrunner", runner, "store", store, "grace", (gint64)0, NULL);
+}
+
+static void
+say (const char *line)
+{
+  g_print ("%s\n", line);
+}
+
+static gpointer
+open_gate_on_a_line (gpointer unused)
+{
+  if (getchar () != EOF)
+    gate_open (&the_gate);
+  return NULL;
+}
+
+static gpointer
+say_when_at_the_gate (gpointer unused)
+{
+  gate_wait_inside (&the_gate, 1);
+  say ("running");
+  return NULL;
+}
+
+static int
+call_for_another_process (const char *folder, const char *key, const char *name)
+{
+  g_autoptr (StrandStore) store = make_store ("filesystem", "path", folder, NULL);
+  StrandBackend *backend = fixture_backend (store);
+  g_autoptr (StrandFunction) function = fixture_function (name);
+  g_autoptr (StrandTask) task = strand_task_new (function, G_OBJECT (backend));
+  g_autoptr (StrandOptions) options = strand_options_new ();
+  g_autoptr (StrandHandle) handle = NULL;
+  g_autoptr (GError) error = NULL;
+
+  g_thread_unref (g_thread_new ("reader", open_gate_on_a_line, NULL));
+  g_thread_unref (g_thread_new ("gate", say_when_at_the_gate, NULL));
+  strand_options_set_key (options, key);
+  handle = strand_task_call_full (task, NULL, NULL, options);
+  say ("launched");
+  strand_handle_wait (handle, -1, &error);
+  g_assert_no_error (error);
+  say (strand_status_to_string (strand_handle_get_status (handle)));
+  strand_handle_get_error (handle);
+  close_backend (backend);
+  return 0;
+}
+
+gboolean
+fixture_is_second_process (int argc, char **argv, int *status)
+{
+  program = argv[0];
+  if (argc != 5 || strcmp (argv[1], "--call") != 0)
+    return FALSE;
+  fixture_add_functions ();
+  *status = call_for_another_process (argv[2], argv[3], argv[4]);
+  return TRUE;
+}
+
+GSubprocess *
+fixture_spawn_call (const char *folder, const char *key, const char *function)
+{
+  return fixture_spawn ("--call", folder, key, function, NULL);
+}
+
+void
+fixture_expect_line (GSubprocess *process, const char *expected)
+{
+  g_autofree char *line = fixture_read_line (process);
+
+  g_assert_cmpstr (line, ==, expected);
+}
+
+void
+fixture_send_line (GSubprocess *process)
+{
+  g_autoptr (GError) error = NULL;
+  GOutputStream *stream = g_subprocess_get_stdin_pipe (process);
+
+  g_output_stream_write_all (stream, "\n", 1, NULL, NULL, &error);
+  g_assert_no_error (error);
+  g_output_stream_flush (stream, NULL, &error);
+  g_assert_no_error (error);
+}
+
+void
+fixture_expect_exit (GSubprocess *process)
+{
+  g_autoptr (GError) error = NULL;
+
+  g_subprocess_wait_check (process, NULL, &error);
+  g_assert_no_error (error);
 }
 
 char *

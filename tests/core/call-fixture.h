@@ -100,8 +100,21 @@ void told_on_end (StrandCall *call, GVariant *value, gpointer told);
 void told_on_error (StrandCall *call, const GError *error, gpointer told);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (Told, told_free)
 
+/* A local backend of its own over a store, with a thread runner. */
+StrandBackend *fixture_backend (StrandStore *store);
+
+/* In main(), first: what a second process does when it was started with fixture_spawn_call(), or FALSE. */
+gboolean fixture_is_second_process (int argc, char **argv, int *status);
+
+/* A second process that calls a function of the fixture through a filesystem store, under a key of one's choice.
+ * It writes "launched", "running" once the fixture's gate is reached, and, when it is sent a line, opens the gate; at
+ * last how the call ended. */
+GSubprocess *fixture_spawn_call (const char *folder, const char *key, const char *function);
+void fixture_expect_line (GSubprocess *process, const char *expected);
+void fixture_send_line (GSubprocess *process);
+void fixture_expect_exit (GSubprocess *process);
+
 /* This program again, with these arguments, its output in a pipe; the first names what it is to do. */
-void fixture_set_program (const char *argv0);
 GSubprocess *fixture_spawn (const char *first, ...);
 char *fixture_read_line (GSubprocess *process);
 
