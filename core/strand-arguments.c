@@ -1,4 +1,4 @@
-/* strand-arguments.c — a call's C arguments as a tuple.
+/* strand-arguments.c — a call's arguments, from C and from several places, as one tuple.
  *
  * g_variant_new() makes a value for each element, then copies them together. Where a function takes only numbers, their
  * place in the tuple's bytes is known beforehand, and writing them there costs a quarter of that.
@@ -121,4 +121,44 @@ strand_arguments_collect (StrandFunction *function, const char *format, va_list 
       format[n] == '\0')
     return write_tuple (function, format, args);
   return g_variant_new_va (format, NULL, args);
+}
+
+/* Either may be NULL. */
+GVariant *
+strand_arguments_concat_tuples (GVariant *first, GVariant *second)
+{
+  GVariantBuilder builder;
+
+  g_variant_builder_init (&builder, G_VARIANT_TYPE_TUPLE);
+  for (gsize i = 0; first != NULL && i < g_variant_n_children (first); i++)
+    {
+      g_autoptr (GVariant) child = g_variant_get_child_value (first, i);
+
+      g_variant_builder_add_value (&builder, child);
+    }
+  for (gsize i = 0; second != NULL && i < g_variant_n_children (second); i++)
+    {
+      g_autoptr (GVariant) child = g_variant_get_child_value (second, i);
+
+      g_variant_builder_add_value (&builder, child);
+    }
+  return g_variant_ref_sink (g_variant_builder_end (&builder));
+}
+
+/* Both dictionaries' entries; a name that both have stays twice, for strand_function_bind() to refuse. */
+GVariant *
+strand_arguments_concat_keywords (GVariant *first, GVariant *second)
+{
+  GVariantBuilder builder;
+  GVariant *both[] = { first, second };
+
+  g_variant_builder_init (&builder, G_VARIANT_TYPE_VARDICT);
+  for (guint i = 0; i < G_N_ELEMENTS (both); i++)
+    for (gsize j = 0; both[i] != NULL && j < g_variant_n_children (both[i]); j++)
+      {
+        g_autoptr (GVariant) child = g_variant_get_child_value (both[i], j);
+
+        g_variant_builder_add_value (&builder, child);
+      }
+  return g_variant_ref_sink (g_variant_builder_end (&builder));
 }

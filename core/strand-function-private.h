@@ -29,6 +29,8 @@ struct _StrandFunction
 StrandFunction *strand_function_new_unknown (const char *name);
 
 guint strand_arguments_fixed_size (const GVariantType *type);
+GVariant *strand_arguments_concat_tuples (GVariant *first, GVariant *second);
+GVariant *strand_arguments_concat_keywords (GVariant *first, GVariant *second);
 GVariant *strand_arguments_collect (StrandFunction *function, const char *format, va_list *args);
 
 G_END_DECLS

@@ -1,14 +1,10 @@
-/* strand-store-async.c — a store's blocking functions on threads of their own, for threads with a main
- * context.
- *
- * Not GTask's own threads: those ten are shared by the whole program, and stall when tasks in them wait for
- * tasks. SPDX-License-Identifier: LGPL-2.1-or-later */
+/* strand-store-async.c — a store's blocking functions, for threads with a main context.
+ *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "config.h"
 
 #include "strand-store.h"
 
-/* Stores block on disks and networks, not on processors. */
-#define MAX_THREADS 4
+#include "strand-blocking-private.h"
 
 /* What one _async function was asked. Each uses the fields that it needs. */
 typedef struct
@@ -34,7 +30,7 @@ job_free (Job *job)
 }
 
 static void
-run_job (gpointer data, gpointer unused)
+run_job (gpointer data)
 {
   g_autoptr (GTask) task = data;
   Job *job = g_task_get_task_data (task);
@@ -50,19 +46,11 @@ static void
 start_job (StrandStore *self, Job *job, gpointer tag, GCancellable *cancellable, GAsyncReadyCallback callback,
            gpointer user_data)
 {
-  static gsize once;
-  static GThreadPool *pool;
   GTask *task = g_task_new (self, cancellable, callback, user_data);
-
-  if (g_once_init_enter (&once))
-    {
-      pool = g_thread_pool_new (run_job, NULL, MAX_THREADS, FALSE, NULL);
-      g_once_init_leave (&once, 1);
-    }
 
   g_task_set_source_tag (task, tag);
   g_task_set_task_data (task, job, (GDestroyNotify)job_free);
-  g_thread_pool_push (pool, task, NULL);
+  strand_blocking_run (run_job, task);
 }
 
 static gboolean

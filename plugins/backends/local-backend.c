@@ -10,10 +10,7 @@
  *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "config.h"
-#include <strand-plugin.h>
-
-#define STRAND_TYPE_LOCAL_BACKEND (strand_local_backend_get_type ())
-G_DECLARE_FINAL_TYPE (StrandLocalBackend, strand_local_backend, STRAND, LOCAL_BACKEND, GObject)
+#include "local-backend.h"
 
 /* Names our leases, so that the next backend knows whose leavings to sweep. */
 #define OWNER_KIND "local"
@@ -25,9 +22,6 @@ G_DECLARE_FINAL_TYPE (StrandLocalBackend, strand_local_backend, STRAND, LOCAL_BA
 /* As for taskrunners: room for what a program may well have waiting. */
 #define DEFAULT_MAX_PENDING (4 * 1024 * 1024)
 
-/* Progress is written at most this often: a person or a script looks no more often, and a write costs 100 µs. */
-#define PROGRESS_INTERVAL_US (G_USEC_PER_SEC / 4)
-
 /* How long close() waits, after the grace, for what it has cancelled to be written. */
 #define CLOSE_PATIENCE_US (5 * G_USEC_PER_SEC)
 
@@ -36,68 +30,6 @@ G_DECLARE_FINAL_TYPE (StrandLocalBackend, strand_local_backend, STRAND, LOCAL_BA
 
 /* Records that the sweep reads between two pieces of work: about 2 ms of a small filesystem store. */
 #define SWEEP_PAGE 100
-
-/* How often a write is tried again when somebody else wrote in between. */
-#define MAX_TRIES 64
-
-/* What the clerk has to do for an entry. */
-typedef enum
-{
-  TODO_LAUNCH = 1 << 0,
-  TODO_ATTEMPT = 1 << 1, /* its time has come */
-  TODO_STARTED = 1 << 2,
-  TODO_CHANGED = 1 << 3, /* progress, message, metadata */
-  TODO_ENDED = 1 << 4,
-  TODO_CANCEL = 1 << 5,
-  TODO_LOOK = 1 << 6, /* somebody else may have written the record */
-} Todo;
-
-typedef struct
-{
-  gatomicrefcount ref_count;
-  StrandLocalBackend *backend; /* held */
-  StrandCall *call;
-
-  /* Guarded by the backend's lock. */
-  guint todo;
-  gboolean queued;
-  gboolean over;
-  StrandCall *attempt; /* under way; NULL between attempts */
-
-  /* The clerk's. */
-  StrandRecord *record; /* as it was written last */
-  guint64 timer;
-  gboolean refused;
-  gint64 progress_us; /* when progress was written last */
-} Entry;
-
-struct _StrandLocalBackend
-{
-  GObject parent_instance;
-
-  StrandTaskrunner *taskrunner; /* set at construction, as the others down to the lock */
-  StrandStore *store;
-  GListModel *middleware;
-  StrandSerializer *serializer;
-  StrandChain *chain;
-  gint64 timeout_us;
-  gint64 grace_us;
-  guint retries;
-  gint64 retry_delay_us;
-  gint64 retry_max_delay_us;
-  guint max_pending;
-  char *owner;
-
-  GMutex lock; /* guards everything below */
-  GCond changed;
-  GThread *clerk; /* NULL while there has been nothing to do; not held */
-  GQueue queue;   /* of Entry */
-  GHashTable *entries; /* of Entry, by key; those whose record is written */
-  guint n_entries;
-  char *sweep_cursor; /* where the sweep goes on; NULL once everything has been seen */
-  gboolean inline_working;
-  gboolean closed;
-};
 
 enum
 {
@@ -121,17 +53,17 @@ static void backend_init (StrandBackendInterface *iface);
 G_DEFINE_FINAL_TYPE_WITH_CODE (StrandLocalBackend, strand_local_backend, G_TYPE_OBJECT,
                                G_IMPLEMENT_INTERFACE (STRAND_TYPE_BACKEND, backend_init))
 
-static Entry *
-entry_ref (Entry *entry)
+LocalEntry *
+local_entry_ref (LocalEntry *entry)
 {
   g_atomic_ref_count_inc (&entry->ref_count);
   return entry;
 }
 
-static void
-entry_unref (gpointer data)
+void
+local_entry_unref (gpointer data)
 {
-  Entry *entry = data;
+  LocalEntry *entry = data;
 
   if (!g_atomic_ref_count_dec (&entry->ref_count))
     return;
@@ -141,13 +73,13 @@ entry_unref (gpointer data)
   g_free (entry);
 }
 
-static void work_on_locked (StrandLocalBackend *self, Entry *entry);
+static void work_on_locked (StrandLocalBackend *self, LocalEntry *entry);
 
 /* In inline mode whoever notes something is the clerk. */
 static void
 work_inline_locked (StrandLocalBackend *self)
 {
-  Entry *entry;
+  LocalEntry *entry;
 
   self->inline_working = TRUE;
   while ((entry = g_queue_pop_head (&self->queue)) != NULL)
@@ -155,9 +87,8 @@ work_inline_locked (StrandLocalBackend *self)
   self->inline_working = FALSE;
 }
 
-/* Notes that there is something to do, and wakes the clerk. Any thread. */
-static void
-entry_note (Entry *entry, guint todo)
+void
+local_entry_note (LocalEntry *entry, guint todo)
 {
   StrandLocalBackend *self = entry->backend;
 
@@ -168,7 +99,7 @@ entry_note (Entry *entry, guint todo)
       if (!entry->queued)
         {
           entry->queued = TRUE;
-          g_queue_push_tail (&self->queue, entry_ref (entry));
+          g_queue_push_tail (&self->queue, local_entry_ref (entry));
           g_cond_signal (&self->changed);
         }
     }
@@ -177,590 +108,10 @@ entry_note (Entry *entry, guint todo)
   g_mutex_unlock (&self->lock);
 }
 
-static Entry *
+static LocalEntry *
 entry_of (StrandLocalBackend *self, StrandCall *call)
 {
   return strand_call_get_data (call, self);
-}
-
-static StrandCall *
-ref_attempt (Entry *entry)
-{
-  StrandCall *attempt;
-
-  g_mutex_lock (&entry->backend->lock);
-  attempt = entry->attempt != NULL ? strand_call_ref (entry->attempt) : NULL;
-  g_mutex_unlock (&entry->backend->lock);
-  return attempt;
-}
-
-static void
-set_attempt (Entry *entry, StrandCall *attempt)
-{
-  StrandCall *old;
-
-  g_mutex_lock (&entry->backend->lock);
-  old = entry->attempt;
-  entry->attempt = attempt;
-  g_mutex_unlock (&entry->backend->lock);
-  if (old != NULL)
-    strand_call_unref (old);
-}
-
-/* What the runner says of an attempt: noted at once, carried out by the clerk. */
-
-static gboolean
-attempt_started (StrandCall *attempt, gpointer owner)
-{
-  Entry *entry = owner;
-
-  if (strand_call_is_stopping (entry->call))
-    return FALSE;
-  strand_call_mark_running (entry->call);
-  entry_note (entry, TODO_STARTED);
-  return TRUE;
-}
-
-static void
-attempt_changed (StrandCall *attempt, gpointer owner)
-{
-  entry_note (owner, TODO_CHANGED);
-}
-
-static void
-attempt_ended (StrandCall *attempt, gpointer owner)
-{
-  entry_note (owner, TODO_ENDED);
-}
-
-static const StrandAttemptFuncs attempt_funcs = { attempt_started, attempt_changed, attempt_ended };
-
-/* The record. */
-
-static void
-fill_live_fields (Entry *entry, StrandRecord *record)
-{
-  g_autofree char *message = NULL;
-  g_autoptr (GVariant) metadata = strand_call_dup_metadata (entry->call);
-  gint64 started_us;
-
-  strand_call_get_times (entry->call, NULL, &started_us, NULL);
-  strand_record_set_int (record, STRAND_FIELD_STARTED, started_us);
-  strand_record_set_int (record, STRAND_FIELD_ATTEMPT, strand_call_get_attempt (entry->call));
-  strand_record_set_double (record, STRAND_FIELD_PROGRESS, strand_call_get_progress (entry->call, &message));
-  strand_record_set_string (record, STRAND_FIELD_MESSAGE, message);
-  if (g_variant_n_children (metadata) > 0)
-    strand_record_set_variant (record, STRAND_FIELD_METADATA, metadata);
-}
-
-/* What changes in a record, so that it can be done again to a newer one. */
-typedef void (*Change) (Entry *entry, StrandRecord *record, gpointer data);
-
-/* Somebody else wrote the record since we did. FALSE if it is not ours any more. */
-static gboolean
-take_newer (Entry *entry, GError **error)
-{
-  StrandRecord *newer = strand_store_get (entry->backend->store, strand_call_get_key (entry->call), error);
-
-  if (newer == NULL)
-    return FALSE;
-  if (strand_status_is_terminal (strand_record_get_status (newer)) ||
-      strand_record_get_int (newer, STRAND_FIELD_FENCE) != strand_record_get_int (entry->record, STRAND_FIELD_FENCE))
-    {
-      g_set_error (error, STRAND_ERROR, STRAND_ERROR_STALE, "Call '%s' was ended or taken by somebody else",
-                   strand_record_get_key (newer));
-      strand_record_unref (newer);
-      return FALSE;
-    }
-  strand_record_unref (entry->record);
-  entry->record = newer;
-  if (strand_record_get_int (newer, STRAND_FIELD_CANCEL_REQUESTED))
-    strand_call_cancel (entry->call);
-  return TRUE;
-}
-
-static gboolean
-write_record (Entry *entry, Change change, gpointer data, GError **error)
-{
-  for (guint i = 0; i < MAX_TRIES; i++)
-    {
-      g_autoptr (StrandRecord) record = strand_record_copy (entry->record);
-      g_autoptr (GError) local = NULL;
-
-      change (entry, record, data);
-      if (strand_store_put (entry->backend->store, record, strand_record_get_revision (entry->record), &local))
-        {
-          strand_record_unref (entry->record);
-          entry->record = g_steal_pointer (&record);
-          return TRUE;
-        }
-      if (!g_error_matches (local, STRAND_ERROR, STRAND_ERROR_STALE))
-        {
-          g_propagate_error (error, g_steal_pointer (&local));
-          return FALSE;
-        }
-      if (!take_newer (entry, error))
-        return FALSE;
-    }
-  g_set_error (error, STRAND_ERROR, STRAND_ERROR_STALE, "The record of call '%s' changed at each of %d tries",
-               strand_call_get_key (entry->call), MAX_TRIES);
-  return FALSE;
-}
-
-static void
-stop_timer (Entry *entry)
-{
-  if (entry->timer != 0)
-    strand_clock_remove_timer (entry->timer);
-  entry->timer = 0;
-}
-
-/* Ends a call for its caller, and its entry. */
-static void
-drop_entry (Entry *entry)
-{
-  StrandLocalBackend *self = entry->backend;
-
-  stop_timer (entry);
-  set_attempt (entry, NULL);
-
-  g_mutex_lock (&self->lock);
-  entry->over = TRUE;
-  /* Another call may have the key that this one wanted. */
-  if (g_hash_table_lookup (self->entries, strand_call_get_key (entry->call)) == entry)
-    g_hash_table_remove (self->entries, strand_call_get_key (entry->call));
-  self->n_entries--;
-  g_cond_broadcast (&self->changed);
-  g_mutex_unlock (&self->lock);
-  strand_call_unref (entry->call);
-}
-
-static void
-end_with_error (Entry *entry, StrandStatus status, GError *error)
-{
-  strand_call_finish_as (entry->call, status, NULL, error);
-  drop_entry (entry);
-}
-
-/* The store could not keep what happened: the caller must know, whatever the function did. */
-static void
-end_unkept (Entry *entry, GError *error)
-{
-  g_prefix_error (&error, "Could not keep what became of call '%s': ", strand_call_get_key (entry->call));
-  end_with_error (entry, STRAND_STATUS_FAILED, error);
-}
-
-static void
-change_to_end (Entry *entry, StrandRecord *record, gpointer data)
-{
-  StrandCall *ended = data;
-  const GError *error = strand_call_get_error (ended);
-  gint64 completed_us;
-
-  fill_live_fields (entry, record);
-  strand_call_get_times (ended, NULL, NULL, &completed_us);
-  strand_record_set_int (record, STRAND_FIELD_STATUS, strand_call_get_status (ended));
-  strand_record_set_int (record, STRAND_FIELD_COMPLETED, completed_us);
-  strand_record_set_string (record, STRAND_FIELD_LEASE_OWNER, NULL);
-  if (error != NULL)
-    strand_record_add_cause (record, entry->backend->owner, error);
-}
-
-static void
-add_warnings (StrandRecord *record, GStrv warnings)
-{
-  GVariant *there = strand_record_get_variant (record, STRAND_FIELD_WARNINGS);
-  GVariantBuilder builder;
-
-  g_variant_builder_init (&builder, G_VARIANT_TYPE_STRING_ARRAY);
-  for (gsize i = 0; there != NULL && i < g_variant_n_children (there); i++)
-    {
-      g_autoptr (GVariant) child = g_variant_get_child_value (there, i);
-
-      g_variant_builder_add_value (&builder, child);
-    }
-  for (guint i = 0; warnings[i] != NULL; i++)
-    g_variant_builder_add (&builder, "s", warnings[i]);
-  strand_record_set_variant (record, STRAND_FIELD_WARNINGS, g_variant_builder_end (&builder));
-}
-
-/* Serializes the value first: one that cannot be kept is a failure of the call. */
-static gboolean
-keep_value (Entry *entry, StrandCall *attempt, GError **error)
-{
-  GVariant *value = strand_call_get_value (attempt);
-
-  return value == NULL || strand_record_set_value (entry->record, value, entry->backend->serializer, error);
-}
-
-static void
-change_to_failure (Entry *entry, StrandRecord *record, gpointer data)
-{
-  fill_live_fields (entry, record);
-  strand_record_set_int (record, STRAND_FIELD_STATUS, STRAND_STATUS_FAILED);
-  strand_record_set_int (record, STRAND_FIELD_COMPLETED, strand_clock_now_us ());
-  strand_record_set_string (record, STRAND_FIELD_LEASE_OWNER, NULL);
-  strand_record_add_cause (record, entry->backend->owner, data);
-}
-
-/* Fails a call that no attempt has ended: refused, expired, or impossible to store. Takes over @error. */
-static void
-fail_entry (Entry *entry, GError *error)
-{
-  g_autoptr (GError) local = NULL;
-
-  if (!write_record (entry, change_to_failure, error, &local))
-    {
-      g_error_free (error);
-      end_unkept (entry, g_steal_pointer (&local));
-      return;
-    }
-  end_with_error (entry, STRAND_STATUS_FAILED, error);
-}
-
-static void
-end_entry (Entry *entry, StrandCall *attempt)
-{
-  GError *error = NULL;
-
-  if (!keep_value (entry, attempt, &error))
-    {
-      fail_entry (entry, error);
-      return;
-    }
-  if (!write_record (entry, change_to_end, attempt, &error))
-    {
-      /* Removed under us, or ended by somebody else: the caller still gets what the function gave. */
-      if (!g_error_matches (error, STRAND_ERROR, STRAND_ERROR_NOT_FOUND) &&
-          !g_error_matches (error, STRAND_ERROR, STRAND_ERROR_STALE))
-        {
-          end_unkept (entry, error);
-          return;
-        }
-      g_message ("%s", error->message);
-      g_clear_error (&error);
-    }
-  strand_call_finish_like (entry->call, attempt);
-  drop_entry (entry);
-}
-
-/* Attempts. */
-
-static void
-on_time (gpointer data)
-{
-  entry_note (data, TODO_ATTEMPT);
-}
-
-static void
-attempt_later (Entry *entry, gint64 delay_us)
-{
-  entry->timer = strand_clock_add_timer (strand_clock_monotonic_us () + delay_us, on_time, entry_ref (entry), entry_unref);
-}
-
-static void
-submit_attempt (Entry *entry, StrandCall *attempt)
-{
-  GError *error = NULL;
-
-  strand_call_ref (attempt);
-  if (strand_taskrunner_submit (entry->backend->taskrunner, attempt, &error))
-    return;
-  strand_call_finish_as (attempt, STRAND_STATUS_FAILED, NULL, error);
-  strand_call_unref (attempt);
-}
-
-/* How a call ends that its middleware did not let through. */
-static StrandStatus
-status_of (StrandVerdict verdict, const GError *error)
-{
-  if (verdict == STRAND_VERDICT_ANSWER)
-    return STRAND_STATUS_COMPLETED;
-  return g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED) ? STRAND_STATUS_CANCELLED : STRAND_STATUS_FAILED;
-}
-
-static void
-chain_decided (StrandCall *attempt, StrandVerdict verdict, GVariant *value, GError *error, gpointer data)
-{
-  Entry *entry = data;
-
-  if (verdict == STRAND_VERDICT_CONTINUE)
-    submit_attempt (entry, attempt);
-  else
-    {
-      entry->refused = verdict == STRAND_VERDICT_REFUSE;
-      strand_call_finish_as (attempt, status_of (verdict, error), value, error);
-    }
-}
-
-static void
-start_attempt (Entry *entry)
-{
-  StrandLocalBackend *self = entry->backend;
-  StrandOptions *options = strand_call_get_options (entry->call);
-  gint64 timeout_us = strand_options_get_timeout (options);
-  gint64 expires_us = strand_options_get_expires (options);
-  StrandCall *attempt;
-
-  if (expires_us > 0 && strand_clock_now_us () > expires_us)
-    {
-      fail_entry (entry, g_error_new (STRAND_ERROR, STRAND_ERROR_EXPIRED,
-                                      "The call of '%s' was not started before it expired",
-                                      strand_call_get_function_name (entry->call)));
-      return;
-    }
-  attempt = strand_call_new_attempt (entry->call, &attempt_funcs, entry,
-                                     timeout_us == STRAND_UNSET ? self->timeout_us : timeout_us, self->grace_us);
-  strand_debug (STRAND_TOPIC_BACKEND, "attempt %u of call '%s'", strand_call_get_attempt (attempt),
-                strand_call_get_key (attempt));
-  set_attempt (entry, strand_call_ref (attempt));
-  if (strand_call_is_stopping (entry->call))
-    strand_call_cancel (attempt);
-  else
-    strand_chain_before (self->chain, attempt, chain_decided, entry);
-  strand_call_unref (attempt);
-}
-
-static guint
-allowed_retries (Entry *entry)
-{
-  int retries = strand_options_get_retries (strand_call_get_options (entry->call));
-
-  return retries >= 0 ? (guint) retries : entry->backend->retries;
-}
-
-static gboolean
-will_retry (Entry *entry, StrandCall *attempt)
-{
-  return strand_call_get_status (attempt) == STRAND_STATUS_FAILED && !entry->refused &&
-         !strand_call_is_stopping (entry->call) && strand_call_get_attempt (entry->call) <= allowed_retries (entry);
-}
-
-/* Exponential with full jitter ("Exponential Backoff and Jitter", AWS Architecture Blog, 2015), so that calls which failed
- * together do not come back together. */
-static gint64
-retry_delay (Entry *entry)
-{
-  StrandLocalBackend *self = entry->backend;
-  guint doublings = MIN (strand_call_get_attempt (entry->call) - 1, 30);
-  double longest = MIN ((double) self->retry_delay_us * (double) (1u << doublings), (double) self->retry_max_delay_us);
-
-  return (gint64) g_random_double_range (0, longest + 1);
-}
-
-static void
-change_to_retry (Entry *entry, StrandRecord *record, gpointer data)
-{
-  fill_live_fields (entry, record);
-  strand_record_set_int (record, STRAND_FIELD_STATUS, STRAND_STATUS_PENDING);
-  strand_record_add_cause (record, entry->backend->owner, data);
-}
-
-static void
-retry_entry (Entry *entry, StrandCall *attempt)
-{
-  GError *error = NULL;
-
-  if (!write_record (entry, change_to_retry, (gpointer) strand_call_get_error (attempt), &error))
-    {
-      end_unkept (entry, error);
-      return;
-    }
-  set_attempt (entry, NULL);
-  strand_call_requeue (entry->call);
-  attempt_later (entry, retry_delay (entry));
-}
-
-/* What the clerk does. */
-
-static StrandRecord *
-make_record (Entry *entry, GError **error)
-{
-  StrandLocalBackend *self = entry->backend;
-  StrandOptions *options = strand_call_get_options (entry->call);
-  g_autoptr (StrandRecord) record = strand_record_new (strand_call_get_key (entry->call));
-  g_autoptr (GVariant) headers = strand_call_dup_headers (entry->call);
-  gint64 ttl_us = strand_options_get_ttl (options), timeout_us = strand_options_get_timeout (options), created_us;
-
-  if (ttl_us == STRAND_UNSET)
-    g_object_get (self->store, "ttl", &ttl_us, NULL);
-  strand_call_get_times (entry->call, &created_us, NULL, NULL);
-  strand_record_set_string (record, STRAND_FIELD_FUNCTION, strand_call_get_function_name (entry->call));
-  strand_record_set_int (record, STRAND_FIELD_CREATED, created_us > 0 ? created_us : strand_clock_now_us ());
-  strand_record_set_int (record, STRAND_FIELD_TTL, ttl_us);
-  strand_record_set_int (record, STRAND_FIELD_TIMEOUT, timeout_us == STRAND_UNSET ? self->timeout_us : timeout_us);
-  strand_record_set_int (record, STRAND_FIELD_RETRIES, allowed_retries (entry));
-  strand_record_set_int (record, STRAND_FIELD_PRIORITY, strand_options_get_priority (options));
-  strand_record_set_int (record, STRAND_FIELD_NOT_BEFORE, strand_options_get_not_before (options));
-  strand_record_set_int (record, STRAND_FIELD_EXPIRES, strand_options_get_expires (options));
-  strand_record_set_string (record, STRAND_FIELD_LEASE_OWNER, self->owner);
-  if (g_variant_n_children (headers) > 0)
-    strand_record_set_variant (record, STRAND_FIELD_HEADERS, headers);
-  if (!strand_record_set_arguments (record, strand_call_get_arguments (entry->call), self->serializer, error))
-    return NULL;
-  return g_steal_pointer (&record);
-}
-
-static void
-do_launch (Entry *entry)
-{
-  StrandLocalBackend *self = entry->backend;
-  gint64 not_before_us = strand_options_get_not_before (strand_call_get_options (entry->call));
-  gint64 now_us = strand_clock_now_us ();
-  GError *error = NULL;
-
-  entry->record = make_record (entry, &error);
-  if (entry->record == NULL || !strand_store_put (self->store, entry->record, 0, &error))
-    {
-      g_prefix_error (&error, "Could not launch a call of '%s': ", strand_call_get_function_name (entry->call));
-      end_with_error (entry, STRAND_STATUS_FAILED, error);
-      return;
-    }
-  g_mutex_lock (&self->lock);
-  g_hash_table_insert (self->entries, (gpointer) strand_call_get_key (entry->call), entry);
-  g_mutex_unlock (&self->lock);
-
-  if (not_before_us > now_us)
-    attempt_later (entry, not_before_us - now_us);
-  else
-    start_attempt (entry);
-}
-
-static void
-change_to_running (Entry *entry, StrandRecord *record, gpointer data)
-{
-  fill_live_fields (entry, record);
-  strand_record_set_int (record, STRAND_FIELD_STATUS, STRAND_STATUS_RUNNING);
-}
-
-/* Progress and start are for onlookers: a store that fails here has its say when the call ends. */
-static void
-show_running (Entry *entry)
-{
-  g_autoptr (GError) error = NULL;
-
-  entry->progress_us = strand_clock_monotonic_us ();
-  if (!write_record (entry, change_to_running, NULL, &error))
-    strand_debug (STRAND_TOPIC_BACKEND, "could not show call '%s' as running: %s",
-                  strand_call_get_key (entry->call), error->message);
-}
-
-static void
-on_progress_due (gpointer data)
-{
-  entry_note (data, TODO_CHANGED);
-}
-
-static void
-do_changed (Entry *entry)
-{
-  gint64 wait_us = entry->progress_us + PROGRESS_INTERVAL_US - strand_clock_monotonic_us ();
-
-  if (wait_us <= 0)
-    {
-      stop_timer (entry);
-      show_running (entry);
-    }
-  else if (entry->timer == 0)
-    entry->timer = strand_clock_add_timer (strand_clock_monotonic_us () + wait_us, on_progress_due, entry_ref (entry),
-                                           entry_unref);
-}
-
-static void
-do_ended (Entry *entry)
-{
-  g_autoptr (StrandCall) attempt = ref_attempt (entry);
-  gboolean retry;
-  g_auto (GStrv) warnings = NULL;
-
-  if (attempt == NULL)
-    return;
-  stop_timer (entry);
-  retry = will_retry (entry, attempt);
-  warnings = strand_chain_settle (entry->backend->chain, attempt, retry);
-  if (warnings != NULL)
-    add_warnings (entry->record, warnings);
-  if (retry)
-    retry_entry (entry, attempt);
-  else
-    end_entry (entry, attempt);
-}
-
-static void
-change_to_cancelled (Entry *entry, StrandRecord *record, gpointer data)
-{
-  strand_record_set_int (record, STRAND_FIELD_STATUS, STRAND_STATUS_CANCELLED);
-  strand_record_set_int (record, STRAND_FIELD_COMPLETED, strand_clock_now_us ());
-  strand_record_set_string (record, STRAND_FIELD_LEASE_OWNER, NULL);
-}
-
-/* An attempt under way ends by itself when it is stopped; between attempts nothing else would end the call. */
-static void
-do_cancel (Entry *entry)
-{
-  g_autoptr (StrandCall) attempt = ref_attempt (entry);
-  g_autoptr (GError) error = NULL;
-
-  if (attempt != NULL)
-    {
-      strand_call_cancel (attempt);
-      return;
-    }
-  if (!write_record (entry, change_to_cancelled, NULL, &error))
-    g_message ("Could not write that call '%s' was cancelled: %s", strand_call_get_key (entry->call), error->message);
-  end_with_error (entry, STRAND_STATUS_CANCELLED,
-                  g_error_new (G_IO_ERROR, G_IO_ERROR_CANCELLED, "The call of '%s' was cancelled before it started",
-                               strand_call_get_function_name (entry->call)));
-}
-
-static void
-do_look (Entry *entry)
-{
-  g_autoptr (StrandRecord) record =
-      strand_store_get (entry->backend->store, strand_call_get_key (entry->call), NULL);
-
-  if (record == NULL || strand_status_is_terminal (strand_record_get_status (record)) ||
-      strand_record_get_int (record, STRAND_FIELD_CANCEL_REQUESTED))
-    strand_call_cancel (entry->call);
-}
-
-static void
-carry_out (Entry *entry, guint todo)
-{
-  if ((todo & TODO_LAUNCH) != 0)
-    do_launch (entry);
-  else if ((todo & TODO_ENDED) != 0)
-    do_ended (entry);
-  else if ((todo & TODO_CANCEL) != 0)
-    do_cancel (entry);
-  else if ((todo & TODO_ATTEMPT) != 0)
-    {
-      entry->timer = 0;
-      start_attempt (entry);
-    }
-  else if ((todo & TODO_STARTED) != 0)
-    show_running (entry);
-  else if ((todo & TODO_CHANGED) != 0)
-    do_changed (entry);
-  else if ((todo & TODO_LOOK) != 0)
-    do_look (entry);
-}
-
-/* Which of several things comes first, and what it makes pointless. */
-static guint
-next_todo (guint *todo)
-{
-  static const guint order[] = { TODO_LAUNCH, TODO_ENDED, TODO_CANCEL, TODO_ATTEMPT, TODO_STARTED, TODO_CHANGED, TODO_LOOK };
-
-  if ((*todo & TODO_ENDED) != 0)
-    *todo &= ~(guint) (TODO_STARTED | TODO_CHANGED);
-  for (guint i = 0; i < G_N_ELEMENTS (order); i++)
-    if ((*todo & order[i]) != 0)
-      {
-        *todo &= ~order[i];
-        return order[i];
-      }
-  return 0;
 }
 
 /* What programs that died left behind. */
@@ -815,7 +166,7 @@ static void
 on_store_changed (StrandStore *store, const char *key, gpointer data)
 {
   StrandLocalBackend *self = data;
-  g_autoptr (GPtrArray) changed = g_ptr_array_new_with_free_func (entry_unref);
+  g_autoptr (GPtrArray) changed = g_ptr_array_new_with_free_func (local_entry_unref);
   GHashTableIter iter;
   gpointer entry;
 
@@ -828,31 +179,31 @@ on_store_changed (StrandStore *store, const char *key, gpointer data)
     {
       g_hash_table_iter_init (&iter, self->entries);
       while (g_hash_table_iter_next (&iter, NULL, &entry))
-        g_ptr_array_add (changed, entry_ref (entry));
+        g_ptr_array_add (changed, local_entry_ref (entry));
       entry = NULL;
     }
   if (entry != NULL)
-    g_ptr_array_add (changed, entry_ref (entry));
+    g_ptr_array_add (changed, local_entry_ref (entry));
   g_mutex_unlock (&self->lock);
 
   for (guint i = 0; i < changed->len; i++)
-    entry_note (changed->pdata[i], TODO_LOOK);
+    local_entry_note (changed->pdata[i], TODO_LOOK);
 }
 
 static void
-work_on_locked (StrandLocalBackend *self, Entry *entry)
+work_on_locked (StrandLocalBackend *self, LocalEntry *entry)
 {
   guint todo;
 
   entry->queued = FALSE;
-  while (!entry->over && (todo = next_todo (&entry->todo)) != 0)
+  while (!entry->over && (todo = local_todo_next (&entry->todo)) != 0)
     {
       g_mutex_unlock (&self->lock);
-      carry_out (entry, todo);
+      local_entry_carry_out (entry, todo);
       g_mutex_lock (&self->lock);
     }
   g_mutex_unlock (&self->lock);
-  entry_unref (entry);
+  local_entry_unref (entry);
   g_mutex_lock (&self->lock);
 }
 
@@ -868,7 +219,7 @@ clerk (gpointer data)
   g_mutex_lock (&self->lock);
   while (self->queue.length > 0 || !idle)
     {
-      Entry *entry = g_queue_pop_head (&self->queue);
+      LocalEntry *entry = g_queue_pop_head (&self->queue);
 
       if (entry != NULL)
         work_on_locked (self, entry);
@@ -900,16 +251,16 @@ clerk (gpointer data)
 static void
 submit_decided (StrandCall *call, StrandVerdict verdict, GVariant *value, GError *error, gpointer data)
 {
-  Entry *entry = data;
+  LocalEntry *entry = data;
 
   if (verdict == STRAND_VERDICT_CONTINUE)
     {
-      entry_note (entry, TODO_LAUNCH);
+      local_entry_note (entry, TODO_LAUNCH);
       return;
     }
   /* Refused or answered at the door: no record. */
-  strand_call_finish_as (call, status_of (verdict, error), value, error);
-  drop_entry (entry);
+  strand_call_finish_as (call, local_status_of (verdict, error), value, error);
+  local_entry_drop (entry);
 }
 
 static gboolean
@@ -958,7 +309,7 @@ static gboolean
 strand_local_backend_launch (StrandBackend *backend, StrandCall *call, GError **error)
 {
   StrandLocalBackend *self = STRAND_LOCAL_BACKEND (backend);
-  Entry *entry;
+  LocalEntry *entry;
   gboolean admitted;
 
   if (!check_options (call, error))
@@ -969,11 +320,11 @@ strand_local_backend_launch (StrandBackend *backend, StrandCall *call, GError **
   if (!admitted)
     return FALSE;
 
-  entry = g_new0 (Entry, 1);
+  entry = g_new0 (LocalEntry, 1);
   g_atomic_ref_count_init (&entry->ref_count);
   entry->backend = g_object_ref (self);
   entry->call = call;
-  strand_call_set_data (call, self, entry, entry_unref);
+  strand_call_set_data (call, self, entry, local_entry_unref);
   strand_chain_submit (self->chain, call, submit_decided, entry);
   return TRUE;
 }
@@ -987,10 +338,10 @@ strand_local_backend_get_store (StrandBackend *backend)
 static void
 strand_local_backend_cancel (StrandBackend *backend, StrandCall *call)
 {
-  Entry *entry = entry_of (STRAND_LOCAL_BACKEND (backend), call);
+  LocalEntry *entry = entry_of (STRAND_LOCAL_BACKEND (backend), call);
 
   if (entry != NULL)
-    entry_note (entry, TODO_CANCEL);
+    local_entry_note (entry, TODO_CANCEL);
 }
 
 static void
@@ -1003,7 +354,7 @@ cancel_all (StrandLocalBackend *self)
   g_mutex_lock (&self->lock);
   g_hash_table_iter_init (&iter, self->entries);
   while (g_hash_table_iter_next (&iter, NULL, &entry))
-    g_ptr_array_add (calls, strand_call_ref (((Entry *) entry)->call));
+    g_ptr_array_add (calls, strand_call_ref (((LocalEntry *) entry)->call));
   g_mutex_unlock (&self->lock);
   for (guint i = 0; i < calls->len; i++)
     strand_call_cancel (calls->pdata[i]);
