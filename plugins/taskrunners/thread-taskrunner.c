@@ -246,6 +246,8 @@ take_call (Worker *worker)
   if (!worker->abandoned)
     call = pop_locked (pool);
   worker->call = call;
+  if (call != NULL)
+    strand_call_set_runner_data (call, worker);
   g_mutex_unlock (&pool->lock);
   return call;
 }
@@ -413,12 +415,13 @@ static gboolean
 strand_thread_taskrunner_stop (StrandTaskrunner *taskrunner, StrandCall *call)
 {
   Pool *pool = STRAND_THREAD_TASKRUNNER (taskrunner)->pool;
-  Worker *worker = NULL;
+  Worker *worker;
 
   g_mutex_lock (&pool->lock);
-  for (guint i = 0; worker == NULL && i < pool->workers->len; i++)
-    if (((Worker *) pool->workers->pdata[i])->call == call)
-      worker = pool->workers->pdata[i];
+  worker = strand_call_get_runner_data (call);
+  /* A call that a waiting thread runs itself has no worker; what it has instead is another call. */
+  if (!g_ptr_array_find (pool->workers, worker, NULL) || worker->call != call)
+    worker = NULL;
   if (worker != NULL && pool->n_abandoned < pool->max_abandoned)
     {
       worker->abandoned = TRUE;
