@@ -7,6 +7,7 @@ did not get to, and one that ends badly after its plan, or has none, with one mo
 one case. Exit status: 0 if some passed and none failed, else 1.
                                                    SPDX-License-Identifier: LGPL-2.1-or-later"""
 
+import collections
 import json
 import re
 import sys
@@ -66,8 +67,8 @@ def main(build, log_path):
         failed += len(result[2])
         for what in result[1]:
             print(f"skipped: {test['name']}: {what}")
-        for what in result[2]:
-            print(f"failed: {test['name']}: {what} ({test['result']})")
+        for what, times in collections.Counter(result[2]).items():
+            print(f"failed: {test['name']}: {what} ({test['result']})" + (f", {times} times" if times > 1 else ""))
     print(f"{passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else ""))
     return 0 if passed and not failed else 1
 
