@@ -64,7 +64,9 @@ show_results () {
   echo
   echo "\$ strand list --limit 5"
   strand list --limit 5
-  key=$(strand list --status completed | awk -F '\t' '$3 == "demo.sha256" { print $1; exit }')
+  # The newest one is of this run.
+  key=$(strand list --status completed | awk -F '\t' '$3 == "demo.sha256" && $4 >= newest { newest = $4; key = $1 }
+                                                      END { print key }')
   [ -n "$key" ] || fail "the store has no result of demo.sha256"
   echo
   echo "\$ strand show $key"

@@ -186,6 +186,93 @@ test_help_has_an_example_of_each_command (Fixture *f, gconstpointer unused)
     }
 }
 
+static char *
+read_sdk_file (const char *folder, const char *name)
+{
+  g_autofree char *path = g_build_filename (g_getenv ("STRAND_SDK"), folder, name, NULL);
+  g_autoptr (GError) error = NULL;
+  char *text = NULL;
+
+  g_file_get_contents (path, &text, NULL, &error);
+  g_assert_no_error (error);
+  return text;
+}
+
+/* Each option that the help of a command names, in the manual (where dashes are escaped) and the completion. */
+static void
+test_manual_and_completion_know_every_option (Fixture *f, gconstpointer unused)
+{
+  g_autofree char *manual = read_sdk_file ("man", "strand.1");
+  g_autofree char *completion = read_sdk_file ("completion", "strand");
+  g_autoptr (GRegex) regex = g_regex_new ("^  (?:-.,|   ) (--[a-z-]+)", G_REGEX_MULTILINE, 0, NULL);
+
+  for (guint i = 0; i < G_N_ELEMENTS (all_commands); i++)
+    {
+      g_autofree char *heading = g_strdup_printf ("\n.SS %s", all_commands[i]);
+      g_autofree char *quoted = g_strdup_printf ("\n.SS \"%s ", all_commands[i]);
+      g_autoptr (GMatchInfo) match = NULL;
+      guint n_options = 0;
+
+      g_assert_true (strstr (manual, heading) != NULL || strstr (manual, quoted) != NULL);
+      assert_has (completion, all_commands[i]);
+      strand (f, all_commands[i], "--help");
+      for (g_regex_match (regex, f->out, 0, &match); g_match_info_matches (match); g_match_info_next (match, NULL))
+        {
+          g_autofree char *option = g_match_info_fetch (match, 1);
+          g_auto (GStrv) parts = g_strsplit (option, "-", -1);
+          g_autofree char *escaped = g_strjoinv ("\\-", parts);
+
+          assert_has (manual, escaped);
+          assert_has (completion, option);
+          n_options++;
+        }
+      g_assert_cmpuint (n_options, >=, 7);
+    }
+}
+
+/* What bash would offer for the last of @words. */
+static void
+complete (Fixture *f, const char *words)
+{
+  g_autofree char *script = g_strdup_printf (". \"$STRAND_SDK/completion/strand\"; PATH=\"${STRAND_COMMAND%%/*}:$PATH\"; "
+                                             "COMP_WORDS=(%s); COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _strand; "
+                                             "printf '%%s\\n' \"${COMPREPLY[@]}\"",
+                                             words);
+  g_autoptr (GSubprocessLauncher) launcher = g_subprocess_launcher_new (PIPES);
+  g_autoptr (GSubprocess) process = NULL;
+  g_autoptr (GError) error = NULL;
+
+  g_subprocess_launcher_setenv (launcher, "XDG_STATE_HOME", f->home, TRUE);
+  process = g_subprocess_launcher_spawn (launcher, &error, "bash", "--norc", "-c", script, NULL);
+  g_assert_no_error (error);
+  finish (f, process, NULL);
+}
+
+static void
+test_completion_offers_what_there_is (Fixture *f, gconstpointer unused)
+{
+  g_autofree char *bash = g_find_program_in_path ("bash");
+
+  if (bash == NULL)
+    {
+      g_test_skip ("there is no bash");
+      return;
+    }
+  demo (f, "run", "demo.echo", "x", "--key", "nightly");
+  complete (f, "strand r");
+  g_assert_cmpstr (f->out, ==, "run\nresult\n");
+  complete (f, "strand run -m demo demo.f");
+  g_assert_cmpstr (f->out, ==, "demo.factorial\ndemo.fail\n");
+  complete (f, "strand show ''");
+  g_assert_cmpstr (f->out, ==, "nightly\n");
+  complete (f, "strand inspect store/f");
+  g_assert_cmpstr (f->out, ==, "store/filesystem\n");
+  complete (f, "strand list --status c");
+  g_assert_cmpstr (f->out, ==, "completed\ncancelled\n");
+  complete (f, "strand list --li");
+  g_assert_cmpstr (f->out, ==, "--limit\n");
+}
+
 static void
 test_version (Fixture *f, gconstpointer unused)
 {
@@ -1057,6 +1144,8 @@ main (int argc, char **argv)
 
   ADD ("help/lists-every-command", test_help_lists_every_command);
   ADD ("help/has-an-example-of-each-command", test_help_has_an_example_of_each_command);
+  ADD ("help/manual-and-completion-know-every-option", test_manual_and_completion_know_every_option);
+  ADD ("help/completion-offers-what-there-is", test_completion_offers_what_there_is);
   ADD ("help/version", test_version);
   ADD ("usage/mistakes", test_usage_mistakes);
   ADD ("run/prints-the-value", test_run_prints_the_value);
