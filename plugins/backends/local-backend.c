@@ -232,7 +232,7 @@ clerk (gpointer data)
           g_mutex_lock (&self->lock);
           self->sweep_cursor = cursor;
         }
-      else if (self->n_entries > 0)
+      else if (self->all.length > 0)
         g_cond_wait (&self->changed, &self->lock);
       else
         idle = self->closed ||
@@ -264,19 +264,19 @@ submit_decided (StrandCall *call, StrandVerdict verdict, GVariant *value, GError
 }
 
 static gboolean
-admit_locked (StrandLocalBackend *self, GError **error)
+admit_locked (StrandLocalBackend *self, LocalEntry *entry, GError **error)
 {
   if (self->store == NULL || self->taskrunner == NULL)
     g_set_error (error, STRAND_ERROR, STRAND_ERROR_INVALID_ARGUMENT, "the backend was made without %s",
                  self->store == NULL ? "a store" : "a taskrunner");
   else if (self->closed)
     g_set_error (error, STRAND_ERROR, STRAND_ERROR_CLOSED, "the backend has been closed");
-  else if (self->n_entries >= self->max_pending)
+  else if (self->all.length >= self->max_pending)
     g_set_error (error, STRAND_ERROR, STRAND_ERROR_FULL,
-                 "%u calls are in flight, which is the limit; 'max-pending' raises it", self->n_entries);
+                 "%u calls are in flight, which is the limit; 'max-pending' raises it", self->all.length);
   else
     {
-      self->n_entries++;
+      g_queue_push_tail_link (&self->all, &entry->link);
       if (self->clerk == NULL && !strand_get_inline ())
         {
           self->clerk = g_thread_new ("strand-local", clerk, g_object_ref (self));
@@ -314,16 +314,20 @@ strand_local_backend_launch (StrandBackend *backend, StrandCall *call, GError **
 
   if (!check_options (call, error))
     return FALSE;
-  g_mutex_lock (&self->lock);
-  admitted = admit_locked (self, error);
-  g_mutex_unlock (&self->lock);
-  if (!admitted)
-    return FALSE;
-
   entry = g_new0 (LocalEntry, 1);
   g_atomic_ref_count_init (&entry->ref_count);
+  entry->link.data = entry;
   entry->backend = g_object_ref (self);
   entry->call = call;
+  g_mutex_lock (&self->lock);
+  admitted = admit_locked (self, entry, error);
+  g_mutex_unlock (&self->lock);
+  if (!admitted)
+    {
+      local_entry_unref (entry);
+      return FALSE;
+    }
+
   strand_call_set_data (call, self, entry, local_entry_unref);
   strand_chain_submit (self->chain, call, submit_decided, entry);
   return TRUE;
@@ -348,13 +352,10 @@ static void
 cancel_all (StrandLocalBackend *self)
 {
   g_autoptr (GPtrArray) calls = g_ptr_array_new_with_free_func ((GDestroyNotify) strand_call_unref);
-  GHashTableIter iter;
-  gpointer entry;
 
   g_mutex_lock (&self->lock);
-  g_hash_table_iter_init (&iter, self->entries);
-  while (g_hash_table_iter_next (&iter, NULL, &entry))
-    g_ptr_array_add (calls, strand_call_ref (((LocalEntry *) entry)->call));
+  for (GList *l = self->all.head; l != NULL; l = l->next)
+    g_ptr_array_add (calls, strand_call_ref (((LocalEntry *) l->data)->call));
   g_mutex_unlock (&self->lock);
   for (guint i = 0; i < calls->len; i++)
     strand_call_cancel (calls->pdata[i]);
@@ -369,12 +370,12 @@ strand_local_backend_close (StrandBackend *backend, gint64 deadline_us, GError *
 
   g_mutex_lock (&self->lock);
   self->closed = TRUE;
-  while (self->n_entries > 0)
+  while (self->all.length > 0)
     if (deadline_us < 0)
       g_cond_wait (&self->changed, &self->lock);
     else if (!g_cond_wait_until (&self->changed, &self->lock, deadline_us))
       break;
-  n_left = self->n_entries;
+  n_left = self->all.length;
   g_mutex_unlock (&self->lock);
 
   if (n_left > 0)

@@ -29,6 +29,7 @@ typedef struct
   guint todo;
   gboolean queued;
   gboolean over;
+  GList link; /* in the backend's list of all */
   StrandCall *attempt; /* under way; NULL between attempts */
 
   /* The clerk's. */
@@ -60,7 +61,7 @@ struct _StrandLocalBackend
   GThread *clerk; /* NULL while there has been nothing to do; not held */
   GQueue queue;   /* of LocalEntry */
   GHashTable *entries; /* of LocalEntry, by key; those whose record is written */
-  guint n_entries;
+  GQueue all; /* of LocalEntry, by their links, from launch to end */
   char *sweep_cursor; /* where the sweep goes on; NULL once everything has been seen */
   gboolean inline_working;
   gboolean closed;

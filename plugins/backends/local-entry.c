@@ -87,6 +87,21 @@ fill_live_fields (LocalEntry *entry, StrandRecord *record)
 /* What changes in a record, so that it can be done again to a newer one. */
 typedef void (*Change) (LocalEntry *entry, StrandRecord *record, gpointer data);
 
+/* What was kept for the next write, whatever somebody else has written meanwhile. */
+static void
+carry_over (StrandRecord *from, StrandRecord *to)
+{
+  GVariant *warnings = strand_record_get_variant (from, STRAND_FIELD_WARNINGS);
+  GBytes *value = strand_record_get_bytes (from, STRAND_FIELD_VALUE);
+
+  if (warnings != NULL)
+    strand_record_set_variant (to, STRAND_FIELD_WARNINGS, warnings);
+  if (value == NULL)
+    return;
+  strand_record_set_string (to, STRAND_FIELD_VALUE_TYPE, strand_record_get_string (from, STRAND_FIELD_VALUE_TYPE));
+  strand_record_set_bytes (to, STRAND_FIELD_VALUE, value);
+}
+
 /* Somebody else wrote the record since we did. FALSE if it is not ours any more. */
 static gboolean
 take_newer (LocalEntry *entry, GError **error)
@@ -103,6 +118,7 @@ take_newer (LocalEntry *entry, GError **error)
       strand_record_unref (newer);
       return FALSE;
     }
+  carry_over (entry->record, newer);
   strand_record_unref (entry->record);
   entry->record = newer;
   if (strand_record_get_int (newer, STRAND_FIELD_CANCEL_REQUESTED))
@@ -160,7 +176,7 @@ local_entry_drop (LocalEntry *entry)
   /* Another call may have the key that this one wanted. */
   if (g_hash_table_lookup (self->entries, strand_call_get_key (entry->call)) == entry)
     g_hash_table_remove (self->entries, strand_call_get_key (entry->call));
-  self->n_entries--;
+  g_queue_unlink (&self->all, &entry->link);
   g_cond_broadcast (&self->changed);
   g_mutex_unlock (&self->lock);
   strand_call_unref (entry->call);
@@ -249,6 +265,16 @@ fail_entry (LocalEntry *entry, GError *error)
   end_with_error (entry, STRAND_STATUS_FAILED, error);
 }
 
+/* The record cannot take the outcome (it is too large, perhaps); it may well take that. Takes over @error. */
+static void
+fail_unkept (LocalEntry *entry, GError *error)
+{
+  strand_record_set_string (entry->record, STRAND_FIELD_VALUE_TYPE, NULL);
+  strand_record_set_bytes (entry->record, STRAND_FIELD_VALUE, NULL);
+  g_prefix_error (&error, "Could not keep what became of call '%s': ", strand_call_get_key (entry->call));
+  fail_entry (entry, error);
+}
+
 static void
 end_entry (LocalEntry *entry, StrandCall *attempt)
 {
@@ -265,7 +291,7 @@ end_entry (LocalEntry *entry, StrandCall *attempt)
       if (!g_error_matches (error, STRAND_ERROR, STRAND_ERROR_NOT_FOUND) &&
           !g_error_matches (error, STRAND_ERROR, STRAND_ERROR_STALE))
         {
-          end_unkept (entry, error);
+          fail_unkept (entry, error);
           return;
         }
       g_message ("%s", error->message);
