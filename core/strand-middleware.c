@@ -8,8 +8,10 @@
 #include "config.h"
 #include "strand-middleware.h"
 #include "strand-call-private.h"
+#include "strand-clock.h"
 #include "strand-error.h"
 #include "strand-log.h"
+#include "strand-plugins.h"
 
 G_DEFINE_INTERFACE (StrandMiddleware, strand_middleware, G_TYPE_OBJECT)
 G_DEFINE_BOXED_TYPE (StrandChain, strand_chain, strand_chain_ref, strand_chain_unref)
@@ -114,25 +116,51 @@ fits_function (StrandCall *call, GVariant *value)
   return type == NULL ? value == NULL : value != NULL && g_variant_is_of_type (value, type);
 }
 
+/* As keyfiles call it, where they can. */
+static const char *
+name_of (StrandMiddleware *middleware)
+{
+  const char *name = strand_plugins_get_type_name (G_OBJECT_TYPE (middleware));
+
+  return name != NULL ? name : G_OBJECT_TYPE_NAME (middleware);
+}
+
+/* Whoever reads the refusal, perhaps much later in a record, learns who refused and when to try again. */
+static void
+explain_refusal (StrandMiddleware *middleware, StrandCall *call, GError **error)
+{
+  gint64 after_us = strand_call_get_retry_after (call);
+  g_autoptr (GDateTime) after = NULL;
+  g_autofree char *text = NULL, *message = NULL;
+
+  if (*error == NULL)
+    g_set_error (error, STRAND_ERROR, STRAND_ERROR_REFUSED, "it did not say why");
+  g_prefix_error (error, "'%s' refused the call: ", name_of (middleware));
+  if (after_us <= strand_clock_now_us ())
+    return;
+  after = g_date_time_new_from_unix_utc ((after_us + G_USEC_PER_SEC - 1) / G_USEC_PER_SEC);
+  if (after == NULL)
+    return;
+  text = g_date_time_format_iso8601 (after);
+  message = g_strdup_printf ("%s; try again at %s", (*error)->message, text);
+  g_free ((*error)->message);
+  (*error)->message = g_steal_pointer (&message);
+}
+
 /* What a stranger's middleware answered, made sound. */
 static StrandVerdict
 check_answer (StrandMiddleware *middleware, StrandCall *call, StrandVerdict verdict, GVariant **value, GError **error)
 {
-  const char *name = G_OBJECT_TYPE_NAME (middleware);
-
   if (*value != NULL)
     *value = g_variant_take_ref (*value);
   if (verdict == STRAND_VERDICT_ANSWER && *error == NULL && !fits_function (call, *value))
     g_set_error (error, STRAND_ERROR, STRAND_ERROR_TYPE, "it answered a call of '%s' with a value of type '%s'",
                  strand_call_get_function_name (call), *value != NULL ? g_variant_get_type_string (*value) : "nothing");
   if (verdict == STRAND_VERDICT_REFUSE)
-    {
-      if (*error == NULL)
-        g_set_error (error, STRAND_ERROR, STRAND_ERROR_REFUSED, "%s refused without saying why", name);
-    }
+    explain_refusal (middleware, call, error);
   else if (*error != NULL)
     {
-      g_prefix_error (error, "%s failed: ", name);
+      g_prefix_error (error, "'%s' failed: ", name_of (middleware));
       verdict = STRAND_VERDICT_REFUSE;
     }
   if (verdict != STRAND_VERDICT_ANSWER)
@@ -184,7 +212,7 @@ walk (StrandCall *call, ChainState *state)
           return;
         }
       g_atomic_int_set (&state->waiting, FALSE);
-      strand_debug (STRAND_TOPIC_MIDDLEWARE, "%s let a call of '%s' %s", G_OBJECT_TYPE_NAME (one),
+      strand_debug (STRAND_TOPIC_MIDDLEWARE, "'%s' let a call of '%s' %s", name_of (one),
                     strand_call_get_function_name (call), verdict == STRAND_VERDICT_CONTINUE ? "pass" : "not pass");
       if (verdict != STRAND_VERDICT_CONTINUE)
         {
@@ -212,7 +240,10 @@ start_walk (StrandChain *self, StrandCall *call, gboolean submitting, StrandChai
     extra->chain_state = g_new0 (ChainState, 1);
   state = extra->chain_state;
   *state = (ChainState){ self, submitting, 0, 0, FALSE, done, user_data };
+  /* A LATER may be resumed, and the call end, before the hook has returned. */
+  strand_call_ref (call);
   walk (call, state);
+  strand_call_unref (call);
 }
 
 /**
@@ -290,7 +321,7 @@ strand_chain_settle (StrandChain *self, StrandCall *attempt, gboolean will_retry
         {
           if (warnings == NULL)
             warnings = g_ptr_array_new ();
-          g_ptr_array_add (warnings, g_strdup_printf ("%s: %s", G_OBJECT_TYPE_NAME (one),
+          g_ptr_array_add (warnings, g_strdup_printf ("'%s': %s", name_of (one),
                                                       error != NULL ? error->message : "failed without saying why"));
         }
     }
@@ -325,8 +356,7 @@ strand_call_resume (StrandCall *call, StrandVerdict verdict, GVariant *value, GE
     return FALSE;
   strand_call_set_stop_hook (call, NULL, NULL);
 
-  if (value != NULL)
-    value = g_variant_take_ref (value);
+  verdict = check_answer (state->chain->middleware->pdata[state->next - 1], call, verdict, &value, &error);
   if (verdict == STRAND_VERDICT_CONTINUE)
     walk (call, state);
   else
