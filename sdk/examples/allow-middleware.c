@@ -36,7 +36,7 @@ example_allow_middleware_submit (StrandMiddleware *middleware, StrandCall *call,
 
   if (g_strv_contains ((const char *const *) self->functions, name))
     return STRAND_VERDICT_CONTINUE;
-  g_set_error (error, STRAND_ERROR, STRAND_ERROR_REFUSED, "'allow' refused '%s': 'functions' does not list it", name);
+  g_set_error (error, STRAND_ERROR, STRAND_ERROR_REFUSED, "'%s' is not one of its functions", name);
   return STRAND_VERDICT_REFUSE;
 }
 

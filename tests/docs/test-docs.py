@@ -1,0 +1,269 @@
+#!/usr/bin/env python3
+"""test-docs.py SOURCE BUILD — holds README.md and docs/*.md to the code.
+
+    ```c FILE        lines that stand in FILE exactly so; FILE is compiled by the build, or a header
+    ```ini [NAME]    a keyfile that passes `strand check`; NAME: the page's commands find it under that name
+    ```console       commands after "$ ", run from top to bottom of the page in one empty folder, and what they print;
+                     blanks count as one, "…" stands for anything
+    ```text, ```json and indented lines are not looked at
+
+A ```c block that is the whole of its file is there for the page's commands, too. Beside the blocks: links lead somewhere,
+`[file](…), `function`` finds the function in the file, the table of errors has every code there is, and the tables of keys
+are those of `strand inspect`.
+`test-docs.py SOURCE BUILD --tables` prints these.          SPDX-License-Identifier: LGPL-2.1-or-later"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+FENCE = re.compile(r"^```(.*)$")
+LINK = re.compile(r"\]\(([^)#\s]+)(?:#([^)\s]*))?\)")
+STEP = re.compile(r"\]\((?:\.\./)?([^)]+\.c)\)[,|\s]+((?:`\w+`\s*)+)")
+SCRIPT = re.compile(r"\bsh ((?:sdk|tests)/\S+\.sh)")
+
+# Longer than a compiler takes on a busy machine.
+COMMAND_SECONDS = 60
+
+
+class Block:
+    def __init__(self, page, line, words, lines):
+        self.page, self.line, self.lines = page, line, lines
+        self.kind = words[0] if words else ""
+        self.name = words[1] if len(words) > 1 else None
+        self.text = "".join(line + "\n" for line in lines)
+        self.title = f"{page.name}:{line}"
+
+
+def read_blocks(page):
+    blocks, words, start, lines = [], None, 0, []
+    for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), 1):
+        fence = FENCE.match(line)
+        if fence and words is None:
+            words, start, lines = fence[1].split(), number, []
+        elif fence:
+            blocks.append(Block(page, start, words, lines))
+            words = None
+        elif words is not None:
+            lines.append(line)
+    assert words is None, f"{page.name}:{start}: the block has no end"
+    return blocks
+
+
+class Docs:
+    def __init__(self, source, build):
+        self.source, self.build = source, build
+        self.pages = [source / "README.md", *sorted((source / "docs").glob("*.md"))]
+        self.blocks = {page: read_blocks(page) for page in self.pages}
+        compiled = json.loads((build / "compile_commands.json").read_text(encoding="utf-8"))
+        self.compiled = {os.path.realpath(Path(c["directory"]) / c["file"]) for c in compiled}
+        self.failed = self.count = 0
+
+    # Cases.
+
+    def report(self, name, problem):
+        self.count += 1
+        print(f"{'not ok' if problem else 'ok'} {self.count} - {name}", flush=True)
+        for line in str(problem or "").splitlines():
+            print(f"# {line}", flush=True)
+        self.failed += bool(problem)
+
+    def environment(self, state):
+        environment = dict(os.environ)
+        plugins = sorted((self.build / "plugins").glob("*/"))
+        environment.update(
+            STRAND_PLUGIN_PATH=":".join(str(folder) for folder in plugins if folder.is_dir()),
+            STRAND_MODULE_PATH=str(self.build / "sdk" / "demo"),
+            PKG_CONFIG_PATH=str(self.build / "meson-uninstalled"),
+            PATH=f"{self.build / 'sdk' / 'command'}:{environment['PATH']}",
+            LD_LIBRARY_PATH=str(self.build / "core"),
+            XDG_STATE_HOME=f"{state}/state", XDG_DATA_HOME=f"{state}/data", LC_ALL="C.UTF-8")
+        return environment
+
+    def run(self, command, folder, state):
+        result = subprocess.run(command, shell=isinstance(command, str), cwd=folder, env=self.environment(state),
+                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                timeout=COMMAND_SECONDS, check=False)
+        return result.returncode, result.stdout.decode("utf-8", "replace")
+
+    def check_quotation(self, block):
+        if block.name is None:
+            return "a ```c block names the file that it quotes"
+        path = self.source / block.name
+        if not path.is_file():
+            return f"there is no file '{block.name}'"
+        if path.suffix != ".h" and os.path.realpath(path) not in self.compiled:
+            return f"the build does not compile '{block.name}'"
+        if "\n" + block.text not in "\n" + path.read_text(encoding="utf-8"):
+            return f"'{block.name}' has no such lines"
+        return None
+
+    def check_keyfile(self, block):
+        with tempfile.TemporaryDirectory() as state:
+            path = Path(state) / "stack.conf"
+            path.write_text(block.text, encoding="utf-8")
+            status, output = self.run(["strand", "check", str(path)], state, state)
+        return output or "strand check says nothing" if status != 0 else None
+
+    def check_links(self, page):
+        problems = []
+        for target, _ in LINK.findall(page.read_text(encoding="utf-8")):
+            if "://" not in target and not (page.parent / target).exists():
+                problems.append(f"'{target}' leads nowhere")
+        for script in SCRIPT.findall(page.read_text(encoding="utf-8")):
+            if not (self.source / script).is_file():
+                problems.append(f"there is no '{script}'")
+        return "\n".join(problems)
+
+    def check_commands(self, page):
+        """Runs a page's commands; the first that does otherwise than the page says is told."""
+        with tempfile.TemporaryDirectory() as state:
+            folder = Path(state) / "work"
+            folder.mkdir()
+            for block in self.blocks[page]:
+                if block.kind == "ini" and block.name:
+                    (folder / block.name).write_text(block.text, encoding="utf-8")
+                elif block.kind == "c" and block.name:
+                    source = self.source / block.name
+                    if source.is_file() and source.read_text(encoding="utf-8") == block.text:
+                        (folder / source.name).write_text(block.text, encoding="utf-8")
+                elif block.kind == "console":
+                    problem = self.run_session(block, folder, state)
+                    if problem:
+                        return problem
+        return None
+
+    def run_session(self, block, folder, state):
+        commands = []
+        for line in block.lines:
+            if line.startswith("$ "):
+                commands.append((line[2:], []))
+            elif not commands:
+                return f"{block.title}: output before the first command"
+            else:
+                commands[-1][1].append(line)
+        for command, expected in commands:
+            status, output = self.run(command, folder, state)
+            if status < 0 or status > 125 or not matches(expected, output.splitlines()):
+                return f"{block.title}: $ {command}\nexit status {status}, and it printed:\n{output}"
+        return None
+
+    def check_examples(self):
+        """The programs print what the pages let one expect; the second process finds what the first has stored."""
+        programs = self.build / "sdk" / "examples"
+        with tempfile.TemporaryDirectory() as state:
+            for words, expected in [(["hello"], "144\n"), (["stored", "run", "key"], "HELLO\n"),
+                                    (["stored", "show", "key"], "HELLO\n"),
+                                    (["strand", "run", "-q", "-m", str(programs / "lines.so"), "lines.each", "--items",
+                                      str(self.source / ".gitignore")],
+                                     (self.source / ".gitignore").read_text(encoding="utf-8") + "1\n"),
+                                    (["strand", "run", "-q", "-m", str(programs / "lines.so"), "lines.model", "['a']"],
+                                     "an object of type GListStore\n")]:
+                program = programs / words[0]
+                command = [str(program) if program.exists() else words[0], *words[1:]]
+                status, output = self.run(command, state, state)
+                if (status, output) != (0, expected):
+                    return f"{' '.join(words)}: exit status {status}, and it printed:\n{output}"
+        return None
+
+    # The tables that the code decides.
+
+    def error_codes(self):
+        header = (self.source / "core" / "strand-error.h").read_text(encoding="utf-8")
+        return re.findall(r"^  (STRAND_(?:PLUGIN_)?ERROR_\w+),", header, re.MULTILINE)
+
+    def check_errors(self):
+        page = (self.source / "docs" / "errors.md").read_text(encoding="utf-8")
+        codes = self.error_codes()
+        # Tables name codes without the domain's prefix; the domain stands in the heading above.
+        written = []
+        prefix = ""
+        for line in page.splitlines():
+            if heading := re.match(r"## `(STRAND_\w*ERROR)`", line):
+                prefix = heading[1] + "_"
+            elif line.startswith("## "):
+                prefix = ""
+            elif (row := re.match(r"\| `([A-Z_]+)` \|", line)) and prefix:
+                written.append(prefix + row[1])
+        if not codes or written == codes:
+            return None if codes else "the header has no codes that this test can read"
+        return (f"missing: {[c for c in codes if c not in written]}, unknown: {[c for c in written if c not in codes]}, "
+                "or in another order than the header's")
+
+    def check_steps(self):
+        """Where a page names a file and then functions, the file has them."""
+        problems = []
+        for page in self.pages:
+            for path, names in STEP.findall(page.read_text(encoding="utf-8")):
+                text = (self.source / path).read_text(encoding="utf-8") if (self.source / path).is_file() else ""
+                problems += [f"{page.name}: '{path}' has no function '{name}'" for name in re.findall(r"\w+", names)
+                             if not re.search(rf"^{name} \(", text, re.MULTILINE)]
+        return "\n".join(problems)
+
+    def types(self):
+        with tempfile.TemporaryDirectory() as state:
+            plugins = json.loads(self.run(["strand", "plugins", "--json"], state, state)[1])
+            return [json.loads(self.run(["strand", "inspect", f"{p['kind']}/{p['type']}", "--json"], state, state)[1])
+                    for p in plugins if p["state"] == "available"]
+
+    def key_tables(self):
+        return "\n".join(key_table(one) for one in self.types())
+
+    def check_key_tables(self):
+        page = (self.source / "docs" / "keyfile.md").read_text(encoding="utf-8")
+        missing = [table for table in map(key_table, self.types()) if table not in page]
+        return "not as `strand inspect` has it:\n" + "\n".join(missing) if missing else None
+
+    def main(self):
+        blocks = [block for page in self.pages for block in self.blocks[page]]
+        for block in blocks:
+            if block.kind == "c":
+                self.report(f"{block.title} quotes {block.name}", self.check_quotation(block))
+            elif block.kind == "ini":
+                self.report(f"{block.title} is a good keyfile", self.check_keyfile(block))
+        for page in self.pages:
+            self.report(f"{page.name} has links that lead somewhere", self.check_links(page))
+            if any(block.kind == "console" for block in self.blocks[page]):
+                self.report(f"{page.name} shows what its commands do", self.check_commands(page))
+        self.report("examples do what they are for", self.check_examples())
+        self.report("files have the functions that pages say they have", self.check_steps())
+        self.report("errors.md has every code", self.check_errors())
+        self.report("keyfile.md has every key", self.check_key_tables())
+        print(f"1..{self.count}")
+        return 1 if self.failed else 0
+
+
+def matches(expected, output):
+    pattern = ""
+    for line in expected:
+        if line.strip() == "…":
+            pattern += r"(?:[^\n]*\n)*"
+        else:
+            words = (".*".join(map(re.escape, word.split("…"))) for word in line.split())
+            pattern += r"\s+".join(words).replace("\n", "") + "\n"
+    return re.fullmatch(pattern, "".join(" ".join(line.split()) + "\n" for line in output)) is not None
+
+
+def key_table(one):
+    """A type's keys as a Markdown table, from what `strand inspect --json` says."""
+    lines = [f"### `{one['name']}`", "", one["summary"] + ".", ""]
+    if not one["properties"]:
+        lines[-2] += " It has no keys."
+        return "\n".join(lines)
+    lines += ["| key | value | default | what it is |", "| --- | --- | --- | --- |"]
+    for key in one["properties"]:
+        value = key["type"] + (f": {key['allowed']}" if key["allowed"] else "")
+        default = "required" if key["required"] else f"`{key['default']}`" if key["default"] else ""
+        lines.append(f"| `{key['name']}` | {value} | {default} | {key['help']} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    DOCS = Docs(Path(sys.argv[1]).resolve(), Path(sys.argv[2]).resolve())
+    if sys.argv[3:] == ["--tables"]:
+        print(DOCS.key_tables())
+        sys.exit(0)
+    sys.exit(DOCS.main())
