@@ -264,10 +264,6 @@ read_lines (Map *map)
       if (piece != NULL)
         {
           launch_line (map, piece);
-          /* A sync call has ended by now; without this, all of the input would be read before the first value
-           * is printed. */
-          if (map->calls.length == 1)
-            break;
           continue;
         }
       if (error != NULL)
@@ -305,8 +301,8 @@ advance (gpointer data)
   /* Values go on as they come; where nobody takes them, the rest need not run. */
   if (!output_flush ())
     stop (map);
-  show_progress (map);
   read_lines (map);
+  show_progress (map);
 }
 
 static void
