@@ -64,7 +64,8 @@ install_used (const char *folder, const char *last)
 {
   for (guint i = 0; i < G_N_ELEMENTS (used); i++)
     {
-      g_autofree char *path = g_test_build_filename (G_TEST_BUILT, "..", "plugins", used[i].folder, used[i].file, NULL);
+      g_autofree char *path = g_build_filename (g_getenv ("G_TEST_BUILDDIR"), "..", "plugins", used[i].folder, used[i].file,
+                                                NULL);
       g_autoptr (GError) error = NULL;
       g_autofree char *data = NULL;
       gsize size;
@@ -78,7 +79,7 @@ install_used (const char *folder, const char *last)
 static void
 install_copies (const char *folder, guint n)
 {
-  g_autofree char *path = g_test_build_filename (G_TEST_BUILT, "fixtures", "plugins", "good.so", NULL);
+  g_autofree char *path = g_build_filename (g_getenv ("G_TEST_BUILDDIR"), "fixtures", "plugins", "good.so", NULL);
   g_autoptr (GError) error = NULL;
   g_autofree char *data = NULL;
   gsize size;
@@ -164,7 +165,8 @@ main (int argc, char **argv)
   if (argc == 2)
     return use (strcmp (argv[1], "plugins") == 0);
 
-  g_test_init (&argc, &argv, NULL);
+  if (g_getenv ("G_TEST_BUILDDIR") == NULL)
+    g_error ("run me with 'meson test --benchmark', which says where the plugins are");
   few_folder = new_folder (0, NULL);
   many_folder = new_folder (N_PLUGINS - G_N_ELEMENTS (used), NULL);
   hidden_folder = new_folder (N_PLUGINS - G_N_ELEMENTS (used), "zz.so");
