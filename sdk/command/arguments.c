@@ -12,7 +12,8 @@
 static GVariant *
 parse_quoted (const char *text)
 {
-  return *text == '\'' || *text == '"' ? g_variant_parse (G_VARIANT_TYPE_STRING, text, NULL, NULL, NULL) : NULL;
+  return *text == '\'' || *text == '"' ? g_variant_parse (G_VARIANT_TYPE_STRING, text, NULL, NULL, NULL)
+                                       : NULL;
 }
 
 static GVariant *
@@ -41,12 +42,18 @@ describe_type (const GVariantType *type)
     const char *type;
     const char *words;
   } known[] = {
-    { "b", "true or false" },         { "y", "a number from 0 to 255" },
-    { "n", "a 16-bit number" },       { "q", "a 16-bit number, 0 or more" },
-    { "i", "a 32-bit number" },       { "u", "a 32-bit number, 0 or more" },
-    { "x", "a whole number" },        { "t", "a whole number, 0 or more" },
-    { "d", "a number" },              { "s", "a string" },
-    { "as", "strings, as ['a', 'b']" }, { "v", "GVariant text" },
+    { "b", "true or false" },
+    { "y", "a number from 0 to 255" },
+    { "n", "a 16-bit number" },
+    { "q", "a 16-bit number, 0 or more" },
+    { "i", "a 32-bit number" },
+    { "u", "a 32-bit number, 0 or more" },
+    { "x", "a whole number" },
+    { "t", "a whole number, 0 or more" },
+    { "d", "a number" },
+    { "s", "a string" },
+    { "as", "strings, as ['a', 'b']" },
+    { "v", "GVariant text" },
   };
 
   for (guint i = 0; i < G_N_ELEMENTS (known); i++)
@@ -65,8 +72,8 @@ parse_one (const char *text, const GVariantType *type, const char *name, GError 
   if (!g_utf8_validate (text, -1, NULL))
     {
       shown = output_dup_printable (text);
-      g_set_error (error, STRAND_ERROR, STRAND_ERROR_TYPE, "Argument '%s' is '%s', which is not UTF-8 text", name,
-                   shown);
+      g_set_error (error, STRAND_ERROR, STRAND_ERROR_TYPE, "Argument '%s' is '%s', which is not UTF-8 text",
+                   name, shown);
       return NULL;
     }
   value = parse_word (text, type);
@@ -78,8 +85,8 @@ parse_one (const char *text, const GVariantType *type, const char *name, GError 
   shown = output_dup_printable (text);
   g_set_error (error, STRAND_ERROR, STRAND_ERROR_TYPE,
                "Argument '%s' takes type '%.*s', %s; '%.200s' cannot be read as that: %s", name,
-               (int) g_variant_type_get_string_length (type), g_variant_type_peek_string (type), describe_type (type),
-               shown, cause->message);
+               (int) g_variant_type_get_string_length (type), g_variant_type_peek_string (type),
+               describe_type (type), shown, cause->message);
   return NULL;
 }
 
@@ -123,7 +130,8 @@ add_keyword (StrandFunction *function, const char *word, GVariantBuilder *builde
       return FALSE;
     }
   type = find_parameter (function, name);
-  value = type != NULL ? parse_one (equals + 1, type, name, error) : parse_free_keyword (name, equals + 1, error);
+  value =
+      type != NULL ? parse_one (equals + 1, type, name, error) : parse_free_keyword (name, equals + 1, error);
   if (value == NULL)
     return FALSE;
   g_variant_builder_add (builder, "{sv}", name, value);
@@ -157,8 +165,9 @@ parse_positional (StrandFunction *function, const char *const *texts, GError **e
           g_autofree char *signature = strand_function_dup_signature (function);
 
           g_set_error (error, STRAND_ERROR, STRAND_ERROR_TYPE,
-                       "'%s' takes %u argument%s, not %u; its signature is '%s'", strand_function_get_name (function), i,
-                       i == 1 ? "" : "s", g_strv_length ((char **) texts), signature);
+                       "'%s' takes %u argument%s, not %u; its signature is '%s'",
+                       strand_function_get_name (function), i, i == 1 ? "" : "s",
+                       g_strv_length ((char **) texts), signature);
           return NULL;
         }
       value = parse_one (texts[i], type, *names, error);
@@ -171,7 +180,8 @@ parse_positional (StrandFunction *function, const char *const *texts, GError **e
 
 /* @keywords: (nullable): NAME=VALUE each. The tuple that the function takes, not floating. */
 GVariant *
-arguments_parse (StrandFunction *function, const char *const *texts, const char *const *keywords, GError **error)
+arguments_parse (StrandFunction *function, const char *const *texts, const char *const *keywords,
+                 GError **error)
 {
   g_autoptr (GVariant) positional = parse_positional (function, texts, error);
   g_autoptr (GVariant) named = NULL;

@@ -14,8 +14,8 @@ G_BEGIN_DECLS
 typedef enum
 {
   STATUS_DONE = 0,
-  STATUS_FAILED = 1,     /* a call failed, or something that the user could not foresee */
-  STATUS_USAGE = 2,      /* the command line or the configuration is to be mended */
+  STATUS_FAILED = 1, /* a call failed, or something that the user could not foresee */
+  STATUS_USAGE = 2,  /* the command line or the configuration is to be mended */
   STATUS_TIMED_OUT = 3,
   STATUS_NO_KEY = 4,
   STATUS_CANCELLED = 5,
@@ -69,10 +69,10 @@ struct _Command
 {
   const char *name;
   Status (*run) (Session *session, char **arguments);
-  const char *usage;   /* after the name */
-  const char *summary; /* one line */
-  const char *details; /* whole lines, or NULL */
-  const char *example; /* whole lines */
+  const char *usage;     /* after the name */
+  const char *summary;   /* one line */
+  const char *details;   /* whole lines, or NULL */
+  const char *example;   /* whole lines */
   const Option *options; /* may be NULL */
 };
 

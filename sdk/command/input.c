@@ -35,10 +35,11 @@ struct _Input
 static goffset
 find_size (GFile *file)
 {
-  g_autoptr (GFileInfo) info =
-      g_file_query_info (file, G_FILE_ATTRIBUTE_STANDARD_SIZE "," G_FILE_ATTRIBUTE_STANDARD_TYPE, 0, NULL, NULL);
+  g_autoptr (GFileInfo) info = g_file_query_info (
+      file, G_FILE_ATTRIBUTE_STANDARD_SIZE "," G_FILE_ATTRIBUTE_STANDARD_TYPE, 0, NULL, NULL);
 
-  return info != NULL && g_file_info_get_file_type (info) == G_FILE_TYPE_REGULAR ? g_file_info_get_size (info) : -1;
+  return info != NULL && g_file_info_get_file_type (info) == G_FILE_TYPE_REGULAR ? g_file_info_get_size (info)
+                                                                                 : -1;
 }
 
 /* @name: a file's, or `-` for stdin */
@@ -110,7 +111,8 @@ start_reading (Input *self, GSourceOnceFunc ready, gpointer user_data)
   self->scanned -= self->start;
   self->start = 0;
   self->reading = TRUE;
-  g_input_stream_read_bytes_async (self->stream, READ_BYTES, G_PRIORITY_DEFAULT, self->cancellable, on_read, self);
+  g_input_stream_read_bytes_async (self->stream, READ_BYTES, G_PRIORITY_DEFAULT, self->cancellable, on_read,
+                                   self);
 }
 
 static GBytes *

@@ -14,7 +14,7 @@ static struct
 {
   InterruptFunc func; /* set before the thread starts, as the next */
   gpointer user_data;
-  int is_inline; /* atomic */
+  int is_inline;   /* atomic */
   gboolean caught; /* the thread's */
 } interrupt;
 

@@ -12,8 +12,10 @@ static Session session;
 
 static const Option global_options[] = {
   { 'c', "config", OPTION_TEXT, &session.config, "FILE", "The stack keyfile; without it, a built-in stack" },
-  { 'm', "module", OPTION_LIST, &session.modules, "MODULE", "Load a function module: a name or a path; repeatable" },
-  { 'b', "backend", OPTION_TEXT, &session.backend, "NAME", "The backend or taskrunner to use; keys are its store's" },
+  { 'm', "module", OPTION_LIST, &session.modules, "MODULE",
+    "Load a function module: a name or a path; repeatable" },
+  { 'b', "backend", OPTION_TEXT, &session.backend, "NAME",
+    "The backend or taskrunner to use; keys are its store's" },
   { 0, "json", OPTION_FLAG, &session.json, NULL, "Print JSON" },
   { 'q', "quiet", OPTION_FLAG, &session.quiet, NULL, "No progress, warnings or summaries" },
   { 'h', "help", OPTION_FLAG, &session.help, NULL, "Show help, with an example" },
@@ -30,15 +32,16 @@ static const Command commands[] = {
     run_options },
   { "map", map_run, "FUNCTION [--input FILE]", "One call for each line of input; values in input order",
     "A line is split into arguments as a shell would; a function of one string gets each line as it is.\n"
-    "Line n of the output belongs to line n of the input; it is empty where the call failed, and why is said\n"
-    "on stderr. With --json, each line is an object with input, key, status, and value or error.\n",
+    "Line n of the output belongs to line n of the input; it is empty where the call failed, and stderr\n"
+    "says why. With --json, each line is an object with input, key, status, and value or error.\n",
     "  find . -type f -print0 | strand map -m demo demo.sha256 -0 --files\n"
     "  printf '2 3\\n4 5\\n' | strand map -m demo demo.add\n",
     map_options },
   { "status", records_status, "KEY…", "Where a call stands",
     "One of pending, running, completed, failed, cancelled; after KEY and a tab if there are several.\n",
     "  strand status nightly-report\n", NULL },
-  { "show", records_show, "KEY…", "All that is known of a call", NULL, "  strand show nightly-report\n", NULL },
+  { "show", records_show, "KEY…", "All that is known of a call", NULL, "  strand show nightly-report\n",
+    NULL },
   { "result", records_result, "KEY…", "The value of a call that has ended",
     "Fails at once if the call is still running, unless --timeout says how long to wait.\n",
     "  strand result nightly-report --timeout 30s\n", result_options },
@@ -50,18 +53,21 @@ static const Command commands[] = {
   { "list", records_list, "", "The calls that a store keeps",
     "Columns: key, status, function, created, duration, queue.\n",
     "  strand list --status failed --limit 20\n", list_options },
-  { "cleanup", records_cleanup, "", "Remove results that have outlived their time", NULL, "  strand cleanup\n",
-    NULL },
+  { "cleanup", records_cleanup, "", "Remove results that have outlived their time", NULL,
+    "  strand cleanup\n", NULL },
   { "functions", stack_functions, "", "What can be called: name, signature, help", NULL,
     "  strand functions -m demo\n", NULL },
   { "plugins", plugins_list, "", "Every plugin found, and why one cannot be used",
-    "Columns: kind, type, version, state, file, reason. No plugin's code runs.\n", "  strand plugins\n", NULL },
+    "Columns: kind, type, version, state, file, reason. No plugin's code runs.\n", "  strand plugins\n",
+    NULL },
   { "inspect", plugins_inspect, "KIND/TYPE | --file FILE", "What a plugin type can be told in a keyfile",
     "With --file, what a plugin file says of itself, without loading it.\n",
     "  strand inspect store/filesystem\n", inspect_options },
-  { "check", stack_check, "FILE", "Find all mistakes in a keyfile", NULL, "  strand check jobs.conf\n", NULL },
-  { "stack", stack_draw, "[FILE]", "Draw a keyfile's stack as it is resolved; without one, the built-in stack",
-    NULL, "  strand stack jobs.conf\n", NULL },
+  { "check", stack_check, "FILE", "Find all mistakes in a keyfile", NULL, "  strand check jobs.conf\n",
+    NULL },
+  { "stack", stack_draw, "[FILE]",
+    "Draw a keyfile's stack as it is resolved; without one, the built-in stack", NULL,
+    "  strand stack jobs.conf\n", NULL },
 };
 
 static const Command *
@@ -82,11 +88,12 @@ print_help (void)
     output_format ("  %-10s %s\n", commands[i].name, commands[i].summary);
   output_text ("\nOptions of every command:\n");
   options_print_help (global_options);
-  output_text ("\nExit status: 0 done; 1 a call failed; 2 usage or configuration; 3 timed out; 4 no such key; "
-               "5 cancelled.\n\nExamples:\n"
-               "  strand functions -m demo\n"
-               "  strand run -m demo demo.factorial 30\n"
-               "  strand COMMAND --help\n");
+  output_text (
+      "\nExit status: 0 done; 1 a call failed; 2 usage or configuration; 3 timed out; 4 no such key; "
+      "5 cancelled.\n\nExamples:\n"
+      "  strand functions -m demo\n"
+      "  strand run -m demo demo.factorial 30\n"
+      "  strand COMMAND --help\n");
 }
 
 static void
@@ -116,13 +123,13 @@ complain_unknown (const char *name)
     names[i] = commands[i].name;
   if (g_utf8_validate (name, -1, NULL))
     near = strand_suggest (name, names);
-  session_say ("There is no command '%s'%s%s%s; 'strand --help' lists them", shown, near != NULL ? "; did you mean '" : "",
-               near != NULL ? near : "", near != NULL ? "'?" : "");
+  session_say ("There is no command '%s'%s%s%s; 'strand --help' lists them", shown,
+               near != NULL ? "; did you mean '" : "", near != NULL ? near : "", near != NULL ? "'?" : "");
   return STATUS_USAGE;
 }
 
-/* The first word that is no option names the command, unless it is an option's value; so options before it are
- * the global ones, which are all that is known by then. */
+/* The first word that is no option names the command, unless it is an option's value; so options before it
+ * are the global ones, which are all that is known by then. */
 static const Command *
 take_command (GPtrArray *words, Status *status)
 {

@@ -1,8 +1,8 @@
 /* map.c — strand map: one call for each line of input, values in input order.
  *
  * Calls stand in a queue in the order of their lines. At most `--jobs` of them run; the one at the head is
- * printed as soon as it has ended, so memory holds the calls between the first unfinished line and the last one
- * read, and that distance is limited. Everything here runs on the main thread.
+ * printed as soon as it has ended, so memory holds the calls between the first unfinished line and the last
+ * one read, and that distance is limited. Everything here runs on the main thread.
  *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "command.h"
@@ -23,7 +23,8 @@ static struct
 
 const Option map_options[] = {
   { 'i', "input", OPTION_TEXT, &given.input, "FILE", "Read lines from FILE; '-' or nothing is stdin" },
-  { '0', "null", OPTION_FLAG, &given.nul, NULL, "Lines end in NUL instead of newline, as find -print0 writes" },
+  { '0', "null", OPTION_FLAG, &given.nul, NULL,
+    "Lines end in NUL instead of newline, as find -print0 writes" },
   { 0, "files", OPTION_FLAG, &given.files, NULL,
     "Lines are file names of any bytes: one that is not UTF-8 is passed as a file: URI" },
   { 'j', "jobs", OPTION_NUMBER, &given.jobs, "N", "At most N calls at once; default: 4 for each processor" },
@@ -128,9 +129,11 @@ static void advance (gpointer data);
 static void
 on_ended (GObject *object, GAsyncResult *result, gpointer user_data)
 {
-  g_autoptr (GVariant) value = strand_handle_wait_finish (STRAND_HANDLE (object), result, NULL);
+  GVariant *value = strand_handle_wait_finish (STRAND_HANDLE (object), result, NULL);
   Item *item = user_data;
 
+  /* How it ended is asked of the handle. */
+  g_clear_pointer (&value, g_variant_unref);
   item->ended = TRUE;
   item->map->n_running--;
   advance (item->map);
@@ -287,7 +290,8 @@ show_progress (Map *map)
   if (!progress_is_shown ())
     return;
   text = g_strdup_printf ("%" G_GUINT64_FORMAT " done%s, %u running, %.0f/s", n_ended,
-                          map->n_failed > 0 ? ", some failed" : "", map->n_running, (double) n_ended / MAX (seconds, 0.1));
+                          map->n_failed > 0 ? ", some failed" : "", map->n_running,
+                          (double) n_ended / MAX (seconds, 0.1));
   progress_set (input_get_fraction (map->input), text);
 }
 
@@ -322,13 +326,14 @@ report (Map *map)
   progress_hide ();
   if (map->interrupted)
     {
-      session_say ("interrupted after %" G_GUINT64_FORMAT " lines: %" G_GUINT64_FORMAT " done, %" G_GUINT64_FORMAT
-                   " failed, %" G_GUINT64_FORMAT " cancelled",
+      session_say ("interrupted after %" G_GUINT64_FORMAT " lines: %" G_GUINT64_FORMAT
+                   " done, %" G_GUINT64_FORMAT " failed, %" G_GUINT64_FORMAT " cancelled",
                    map->n_lines, map->n_done, map->n_failed, map->n_cancelled);
       return STATUS_CANCELLED;
     }
   if (progress_is_shown () || (map->n_failed > 0 && !map->session->quiet))
-    session_say ("%" G_GUINT64_FORMAT " lines: %" G_GUINT64_FORMAT " done, %" G_GUINT64_FORMAT " failed, in %.1f s",
+    session_say ("%" G_GUINT64_FORMAT " lines: %" G_GUINT64_FORMAT " done, %" G_GUINT64_FORMAT
+                 " failed, in %.1f s",
                  map->n_lines, map->n_done, map->n_failed, seconds);
   if (map->n_failed > map->n_timed_out || map->failed_reading)
     return STATUS_FAILED;
@@ -372,8 +377,10 @@ map_run (Session *session, char **arguments)
   if (arguments[0] == NULL)
     return session_usage (session, "Which function is to run?");
   if (arguments[1] != NULL)
-    return session_usage (session, "'map' takes its arguments from its input; '%.100s' is too many", arguments[1]);
-  if (!session_load (session, &error) || (function = session_lookup (session, arguments[0], &error)) == NULL ||
+    return session_usage (session, "'map' takes its arguments from its input; '%.100s' is too many",
+                          arguments[1]);
+  if (!session_load (session, &error) ||
+      (function = session_lookup (session, arguments[0], &error)) == NULL ||
       (task = session_make_task (session, function, &target, &error)) == NULL)
     return session_complain (error);
   map.input = input_open (given.input != NULL ? given.input : "-", given.nul ? '\0' : '\n', &error);

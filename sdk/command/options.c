@@ -69,8 +69,8 @@ set_duration (const Option *option, const char *text, GError **error)
   if (error != NULL && *error != NULL)
     g_prefix_error (error, "Option '--%s': ", option->name);
   else
-    g_set_error (error, STRAND_ERROR, STRAND_ERROR_INVALID_ARGUMENT, "Option '--%s' takes a duration, such as 30s",
-                 option->name);
+    g_set_error (error, STRAND_ERROR, STRAND_ERROR_INVALID_ARGUMENT,
+                 "Option '--%s' takes a duration, such as 30s", option->name);
   return FALSE;
 }
 
@@ -118,8 +118,8 @@ take_value (const Option *option, const char *rest, GPtrArray *words, guint *pos
   if (value != NULL)
     return set_option (option, value, error);
 
-  g_set_error (error, STRAND_ERROR, STRAND_ERROR_INVALID_ARGUMENT, "Option '--%s' takes a value: %s", option->name,
-               option->value_name);
+  g_set_error (error, STRAND_ERROR, STRAND_ERROR_INVALID_ARGUMENT, "Option '--%s' takes a value: %s",
+               option->name, option->value_name);
   return FALSE;
 }
 
@@ -142,13 +142,15 @@ parse_long (const char *word, const Option *const *tables, GPtrArray *words, gui
   if (equals == NULL)
     return set_option (option, NULL, error);
 
-  g_set_error (error, STRAND_ERROR, STRAND_ERROR_INVALID_ARGUMENT, "Option '--%s' takes no value", option->name);
+  g_set_error (error, STRAND_ERROR, STRAND_ERROR_INVALID_ARGUMENT, "Option '--%s' takes no value",
+               option->name);
   return FALSE;
 }
 
 /* `-q`, `-qc FILE`, `-cFILE`. */
 static gboolean
-parse_letters (const char *word, const Option *const *tables, GPtrArray *words, guint *position, GError **error)
+parse_letters (const char *word, const Option *const *tables, GPtrArray *words, guint *position,
+               GError **error)
 {
   for (const char *letter = word + 1; *letter != '\0'; letter++)
     {

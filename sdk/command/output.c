@@ -256,7 +256,8 @@ table_print (Table *self)
   for (guint i = 0; i < n_columns; i++)
     widths[i] = g_utf8_strlen (g_ptr_array_index (self->headings, i), -1);
   for (guint i = 0; i < self->cells->len; i++)
-    widths[i % n_columns] = MAX (widths[i % n_columns], g_utf8_strlen (g_ptr_array_index (self->cells, i), -1));
+    widths[i % n_columns] =
+        MAX (widths[i % n_columns], g_utf8_strlen (g_ptr_array_index (self->cells, i), -1));
 
   if (self->aligned && !self->begun && self->cells->len > 0)
     print_row (self, self->headings->pdata, widths);

@@ -200,8 +200,8 @@ static char *
 describe_allowed (GParamSpec *pspec)
 {
   if (G_IS_PARAM_SPEC_INT (pspec))
-    return describe_signed (pspec, G_PARAM_SPEC_INT (pspec)->minimum, G_PARAM_SPEC_INT (pspec)->maximum, G_MININT,
-                            G_MAXINT);
+    return describe_signed (pspec, G_PARAM_SPEC_INT (pspec)->minimum, G_PARAM_SPEC_INT (pspec)->maximum,
+                            G_MININT, G_MAXINT);
   if (G_IS_PARAM_SPEC_INT64 (pspec))
     return describe_signed (pspec, G_PARAM_SPEC_INT64 (pspec)->minimum, G_PARAM_SPEC_INT64 (pspec)->maximum,
                             G_MININT64, G_MAXINT64);
@@ -397,9 +397,9 @@ inspect_type (Session *session, const char *name)
     return session_usage (session, "The type's name is not UTF-8 text");
   parts = g_strsplit (name, "/", 2);
   if (g_strv_length (parts) != 2 || !strand_kind_from_string (parts[0], &kind))
-    return session_usage (session,
-                          "'%.100s' is no KIND/TYPE; kinds are taskrunner, backend, store, serializer, middleware",
-                          name);
+    return session_usage (
+        session, "'%.100s' is no KIND/TYPE; kinds are taskrunner, backend, store, serializer, middleware",
+        name);
   if (session->config != NULL && !session_load_stack (session, &error))
     return session_complain (error);
   gtype = strand_plugins_load (strand_plugins_get_default (), kind, parts[1], &error);

@@ -1,7 +1,7 @@
 /* records.c — looking at calls by key, from any process: status, show, result, wait, cancel, list, cleanup.
  *
- * Several keys are dealt with one after the other; one that fails does not keep the others from their turn, and
- * the first failure decides the exit status.
+ * Several keys are dealt with one after the other; one that fails does not keep the others from their turn,
+ * and the first failure decides the exit status.
  *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "command.h"
@@ -20,7 +20,8 @@ static struct
 } given = { .timeout_us = STRAND_UNSET, .limit = -1 };
 
 const Option result_options[] = {
-  { 0, "timeout", OPTION_DURATION, &given.timeout_us, "DURATION", "Wait that long for the call's end; none: for ever" },
+  { 0, "timeout", OPTION_DURATION, &given.timeout_us, "DURATION",
+    "Wait that long for the call's end; none: for ever" },
   { 0 },
 };
 
@@ -179,13 +180,14 @@ print_causes (StrandRecord *record)
   if (causes == NULL)
     return;
   g_variant_iter_init (&iter, causes);
-  while (g_variant_iter_next (&iter, "(u&sx&s&si&s)", &attempt, &worker, &time_us, &domain, &nick, &code, &message))
+  while (g_variant_iter_next (&iter, "(u&sx&s&si&s)", &attempt, &worker, &time_us, &domain, &nick, &code,
+                              &message))
     {
       g_autofree char *time = output_dup_time (time_us);
-      g_autofree char *text = *nick != '\0' ? g_strdup_printf ("attempt %u, %s: %s (%s %s)", attempt, time, message,
-                                                               domain, nick)
-                                            : g_strdup_printf ("attempt %u, %s: %s (%s %d)", attempt, time, message,
-                                                               domain, code);
+      g_autofree char *text =
+          *nick != '\0'
+              ? g_strdup_printf ("attempt %u, %s: %s (%s %s)", attempt, time, message, domain, nick)
+              : g_strdup_printf ("attempt %u, %s: %s (%s %d)", attempt, time, message, domain, code);
 
       print_field ("error", text);
     }
@@ -456,9 +458,11 @@ typedef struct
 static void
 on_handle_ended (GObject *object, GAsyncResult *result, gpointer user_data)
 {
-  g_autoptr (GVariant) value = strand_handle_wait_finish (STRAND_HANDLE (object), result, NULL);
+  GVariant *value = strand_handle_wait_finish (STRAND_HANDLE (object), result, NULL);
   Wait *wait = user_data;
 
+  /* How it ended is asked of the handle. */
+  g_clear_pointer (&value, g_variant_unref);
   if (strand_handle_is_ready (STRAND_HANDLE (object)))
     wait->n_left--;
 }
@@ -544,7 +548,8 @@ report_handle (Session *session, StrandHandle *handle, const Wait *wait)
 
   if (!strand_handle_is_ready (handle))
     {
-      session_say ("The call '%s' is still %s", strand_handle_get_key (handle), strand_status_to_string (status));
+      session_say ("The call '%s' is still %s", strand_handle_get_key (handle),
+                   strand_status_to_string (status));
       return wait->timed_out ? STATUS_TIMED_OUT : STATUS_CANCELLED;
     }
   if (error != NULL && !session->json)
@@ -643,7 +648,8 @@ add_row (Table *table, StrandRecord *record)
   g_autofree char *created = output_dup_time (strand_record_get_int (record, STRAND_FIELD_CREATED));
   g_autofree char *duration = output_dup_duration (duration_of (record));
 
-  table_add (table, strand_record_get_key (record), strand_status_to_string (strand_record_get_status (record)),
+  table_add (table, strand_record_get_key (record),
+             strand_status_to_string (strand_record_get_status (record)),
              strand_record_get_string (record, STRAND_FIELD_FUNCTION), created, duration,
              strand_record_get_string (record, STRAND_FIELD_QUEUE));
 }
@@ -724,9 +730,9 @@ records_list (Session *session, char **arguments)
   if (given.status != NULL)
     {
       if (!strand_status_from_string (given.status, &status))
-        return session_usage (session,
-                              "There is no status '%.100s'; there are pending, running, completed, failed, cancelled",
-                              given.status);
+        return session_usage (
+            session, "There is no status '%.100s'; there are pending, running, completed, failed, cancelled",
+            given.status);
       filter.statuses = 1u << status;
     }
   if (given.queue != NULL && !g_utf8_validate (given.queue, -1, NULL))

@@ -15,7 +15,8 @@ static struct
 
 const Option run_options[] = {
   { 'k', "keyword", OPTION_LIST, &given.keywords, "NAME=VALUE", "An argument by name; may be repeated" },
-  { 0, "timeout", OPTION_DURATION, &given.timeout_us, "DURATION", "Stop the call if it runs longer, such as 30s" },
+  { 0, "timeout", OPTION_DURATION, &given.timeout_us, "DURATION",
+    "Stop the call if it runs longer, such as 30s" },
   { 0, "ttl", OPTION_DURATION, &given.ttl_us, "DURATION", "Keep the result that long after its end" },
   { 0, "retries", OPTION_NUMBER, &given.retries, "N", "Try a failed call that often again" },
   { 0, "key", OPTION_TEXT, &given.key, "KEY", "The call's key; one is made otherwise" },
@@ -91,9 +92,11 @@ on_interrupt (gpointer user_data)
 static void
 on_ended (GObject *object, GAsyncResult *result, gpointer user_data)
 {
-  g_autoptr (GVariant) value = strand_handle_wait_finish (STRAND_HANDLE (object), result, NULL);
+  GVariant *value = strand_handle_wait_finish (STRAND_HANDLE (object), result, NULL);
   Run *run = user_data;
 
+  /* How it ended is asked of the handle. */
+  g_clear_pointer (&value, g_variant_unref);
   run->ended = TRUE;
 }
 
@@ -163,7 +166,8 @@ call (Run *run, StrandTask *task, GObject *target, GVariant *arguments)
   interrupt_catch (on_interrupt, run);
 
   interrupt_set_inline (STRAND_IS_TASKRUNNER (target) &&
-                        (strand_taskrunner_get_traits (STRAND_TASKRUNNER (target)) & STRAND_RUNNER_INLINE) != 0);
+                        (strand_taskrunner_get_traits (STRAND_TASKRUNNER (target)) & STRAND_RUNNER_INLINE) !=
+                            0);
   run->handle = strand_task_call_full (task, arguments, NULL, options);
   interrupt_set_inline (FALSE);
   if (run->interrupted)

@@ -108,7 +108,8 @@ session_load_stack (Session *session, GError **error)
 {
   if (session->stack != NULL)
     return TRUE;
-  session->stack = session->config != NULL ? strand_stack_new_from_file (session->config, error) : strand_stack_new ();
+  session->stack =
+      session->config != NULL ? strand_stack_new_from_file (session->config, error) : strand_stack_new ();
   if (session->stack == NULL)
     return FALSE;
   strand_stack_set_default (session->stack);
@@ -124,7 +125,8 @@ session_load (Session *session, GError **error)
   if (!session_load_stack (session, error))
     return FALSE;
   for (guint i = 0; session->modules != NULL && i < session->modules->len; i++)
-    if (!strand_registry_load_module (strand_registry_get_default (), g_ptr_array_index (session->modules, i), error))
+    if (!strand_registry_load_module (strand_registry_get_default (), g_ptr_array_index (session->modules, i),
+                                      error))
       return FALSE;
 
   warnings = strand_stack_list_warnings (session->stack);

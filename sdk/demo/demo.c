@@ -347,7 +347,8 @@ static const struct
   { "demo.crash", "signal:i", "Raises a signal on its own process", demo_crash },
   { "demo.count", "n:u -> u", "Emits 0 to n-1, with progress", demo_count },
   { "demo.primes", "limit:t -> at", "The primes up to a limit", demo_primes },
-  { "demo.sha256", "file:s -> s", "SHA-256 of a file's content, in hex; takes a name or a file: URI", demo_sha256 },
+  { "demo.sha256", "file:s -> s", "SHA-256 of a file's content, in hex; takes a name or a file: URI",
+    demo_sha256 },
   { "demo.spawn", "seconds:d -> i", "Starts a process that sleeps, and gives its id", demo_spawn },
 };
 

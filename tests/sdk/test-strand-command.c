@@ -48,9 +48,10 @@ set_up (Fixture *f, gconstpointer unused)
   f->home = g_dir_make_tmp ("strand-command-XXXXXX", NULL);
   g_assert_nonnull (f->home);
   f->config = home_path (f, "jobs.conf");
-  text = g_strdup_printf ("[strand]\ndefault-backend=jobs\n\n[store results]\ntype=filesystem\npath=%s/results\n"
-                          "auto-cleanup=false\n\n[backend jobs]\ntype=thread\nworkers=4\nstore=results\n",
-                          f->home);
+  text =
+      g_strdup_printf ("[strand]\ndefault-backend=jobs\n\n[store results]\ntype=filesystem\npath=%s/results\n"
+                       "auto-cleanup=false\n\n[backend jobs]\ntype=thread\nworkers=4\nstore=results\n",
+                       f->home);
   write_file (f->config, text);
 }
 
@@ -101,7 +102,8 @@ spawn (Fixture *f, GSubprocessFlags flags, const char *const *arguments)
   return process;
 }
 
-#define PIPES (G_SUBPROCESS_FLAGS_STDIN_PIPE | G_SUBPROCESS_FLAGS_STDOUT_PIPE | G_SUBPROCESS_FLAGS_STDERR_PIPE)
+#define PIPES                                                                                                \
+  (G_SUBPROCESS_FLAGS_STDIN_PIPE | G_SUBPROCESS_FLAGS_STDOUT_PIPE | G_SUBPROCESS_FLAGS_STDERR_PIPE)
 
 /* Waits for the end and keeps what the process said. @input: (nullable): its stdin, which ends then */
 static void
@@ -136,25 +138,26 @@ run_with_input (Fixture *f, GBytes *input, const char *const *arguments)
 #define strand(f, ...) run_with_input ((f), NULL, WORDS (__VA_ARGS__))
 #define demo(f, ...) run_with_input ((f), NULL, WORDS ("-m", "demo", __VA_ARGS__))
 
-#define assert_status(f, expected) \
-  G_STMT_START \
-  { \
-    if ((f)->status != (expected)) \
-      g_test_message ("stdout: %s\nstderr: %s", (f)->out, (f)->err); \
-    g_assert_cmpint ((f)->status, ==, (expected)); \
-  } \
+#define assert_status(f, expected)                                                                           \
+  G_STMT_START                                                                                               \
+  {                                                                                                          \
+    if ((f)->status != (expected))                                                                           \
+      g_test_message ("stdout: %s\nstderr: %s", (f)->out, (f)->err);                                         \
+    g_assert_cmpint ((f)->status, ==, (expected));                                                           \
+  }                                                                                                          \
   G_STMT_END
 
-#define assert_has(text, part) \
-  G_STMT_START \
-  { \
-    if (strstr ((text), (part)) == NULL) \
-      g_error ("%s:%d: '%s' is not in '%s'", __FILE__, __LINE__, (part), (text)); \
-  } \
+#define assert_has(text, part)                                                                               \
+  G_STMT_START                                                                                               \
+  {                                                                                                          \
+    if (strstr ((text), (part)) == NULL)                                                                     \
+      g_error ("%s:%d: '%s' is not in '%s'", __FILE__, __LINE__, (part), (text));                            \
+  }                                                                                                          \
   G_STMT_END
 
-static const char *const all_commands[] = { "run",  "map",     "status",    "show",    "result",  "wait",  "cancel",
-                                            "list", "cleanup", "functions", "plugins", "inspect", "check", "stack" };
+static const char *const all_commands[] = { "run",     "map",     "status", "show",    "result",
+                                            "wait",    "cancel",  "list",   "cleanup", "functions",
+                                            "plugins", "inspect", "check",  "stack" };
 
 static void
 test_help_lists_every_command (Fixture *f, gconstpointer unused)
@@ -198,7 +201,8 @@ read_sdk_file (const char *folder, const char *name)
   return text;
 }
 
-/* Each option that the help of a command names, in the manual (where dashes are escaped) and the completion. */
+/* Each option that the help of a command names, in the manual (where dashes are escaped) and the completion.
+ */
 static void
 test_manual_and_completion_know_every_option (Fixture *f, gconstpointer unused)
 {
@@ -216,7 +220,8 @@ test_manual_and_completion_know_every_option (Fixture *f, gconstpointer unused)
       g_assert_true (strstr (manual, heading) != NULL || strstr (manual, quoted) != NULL);
       assert_has (completion, all_commands[i]);
       strand (f, all_commands[i], "--help");
-      for (g_regex_match (regex, f->out, 0, &match); g_match_info_matches (match); g_match_info_next (match, NULL))
+      for (g_regex_match (regex, f->out, 0, &match); g_match_info_matches (match);
+           g_match_info_next (match, NULL))
         {
           g_autofree char *option = g_match_info_fetch (match, 1);
           g_auto (GStrv) parts = g_strsplit (option, "-", -1);
@@ -234,10 +239,11 @@ test_manual_and_completion_know_every_option (Fixture *f, gconstpointer unused)
 static void
 complete (Fixture *f, const char *words)
 {
-  g_autofree char *script = g_strdup_printf (". \"$STRAND_SDK/completion/strand\"; PATH=\"${STRAND_COMMAND%%/*}:$PATH\"; "
-                                             "COMP_WORDS=(%s); COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _strand; "
-                                             "printf '%%s\\n' \"${COMPREPLY[@]}\"",
-                                             words);
+  g_autofree char *script =
+      g_strdup_printf (". \"$STRAND_SDK/completion/strand\"; PATH=\"${STRAND_COMMAND%%/*}:$PATH\"; "
+                       "COMP_WORDS=(%s); COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _strand; "
+                       "printf '%%s\\n' \"${COMPREPLY[@]}\"",
+                       words);
   g_autoptr (GSubprocessLauncher) launcher = g_subprocess_launcher_new (PIPES);
   g_autoptr (GSubprocess) process = NULL;
   g_autoptr (GError) error = NULL;
@@ -485,13 +491,14 @@ test_run_existing_key (Fixture *f, gconstpointer unused)
   g_assert_cmpstr (f->out, ==, "first\n");
 }
 
+/* On a thread of the command itself, a crash is the command's. */
 static void
 test_run_crash_loses_nothing_stored (Fixture *f, gconstpointer unused)
 {
-  demo (f, "run", "demo.echo", "kept", "--key", "kept");
-  demo (f, "run", "demo.crash", "9", "--key", "doomed");
+  demo (f, "run", "-c", f->config, "demo.echo", "kept", "--key", "kept");
+  demo (f, "run", "-c", f->config, "demo.crash", "9", "--key", "doomed");
   assert_status (f, 256 + SIGKILL);
-  strand (f, "result", "kept");
+  strand (f, "result", "kept", "-c", f->config);
   assert_status (f, 0);
   g_assert_cmpstr (f->out, ==, "kept\n");
 }
@@ -519,10 +526,21 @@ static void
 test_json_everywhere (Fixture *f, gconstpointer unused)
 {
   static const char *const commands[][4] = {
-    { "list" },           { "show", "one" },          { "show", "one", "two" }, { "status", "one" },
-    { "result", "one" },  { "result", "one", "two" }, { "wait", "one" },        { "cleanup" },
-    { "status", "one", "two" }, { "functions" },      { "plugins" },            { "inspect", "store/filesystem" },
-    { "stack" },          { "check", "jobs.conf" },   { "list", "--limit", "0" },
+    { "list" },
+    { "show", "one" },
+    { "show", "one", "two" },
+    { "status", "one" },
+    { "result", "one" },
+    { "result", "one", "two" },
+    { "wait", "one" },
+    { "cleanup" },
+    { "status", "one", "two" },
+    { "functions" },
+    { "plugins" },
+    { "inspect", "store/filesystem" },
+    { "stack" },
+    { "check", "jobs.conf" },
+    { "list", "--limit", "0" },
   };
 
   demo (f, "run", "--json", "demo.echo", "\"quotes\" and\nnewlines", "--key", "one");
@@ -633,9 +651,11 @@ test_map_missing_input (Fixture *f, gconstpointer unused)
 static void
 test_map_files_of_any_name (Fixture *f, gconstpointer unused)
 {
-  static const char *const names[] = { "plain",     "two words", " leading",    "trailing ", "new\nline", "tab\t",
-                                       "'single'",  "\"double\"", "back\\slash", "$HOME",     "-0",        "*",
-                                       "bad\xff\xfe", "file:x",   "file:///etc/passwd", "%41", "naïve", "\x01\x7f" };
+  static const char *const names[] = {
+    "plain",       "two words",  " leading",           "trailing ", "new\nline", "tab\t",
+    "'single'",    "\"double\"", "back\\slash",        "$HOME",     "-0",        "*",
+    "bad\xff\xfe", "file:x",     "file:///etc/passwd", "%41",       "naïve",     "\x01\x7f"
+  };
   g_autoptr (GByteArray) input = g_byte_array_new ();
   g_autoptr (GString) expected = g_string_new (NULL);
   g_autoptr (GBytes) bytes = NULL;
@@ -650,7 +670,8 @@ test_map_files_of_any_name (Fixture *f, gconstpointer unused)
       g_file_set_contents (path, flat, -1, &error);
       g_assert_no_error (error);
       /* Relative names, too: a URI has to be made of them. */
-      g_byte_array_append (input, (const guint8 *) (i % 2 ? path : flat), (guint) strlen (i % 2 ? path : flat) + 1);
+      g_byte_array_append (input, (const guint8 *) (i % 2 ? path : flat),
+                           (guint) strlen (i % 2 ? path : flat) + 1);
       g_string_append_printf (expected, "%s\n", digest);
     }
   bytes = g_bytes_new (input->data, input->len);
@@ -851,7 +872,8 @@ test_running_call_from_another_process (Fixture *f, gconstpointer unused)
   await_status (f, "long", "running");
   strand (f, "result", "long", "-c", f->config);
   assert_status (f, 1);
-  g_assert_cmpstr (f->err, ==, "strand: The call 'long' of 'demo.sleep' is still running; --timeout waits for it\n");
+  g_assert_cmpstr (f->err, ==,
+                   "strand: The call 'long' of 'demo.sleep' is still running; --timeout waits for it\n");
   strand (f, "result", "long", "-c", f->config, "--timeout", "1ms");
   assert_status (f, 3);
   strand (f, "wait", "long", "-c", f->config, "--timeout", "1ms");
@@ -1003,18 +1025,19 @@ test_functions (Fixture *f, gconstpointer unused)
 {
   strand (f, "functions", "-m", "demo");
   assert_status (f, 0);
-  g_assert_cmpstr (f->out, ==,
-                   "demo.add\ta:x b:x -> x\tAdds two integers\n"
-                   "demo.count\tn:u -> u\tEmits 0 to n-1, with progress\n"
-                   "demo.crash\tsignal:i\tRaises a signal on its own process\n"
-                   "demo.echo\ttext:s -> s\tGives back its argument\n"
-                   "demo.factorial\tn:t -> s\tn! in decimal digits, exactly\n"
-                   "demo.fail\tmessage:s\tFails with a message\n"
-                   "demo.primes\tlimit:t -> at\tThe primes up to a limit\n"
-                   "demo.sha256\tfile:s -> s\tSHA-256 of a file's content, in hex; takes a name or a file: URI\n"
-                   "demo.sleep\tseconds:d -> d\tSleeps; stops when cancelled\n"
-                   "demo.spawn\tseconds:d -> i\tStarts a process that sleeps, and gives its id\n"
-                   "demo.spin\tseconds:d -> d\tKeeps a processor busy and does not listen to cancellation\n");
+  g_assert_cmpstr (
+      f->out, ==,
+      "demo.add\ta:x b:x -> x\tAdds two integers\n"
+      "demo.count\tn:u -> u\tEmits 0 to n-1, with progress\n"
+      "demo.crash\tsignal:i\tRaises a signal on its own process\n"
+      "demo.echo\ttext:s -> s\tGives back its argument\n"
+      "demo.factorial\tn:t -> s\tn! in decimal digits, exactly\n"
+      "demo.fail\tmessage:s\tFails with a message\n"
+      "demo.primes\tlimit:t -> at\tThe primes up to a limit\n"
+      "demo.sha256\tfile:s -> s\tSHA-256 of a file's content, in hex; takes a name or a file: URI\n"
+      "demo.sleep\tseconds:d -> d\tSleeps; stops when cancelled\n"
+      "demo.spawn\tseconds:d -> i\tStarts a process that sleeps, and gives its id\n"
+      "demo.spin\tseconds:d -> d\tKeeps a processor busy and does not listen to cancellation\n");
   strand (f, "functions");
   assert_status (f, 0);
   g_assert_cmpstr (f->out, ==, "");
