@@ -1,0 +1,17 @@
+/* sqlite-watch.h — tells a sqlite store what other connections write into its database.
+ *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "sqlite-database.h"
+
+typedef struct _SqliteWatch SqliteWatch;
+
+/* Calls strand_store_changed() on a thread of its own for each record that is written or removed, from the
+ * moment that this returns until sqlite_watch_stop(). Holds @store weakly. */
+SqliteWatch *sqlite_watch_start (StrandStore *store, const SqliteSettings *settings, GError **error);
+
+/* Ends and frees it, without waiting for its thread. */
+void sqlite_watch_stop (SqliteWatch *self);
+
+/* After each write: wakes the watchers of the database at @path, in every process. */
+void sqlite_watch_ring (const char *path);

@@ -1,0 +1,706 @@
+/* test-sqlite-store.c — the store contract, and what the sqlite store promises beyond it: between processes
+ * that are killed, on full and closed disks, over databases that are newer, older, damaged or not ours.
+ *
+ * Some tests need another process: this program starts itself with a role as its first argument.
+ *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config.h"
+
+#include "store-process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <glib/gstdio.h>
+#include <signal.h>
+#include <sqlite3.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static GType sqlite_store;
+
+typedef struct
+{
+  char *path;
+  StrandStore *store;
+} Fixture;
+
+static gpointer
+make_place (void)
+{
+  return store_process_make_path ("state/jobs.db");
+}
+
+/* The store makes the directory of its file. */
+static void
+remove_place (gpointer path)
+{
+  g_autofree char *folder = g_path_get_dirname (path);
+
+  g_free (path);
+  store_process_remove_above (g_steal_pointer (&folder));
+}
+
+static StrandStore *
+open_place (gpointer path)
+{
+  return g_object_new (sqlite_store, "path", path, NULL);
+}
+
+static void
+set_up (Fixture *f, gconstpointer unused)
+{
+  f->path = make_place ();
+  f->store = open_place (f->path);
+}
+
+static void
+tear_down (Fixture *f, gconstpointer unused)
+{
+  g_clear_object (&f->store);
+  remove_place (f->path);
+}
+
+static void
+put (StrandStore *store, const char *key)
+{
+  g_autoptr (StrandRecord) record = store_contract_record (key);
+  g_autoptr (GError) error = NULL;
+
+  strand_store_put (store, record, 0, &error);
+  g_assert_no_error (error);
+}
+
+static void
+assert_there (StrandStore *store, const char *key)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (StrandRecord) record = strand_store_get (store, key, &error);
+
+  g_assert_no_error (error);
+  g_assert_nonnull (record);
+}
+
+/* Another program's look at the database: runs SQL, returns the first number that it answers. */
+static gint64
+query (const char *path, const char *sql)
+{
+  sqlite3 *handle;
+  sqlite3_stmt *statement;
+  const char *rest = sql;
+  gint64 answer = -1;
+
+  g_assert_cmpint (sqlite3_open_v2 (path, &handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL), ==,
+                   SQLITE_OK);
+  sqlite3_busy_timeout (handle, 30000);
+  while (*rest != '\0')
+    {
+      int code = sqlite3_prepare_v2 (handle, rest, -1, &statement, &rest);
+
+      if (code != SQLITE_OK)
+        g_error ("%s: %s", sql, sqlite3_errmsg (handle));
+      while ((code = sqlite3_step (statement)) == SQLITE_ROW)
+        if (answer < 0)
+          answer = sqlite3_column_int64 (statement, 0);
+      if (code != SQLITE_DONE)
+        g_error ("%s: %s", sql, sqlite3_errmsg (handle));
+      sqlite3_finalize (statement);
+    }
+  sqlite3_close (handle);
+  return answer;
+}
+
+/* --- files --------------------------------------------------------------------------------------------- */
+
+static void
+test_construction_opens_nothing (Fixture *f, gconstpointer unused)
+{
+  g_autofree char *folder = g_path_get_dirname (f->path);
+  g_autoptr (StrandRecord) record = strand_store_get (f->store, "job-17", NULL);
+
+  g_assert_null (record);
+  g_assert_cmpint (strand_store_count (f->store, NULL, NULL), ==, 0);
+  g_assert_cmpint (strand_store_cleanup_expired (f->store, -1, NULL), ==, 0);
+  g_assert_false (g_file_test (folder, G_FILE_TEST_EXISTS));
+}
+
+static int
+mode_of (const char *path)
+{
+  struct stat info;
+
+  g_assert_cmpint (lstat (path, &info), ==, 0);
+  return info.st_mode & 07777;
+}
+
+static void
+test_database_is_private (Fixture *f, gconstpointer unused)
+{
+  g_autofree char *folder = g_path_get_dirname (f->path);
+  g_autofree char *log = g_strconcat (f->path, "-wal", NULL);
+  g_autofree char *index = g_strconcat (f->path, "-shm", NULL);
+  mode_t old = umask (0);
+
+  put (f->store, "job-17");
+  umask (old);
+  g_assert_cmpint (mode_of (folder), ==, 0700);
+  g_assert_cmpint (mode_of (f->path), ==, 0600);
+  g_assert_cmpint (mode_of (log), ==, 0600);
+  g_assert_cmpint (mode_of (index), ==, 0600);
+}
+
+static void
+test_store_without_a_path_says_so (void)
+{
+  g_autoptr (StrandStore) store = g_object_new (sqlite_store, NULL);
+  g_autoptr (GError) error = NULL;
+  g_autoptr (StrandRecord) record = strand_store_get (store, "job-17", &error);
+
+  g_assert_null (record);
+  g_assert_error (error, STRAND_ERROR, STRAND_ERROR_INVALID_ARGUMENT);
+}
+
+static void
+test_sync_modes_keep_records (Fixture *f, gconstpointer unused)
+{
+  GParamSpec *pspec = g_object_class_find_property (G_OBJECT_GET_CLASS (f->store), "sync");
+  GEnumClass *modes = G_PARAM_SPEC_ENUM (pspec)->enum_class;
+
+  g_assert_cmpuint (modes->n_values, ==, 3);
+  for (guint i = 0; i < modes->n_values; i++)
+    {
+      g_autoptr (StrandStore) synced =
+          g_object_new (sqlite_store, "path", f->path, "sync", modes->values[i].value, NULL);
+      g_autoptr (StrandRecord) record = store_contract_record ("job-17");
+
+      g_assert_true (strand_store_put (synced, record, 0, NULL));
+      g_assert_true (strand_store_put (synced, record, 1, NULL));
+      assert_there (f->store, "job-17");
+      g_assert_true (strand_store_remove (synced, "job-17", 2, NULL));
+    }
+}
+
+static void
+test_last_close_leaves_one_file (Fixture *f, gconstpointer unused)
+{
+  g_autofree char *log = g_strconcat (f->path, "-wal", NULL);
+
+  put (f->store, "job-17");
+  g_assert_true (g_file_test (log, G_FILE_TEST_EXISTS));
+  strand_store_close (f->store);
+  g_assert_false (g_file_test (log, G_FILE_TEST_EXISTS));
+  g_assert_cmpint (query (f->path, "SELECT count(*) FROM records"), ==, 1);
+}
+
+/* Connections that are kept open must not go on writing into a file that nobody can find. */
+static void
+test_removed_database_is_made_again (Fixture *f, gconstpointer unused)
+{
+  g_autofree char *folder = g_path_get_dirname (f->path);
+  g_autoptr (StrandRecord) record = store_contract_record ("job-18");
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GError) stale = NULL;
+  g_autoptr (StrandRecord) read = NULL;
+
+  put (f->store, "job-17");
+  g_assert_true (strand_store_put (f->store, record, 0, NULL));
+  store_process_remove_tree (folder);
+  read = strand_store_get (f->store, "job-17", &error);
+  g_assert_error (error, STRAND_ERROR, STRAND_ERROR_NOT_FOUND);
+  g_assert_cmpint (strand_store_count (f->store, NULL, NULL), ==, 0);
+  g_assert_false (strand_store_put (f->store, record, 1, &stale));
+  g_assert_error (stale, STRAND_ERROR, STRAND_ERROR_STALE);
+
+  put (f->store, "job-17");
+  assert_there (f->store, "job-17");
+  g_assert_cmpint (query (f->path, "SELECT count(*) FROM records"), ==, 1);
+}
+
+/* --- databases that are not as they should be ------------------------------------------------------------
+ */
+
+/* Neither reading nor writing works, for this reason, and the message has these words. */
+static void
+assert_refused (Fixture *f, GQuark domain, int code, const char *words)
+{
+  g_autoptr (StrandRecord) record = store_contract_record ("job-18");
+  g_autoptr (GError) get_error = NULL;
+  g_autoptr (GError) put_error = NULL;
+  g_autoptr (GError) list_error = NULL;
+  g_autoptr (StrandRecord) read = strand_store_get (f->store, "job-17", &get_error);
+  g_autoptr (StrandPage) page = strand_store_list (f->store, NULL, NULL, 1, &list_error);
+
+  g_assert_null (read);
+  g_assert_null (page);
+  g_assert_true (g_error_matches (get_error, domain, code));
+  g_assert_true (g_error_matches (list_error, domain, code));
+  g_assert_false (strand_store_put (f->store, record, 0, &put_error));
+  g_assert_true (g_error_matches (put_error, domain, code));
+  g_assert_nonnull (strstr (put_error->message, f->path));
+  if (strstr (put_error->message, words) == NULL)
+    g_error ("'%s' does not say '%s'", put_error->message, words);
+}
+
+static void
+test_newer_schema_is_refused (Fixture *f, gconstpointer unused)
+{
+  put (f->store, "job-17");
+  strand_store_close (f->store);
+  g_object_unref (f->store);
+  f->store = open_place (f->path);
+  query (f->path, "PRAGMA user_version = 4711");
+
+  assert_refused (f, STRAND_ERROR, STRAND_ERROR_NOT_SUPPORTED,
+                  "has schema 4711 and this strand knows those up to 1");
+  g_assert_cmpint (query (f->path, "PRAGMA user_version"), ==, 4711);
+}
+
+static void
+test_database_of_another_program_is_refused (Fixture *f, gconstpointer unused)
+{
+  g_autofree char *folder = g_path_get_dirname (f->path);
+
+  g_assert_cmpint (g_mkdir (folder, 0700), ==, 0);
+  query (f->path, "CREATE TABLE bookmarks (url TEXT); INSERT INTO bookmarks VALUES ('x')");
+  assert_refused (f, STRAND_ERROR, STRAND_ERROR_INVALID_ARGUMENT, "another program's database");
+  g_assert_cmpint (query (f->path, "SELECT count(*) FROM sqlite_schema"), ==, 1);
+}
+
+/* Made by a strand whose records had fewer fields; what a newer one adds is left alone. */
+static void
+test_missing_columns_are_added (Fixture *f, gconstpointer unused)
+{
+  g_autoptr (StrandRecord) read = NULL;
+  g_autoptr (GError) error = NULL;
+
+  put (f->store, "job-17");
+  g_clear_object (&f->store);
+  query (f->path, "ALTER TABLE records DROP COLUMN \"retry-of\"; ALTER TABLE records DROP COLUMN \"timeout\";"
+                  "ALTER TABLE records ADD COLUMN \"colour\" TEXT; UPDATE records SET \"colour\" = 'blue'");
+
+  f->store = open_place (f->path);
+  read = strand_store_get (f->store, "job-17", &error);
+  g_assert_no_error (error);
+  g_assert_cmpint (strand_record_get_int (read, STRAND_FIELD_TIMEOUT), ==, -1);
+  strand_record_set_string (read, STRAND_FIELD_RETRY_OF, "job-16");
+  g_assert_true (strand_store_put (f->store, read, 1, &error));
+  g_assert_no_error (error);
+  g_assert_cmpint (query (f->path, "SELECT \"colour\" = 'blue' AND \"retry-of\" = 'job-16' FROM records"), ==,
+                   1);
+}
+
+static void
+test_damaged_database_is_named_and_kept (Fixture *f, gconstpointer unused)
+{
+  g_autofree char *text = NULL;
+  g_autofree char *after = NULL;
+  g_autoptr (GError) error = NULL;
+  gsize length, length_after;
+
+  put (f->store, "job-17");
+  g_clear_object (&f->store);
+  g_assert_true (g_file_get_contents (f->path, &text, &length, &error));
+  memset (text + 100, 0xaa, 2000);
+  g_assert_true (g_file_set_contents (f->path, text, length, &error));
+  f->store = open_place (f->path);
+
+  assert_refused (f, STRAND_ERROR, STRAND_ERROR_CORRUPT, "move it aside");
+  g_assert_true (g_file_get_contents (f->path, &after, &length_after, &error));
+  g_assert_cmpmem (text, length, after, length_after);
+}
+
+static void
+test_file_that_is_no_database_is_named_and_kept (Fixture *f, gconstpointer unused)
+{
+  g_autofree char *folder = g_path_get_dirname (f->path);
+  g_autofree char *after = NULL;
+  g_autofree char *text = g_strnfill (5000, 'x');
+
+  g_assert_cmpint (g_mkdir (folder, 0700), ==, 0);
+  g_assert_true (g_file_set_contents (f->path, text, -1, NULL));
+  assert_refused (f, STRAND_ERROR, STRAND_ERROR_CORRUPT, "is damaged, or is no database");
+  g_assert_true (g_file_get_contents (f->path, &after, NULL, NULL));
+  g_assert_cmpstr (after, ==, text);
+}
+
+static void
+test_path_that_is_a_directory_says_so (Fixture *f, gconstpointer unused)
+{
+  g_autoptr (StrandRecord) record = store_contract_record ("job-17");
+  g_autoptr (GError) error = NULL;
+
+  g_assert_cmpint (g_mkdir_with_parents (f->path, 0700), ==, 0);
+  g_assert_false (strand_store_put (f->store, record, 0, &error));
+  g_assert_nonnull (error);
+  g_assert_nonnull (strstr (error->message, f->path));
+}
+
+static void
+test_rows_that_are_no_records_are_named_and_skipped (Fixture *f, gconstpointer unused)
+{
+  static const char *const keys[] = { "status", "key", "progress", "type", "headers", "utf8" };
+  g_autoptr (StrandPage) page = NULL;
+  g_autoptr (StrandRecord) record = NULL;
+  g_autoptr (GError) error = NULL;
+
+  put (f->store, "good");
+  for (guint i = 0; i < G_N_ELEMENTS (keys); i++)
+    put (f->store, keys[i]);
+  query (f->path, "UPDATE records SET \"status\" = 9 WHERE \"key\" = 'status';"
+                  "UPDATE records SET \"key\" = '../key' WHERE \"key\" = 'key';"
+                  "UPDATE records SET \"progress\" = 7 WHERE \"key\" = 'progress';"
+                  "UPDATE records SET \"value-type\" = '((' WHERE \"key\" = 'type';"
+                  "UPDATE records SET \"headers\" = '{\"a\":' WHERE \"key\" = 'headers';"
+                  "UPDATE records SET \"message\" = CAST(x'ff00ff' AS TEXT) WHERE \"key\" = 'utf8'");
+
+  page = strand_store_list (f->store, &(StrandFilter){ .kind = "*" }, NULL, 100, &error);
+  g_assert_no_error (error);
+  g_assert_cmpuint (strand_page_get_records (page)->len, ==, 1);
+  g_assert_cmpuint (strand_page_get_n_unreadable (page), ==, G_N_ELEMENTS (keys));
+  for (guint i = 0; i < G_N_ELEMENTS (keys); i++)
+    {
+      const GError *why = NULL;
+      const char *name = strand_page_get_unreadable (page, i, &why);
+
+      g_assert_nonnull (strstr (name, f->path));
+      g_assert_error (why, STRAND_ERROR, STRAND_ERROR_CORRUPT);
+      g_assert_nonnull (strstr (why->message, name));
+    }
+  record = strand_store_get (f->store, "headers", &error);
+  g_assert_error (error, STRAND_ERROR, STRAND_ERROR_CORRUPT);
+  g_assert_nonnull (strstr (error->message, "field 'headers'"));
+  g_assert_true (strand_store_remove (f->store, "headers", 0, NULL));
+  put (f->store, "headers");
+}
+
+/* --- other programs ------------------------------------------------------------------------------------ */
+
+static void
+test_row_of_another_program_is_a_record (Fixture *f, gconstpointer unused)
+{
+  g_autoptr (StrandRecord) record = NULL;
+  g_autoptr (GError) error = NULL;
+
+  put (f->store, "job-17");
+  query (f->path, "INSERT INTO records (\"key\", \"function\", \"queue\", \"serializer\", "
+                  "\"arguments-type\", \"arguments\","
+                  " \"revision\") VALUES ('from-sql', 'demo.add', 'mail', 'json', '(xx)', x'5b312c325d', 1)");
+  record = strand_store_get (f->store, "from-sql", &error);
+  g_assert_no_error (error);
+  g_assert_cmpint (strand_record_get_int (record, STRAND_FIELD_TTL), ==, -1);
+  g_assert_true (strand_store_put (f->store, record, 1, &error));
+  g_assert_no_error (error);
+  g_assert_cmpint (strand_store_count (f->store, &(StrandFilter){ .queue = "mail" }, NULL), ==, 1);
+}
+
+/* In the order in which a reader of the queue should take them, and without looking at anything else. */
+static void
+test_queue_is_indexed_in_claim_order (Fixture *f, gconstpointer unused)
+{
+  static const struct
+  {
+    const char *key;
+    gint64 created_s, not_before_s, priority;
+  } calls[] = {
+    { "third", 100, 0, 0 }, { "first", 110, 0, 1 }, { "fourth", 0, 120, 0 }, { "second", 119, 0, 1 }
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (calls); i++)
+    {
+      g_autoptr (StrandRecord) record = store_contract_record (calls[i].key);
+
+      strand_record_set_string (record, STRAND_FIELD_QUEUE, "mail");
+      strand_record_set_int (record, STRAND_FIELD_CREATED, calls[i].created_s * G_USEC_PER_SEC);
+      strand_record_set_int (record, STRAND_FIELD_NOT_BEFORE, calls[i].not_before_s * G_USEC_PER_SEC);
+      strand_record_set_int (record, STRAND_FIELD_PRIORITY, calls[i].priority);
+      g_assert_true (strand_store_put (f->store, record, 0, NULL));
+    }
+  g_assert_cmpint (query (f->path, "SELECT group_concat(\"key\") = 'first,second,third,fourth' FROM (SELECT "
+                                   "\"key\" FROM records INDEXED BY records_by_turn"
+                                   " WHERE \"queue\" = 'mail' AND \"status\" = 0 ORDER BY max(\"created\", "
+                                   "\"not-before\") - \"priority\" * 30000000)"),
+                   ==, 1);
+}
+
+/* Role: stores one record. */
+static int
+play_put_once (const char *path)
+{
+  g_autoptr (StrandStore) store = open_place ((char *) path);
+
+  put (store, "job-17");
+  return 0;
+}
+
+/* Role: removes it. */
+static int
+play_remove_once (const char *path)
+{
+  g_autoptr (StrandStore) store = open_place ((char *) path);
+
+  g_assert_true (strand_store_remove (store, "job-17", 0, NULL));
+  return 0;
+}
+
+static int
+play_writer (const char *path)
+{
+  g_autoptr (StrandStore) store = open_place ((char *) path);
+
+  return store_process_write (store);
+}
+
+static void
+test_watcher_wakes_for_another_process (Fixture *f, gconstpointer unused)
+{
+  g_autofree char *folder = g_path_get_dirname (f->path);
+  StoreBell bell;
+
+  /* In a directory that is not there yet. */
+  store_bell_hang (&bell, f->store, "job-17");
+  store_process_run ("--put-once", f->path);
+  store_bell_await (&bell, "job-17", TRUE);
+  store_process_run ("--remove-once", f->path);
+  store_bell_await (&bell, "job-17", FALSE);
+  store_process_run ("--put-once", f->path);
+  store_bell_await (&bell, "job-17", TRUE);
+
+  /* And after the whole directory has gone and come back. */
+  store_process_remove_tree (folder);
+  store_bell_await (&bell, "job-17", FALSE);
+  store_process_run ("--put-once", f->path);
+  store_bell_await (&bell, "job-17", TRUE);
+  store_bell_take_down (&bell);
+}
+
+/* It neither rings nor counts serials. */
+static void
+test_watcher_wakes_for_another_program (Fixture *f, gconstpointer unused)
+{
+  StoreBell bell;
+
+  put (f->store, "job-17");
+  put (f->store, "job-18");
+  store_bell_hang (&bell, f->store, "job-17");
+  query (f->path, "UPDATE records SET \"key\" = 'job-19' WHERE \"key\" = 'job-17'");
+  store_bell_await (&bell, "job-17", FALSE);
+  query (f->path, "UPDATE records SET \"key\" = 'job-17' WHERE \"key\" = 'job-19'");
+  store_bell_await (&bell, "job-17", TRUE);
+  query (f->path, "DELETE FROM records WHERE \"key\" = 'job-17'");
+  store_bell_await (&bell, "job-17", FALSE);
+  store_bell_take_down (&bell);
+}
+
+static void
+test_killed_writers_lose_nothing_that_was_accepted (Fixture *f, gconstpointer unused)
+{
+  store_process_kill_writers (f->store, f->path);
+  g_assert_cmpint (query (f->path, "SELECT integrity_check = 'ok' FROM pragma_integrity_check"), ==, 1);
+}
+
+/* Who holds the lock of the database for ever is waited for so long and no longer. */
+static void
+test_locked_database_is_busy_after_a_while (Fixture *f, gconstpointer unused)
+{
+  g_autoptr (StrandStore) hasty = g_object_new (sqlite_store, "path", f->path, "busy-timeout",
+                                                (gint64) 20 * G_TIME_SPAN_MILLISECOND, NULL);
+  g_autoptr (StrandRecord) record = store_contract_record ("job-18");
+  g_autoptr (GError) error = NULL;
+  sqlite3 *handle;
+
+  put (f->store, "job-17");
+  g_assert_cmpint (sqlite3_open (f->path, &handle), ==, SQLITE_OK);
+  g_assert_cmpint (sqlite3_exec (handle, "BEGIN IMMEDIATE", NULL, NULL, NULL), ==, SQLITE_OK);
+  g_assert_false (strand_store_put (hasty, record, 0, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_BUSY);
+  g_assert_nonnull (strstr (error->message, "busy-timeout"));
+  assert_there (hasty, "job-17");
+
+  g_assert_cmpint (sqlite3_exec (handle, "COMMIT", NULL, NULL, NULL), ==, SQLITE_OK);
+  put (hasty, "job-18");
+  sqlite3_close (handle);
+}
+
+/* --- the machine --------------------------------------------------------------------------------------- */
+
+/* Role: fills a small disk. */
+static int
+play_full_disk (const char *path)
+{
+  g_autofree char *folder = g_path_get_dirname (path);
+  g_autofree char *ballast = g_build_filename (folder, "ballast", NULL);
+  g_autofree char *text = g_strnfill (8 * 1024, 'x');
+  g_autofree char *weight = g_strnfill (256 * 1024, 'x');
+  g_autoptr (StrandStore) store = open_place ((char *) path);
+  g_autoptr (GError) error = NULL;
+  guint n_stored = 0;
+
+  g_assert_cmpint (g_mkdir_with_parents (folder, 0700), ==, 0);
+  if (!store_process_mount_small_disk (folder, "1M"))
+    return STORE_PROCESS_SKIPPED;
+
+  g_assert_true (g_file_set_contents (ballast, weight, 256 * 1024, NULL));
+  while (error == NULL)
+    {
+      g_autofree char *key = g_strdup_printf ("job-%u", n_stored);
+      g_autoptr (StrandRecord) record = store_contract_record (key);
+
+      strand_record_set_string (record, STRAND_FIELD_MESSAGE, text);
+      if (strand_store_put (store, record, 0, &error))
+        n_stored++;
+    }
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_NO_SPACE);
+  g_assert_nonnull (strstr (error->message, path));
+  g_assert_nonnull (strstr (error->message, "free some space"));
+  g_assert_cmpuint (n_stored, >, 5);
+
+  /* All that was accepted is there, whole, and with space it goes on. */
+  g_assert_cmpint (strand_store_count (store, NULL, NULL), ==, n_stored);
+  g_assert_cmpint (g_unlink (ballast), ==, 0);
+  for (guint i = 0; i < n_stored; i++)
+    {
+      g_autofree char *key = g_strdup_printf ("job-%u", i);
+
+      assert_there (store, key);
+    }
+  put (store, "one-more");
+  return 0;
+}
+
+static void
+test_full_disk_loses_nothing (Fixture *f, gconstpointer unused)
+{
+  store_process_run ("--full-disk", f->path);
+}
+
+/* What can be read and what cannot be written where nothing may be written. */
+static void
+assert_read_only (StrandStore *store, int code)
+{
+  g_autoptr (StrandRecord) record = store_contract_record ("new");
+  g_autoptr (StrandRecord) read = NULL;
+  g_autoptr (GError) error = NULL;
+
+  read = strand_store_get (store, "job-17", &error);
+  g_assert_no_error (error);
+  g_assert_cmpint (strand_store_count (store, NULL, &error), ==, 1);
+  g_assert_no_error (error);
+  g_assert_false (strand_store_put (store, record, 0, &error));
+  g_assert_error (error, G_IO_ERROR, code);
+  g_clear_error (&error);
+  g_assert_false (strand_store_put (store, read, 1, &error));
+  g_assert_error (error, G_IO_ERROR, code);
+  g_clear_error (&error);
+  g_assert_false (strand_store_remove (store, "job-17", 0, &error));
+  g_assert_error (error, G_IO_ERROR, code);
+  assert_there (store, "job-17");
+}
+
+/* Role: reads a database that nobody has open, on a file system that is mounted read-only. */
+static int
+play_read_only (const char *path)
+{
+  g_autofree char *folder = g_path_get_dirname (path);
+  g_autoptr (StrandStore) store = open_place ((char *) path);
+
+  if (!store_process_mount_read_only (folder))
+    return STORE_PROCESS_SKIPPED;
+  assert_read_only (store, G_IO_ERROR_READ_ONLY);
+  return 0;
+}
+
+static void
+test_read_only_disk_can_be_read (Fixture *f, gconstpointer unused)
+{
+  put (f->store, "job-17");
+
+  /* While this process has the log open, and when nobody has. */
+  store_process_run ("--read-only", f->path);
+  strand_store_close (f->store);
+  store_process_run ("--read-only", f->path);
+}
+
+/* Role: what somebody without rights can and cannot do. */
+static int
+play_unprivileged (const char *path)
+{
+  g_autofree char *folder = g_path_get_dirname (path);
+  g_autofree char *above = g_path_get_dirname (folder);
+  g_autoptr (StrandStore) store = open_place ((char *) path);
+  g_autoptr (StrandRecord) record = NULL;
+  g_autoptr (GError) error = NULL;
+
+  if (!store_process_give_up_rights (above))
+    return STORE_PROCESS_SKIPPED;
+  put (store, "job-17");
+  g_clear_object (&store);
+  g_assert_cmpint (g_chmod (path, 0400), ==, 0);
+  g_assert_cmpint (g_chmod (folder, 0500), ==, 0);
+  store = open_place ((char *) path);
+  assert_read_only (store, G_IO_ERROR_PERMISSION_DENIED);
+
+  /* A file that is closed altogether is not an empty one. */
+  g_assert_cmpint (g_chmod (path, 0), ==, 0);
+  record = strand_store_get (store, "job-17", &error);
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED);
+  g_assert_nonnull (strstr (error->message, "check its owner and mode"));
+  g_clear_error (&error);
+  g_assert_cmpint (g_chmod (folder, 0), ==, 0);
+  record = strand_store_get (store, "job-17", &error);
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED);
+  g_assert_cmpint (g_chmod (folder, 0700), ==, 0);
+  return 0;
+}
+
+static void
+test_closed_files_and_directories_say_so (Fixture *f, gconstpointer unused)
+{
+  store_process_run ("--unprivileged", f->path);
+}
+
+static const StoreRole roles[] = { { "--writer", play_writer },
+                                   { "--put-once", play_put_once },
+                                   { "--remove-once", play_remove_once },
+                                   { "--full-disk", play_full_disk },
+                                   { "--read-only", play_read_only },
+                                   { "--unprivileged", play_unprivileged },
+                                   { NULL } };
+
+#define ADD(name, run) g_test_add ("/sqlite-store/" name, Fixture, NULL, set_up, run, tear_down)
+
+int
+main (int argc, char **argv)
+{
+  static const StoreContract contract = { make_place, remove_place, open_place, TRUE };
+
+  int status;
+
+  sqlite_store = store_contract_load ("sqlite-store");
+  if (store_process_play (argc, argv, roles, &status))
+    return status;
+  g_test_init (&argc, &argv, G_TEST_OPTION_ISOLATE_DIRS, NULL);
+
+  store_contract_add ("/sqlite-store/contract", &contract);
+  ADD ("construction-opens-nothing", test_construction_opens_nothing);
+  ADD ("database-is-private", test_database_is_private);
+  g_test_add_func ("/sqlite-store/without-a-path-says-so", test_store_without_a_path_says_so);
+  ADD ("last-close-leaves-one-file", test_last_close_leaves_one_file);
+  ADD ("sync-modes-keep-records", test_sync_modes_keep_records);
+  ADD ("removed-database-is-made-again", test_removed_database_is_made_again);
+  ADD ("newer-schema-is-refused", test_newer_schema_is_refused);
+  ADD ("database-of-another-program-is-refused", test_database_of_another_program_is_refused);
+  ADD ("missing-columns-are-added", test_missing_columns_are_added);
+  ADD ("damaged-database-is-named-and-kept", test_damaged_database_is_named_and_kept);
+  ADD ("file-that-is-no-database-is-named-and-kept", test_file_that_is_no_database_is_named_and_kept);
+  ADD ("path-that-is-a-directory-says-so", test_path_that_is_a_directory_says_so);
+  ADD ("rows-that-are-no-records-are-named-and-skipped", test_rows_that_are_no_records_are_named_and_skipped);
+  ADD ("row-of-another-program-is-a-record", test_row_of_another_program_is_a_record);
+  ADD ("queue-is-indexed-in-claim-order", test_queue_is_indexed_in_claim_order);
+  ADD ("watcher-wakes-for-another-process", test_watcher_wakes_for_another_process);
+  ADD ("watcher-wakes-for-another-program", test_watcher_wakes_for_another_program);
+  ADD ("killed-writers-lose-nothing-that-was-accepted", test_killed_writers_lose_nothing_that_was_accepted);
+  ADD ("locked-database-is-busy-after-a-while", test_locked_database_is_busy_after_a_while);
+  ADD ("full-disk-loses-nothing", test_full_disk_loses_nothing);
+  ADD ("read-only-disk-can-be-read", test_read_only_disk_can_be_read);
+  ADD ("closed-files-and-directories-say-so", test_closed_files_and_directories_say_so);
+
+  return g_test_run ();
+}
