@@ -23,6 +23,7 @@ typedef struct
 {
   GSource source;
   StrandDelivery *delivery;
+  gboolean resting; /* the last turn was a whole one; its context's thread only */
 } DeliverySource;
 
 struct _StrandDelivery
@@ -112,9 +113,11 @@ take_news (StrandDelivery *self)
   return TRUE;
 }
 
-static void
+/* Whether time was up before the news was. */
+static gboolean
 dispatch_news (StrandDelivery *self, gint64 deadline_us)
 {
+  gboolean late = FALSE;
   guint n = 0;
 
   g_rec_mutex_lock (&self->dispatching);
@@ -130,26 +133,38 @@ dispatch_news (StrandDelivery *self, gint64 deadline_us)
           if (self->first == NULL)
             self->last = news;
           self->first = news;
+          late = TRUE;
           break;
         }
       /* Reading the clock for each would cost as much as a small callback. */
       if (++n % 8 == 0 && self->first != NULL && g_get_monotonic_time () >= deadline_us)
-        break;
+        {
+          late = TRUE;
+          break;
+        }
     }
   g_rec_mutex_unlock (&self->dispatching);
+  return late;
 }
 
+/* A loop runs the ready sources of the highest priority alone, so after a whole turn this one is not ready for once. */
 static gboolean
 source_prepare (GSource *source, int *timeout)
 {
-  *timeout = -1;
-  return has_news (((DeliverySource *) source)->delivery);
+  DeliverySource *self = (DeliverySource *) source;
+
+  *timeout = self->resting ? 0 : -1;
+  return !self->resting && has_news (self->delivery);
 }
 
 static gboolean
 source_check (GSource *source)
 {
-  return has_news (((DeliverySource *) source)->delivery);
+  DeliverySource *self = (DeliverySource *) source;
+  gboolean resting = self->resting;
+
+  self->resting = FALSE;
+  return !resting && has_news (self->delivery);
 }
 
 static gboolean
@@ -158,7 +173,7 @@ source_dispatch (GSource *source, GSourceFunc callback, gpointer user_data)
   StrandDelivery *self = ((DeliverySource *) source)->delivery;
 
   strand_delivery_ref (self);
-  dispatch_news (self, g_get_monotonic_time () + TURN_US);
+  ((DeliverySource *) source)->resting = dispatch_news (self, g_get_monotonic_time () + TURN_US);
   strand_delivery_unref (self);
   return G_SOURCE_CONTINUE;
 }
