@@ -42,6 +42,7 @@ typedef struct
   gboolean whole_lines;
   gboolean reading_over;
   gboolean interrupted;
+  gboolean unwanted; /* nobody reads the values any more */
   gboolean failed_reading;
   GQueue calls; /* of Item */
   guint max_running;
@@ -227,7 +228,7 @@ print_end (Map *map, Item *item)
     output_value (value);
 
   /* What Ctrl-C cancelled is counted in the last message, not named line by line. */
-  if (error != NULL && !map->interrupted)
+  if (error != NULL && !map->interrupted && !map->unwanted)
     {
       g_autofree char *line = output_dup_printable (item->line);
 
@@ -303,8 +304,11 @@ advance (gpointer data)
 
   print_ended (map);
   /* Values go on as they come; where nobody takes them, the rest need not run. */
-  if (!output_flush ())
-    stop (map);
+  if (!map->unwanted && !output_flush ())
+    {
+      map->unwanted = TRUE;
+      stop (map);
+    }
   read_lines (map);
   show_progress (map);
 }
@@ -331,6 +335,8 @@ report (Map *map)
                    map->n_lines, map->n_done, map->n_failed, map->n_cancelled);
       return STATUS_CANCELLED;
     }
+  if (map->unwanted)
+    return STATUS_DONE;
   if (progress_is_shown () || (map->n_failed > 0 && !map->session->quiet))
     session_say ("%" G_GUINT64_FORMAT " lines: %" G_GUINT64_FORMAT " done, %" G_GUINT64_FORMAT
                  " failed, in %.1f s",
