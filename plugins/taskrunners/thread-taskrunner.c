@@ -63,7 +63,7 @@ typedef struct
 struct _Worker
 {
   Pool *pool;
-  StrandCall *call; /* guarded by the pool's lock, as the next; borrowed from the thread */
+  StrandCall *call; /* guarded by the pool's lock, as the next; held until the thread looks for the next one */
   gboolean abandoned;
 };
 
@@ -240,15 +240,18 @@ static StrandCall *
 take_call (Worker *worker)
 {
   Pool *pool = worker->pool;
-  StrandCall *call = NULL;
+  StrandCall *call = NULL, *old;
 
   g_mutex_lock (&pool->lock);
   if (!worker->abandoned)
     call = pop_locked (pool);
-  worker->call = call;
+  old = worker->call;
+  worker->call = call != NULL ? strand_call_ref (call) : NULL;
   if (call != NULL)
     strand_call_set_runner_data (call, worker);
   g_mutex_unlock (&pool->lock);
+  if (old != NULL)
+    strand_call_unref (old);
   return call;
 }
 
