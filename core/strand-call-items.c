@@ -33,7 +33,7 @@ static gboolean
 wait_for_room_locked (StrandCall *self, StrandCallExtra *extra, guint max_items, GError **error)
 {
   while (extra->items.length >= max_items && !is_stopped (self))
-    g_cond_wait (&extra->changed, &extra->lock);
+    strand_cond_wait (&extra->changed, &extra->lock);
   if (!is_stopped (self))
     return TRUE;
 
@@ -132,7 +132,7 @@ make_room (StrandCall *self, StrandCallExtra *extra)
     {
       extra->wants_room = FALSE;
       child = strand_call_ref (extra->child != NULL ? extra->child : self);
-      g_cond_broadcast (&extra->changed);
+      strand_cond_broadcast (&extra->changed);
     }
   g_mutex_unlock (&extra->lock);
 

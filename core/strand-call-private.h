@@ -10,6 +10,7 @@
 #include "strand-delivery-private.h"
 #include "strand-middleware.h"
 #include "strand-options-private.h"
+#include "strand-parker-private.h"
 #include "strand-task.h"
 #include "strand-taskrunner.h"
 
@@ -74,7 +75,7 @@ typedef struct
 typedef struct
 {
   GMutex lock; /* guards everything below, unless it says otherwise */
-  GCond changed;
+  StrandCond changed;
 
   StrandOptions *options; /* set before the call is submitted, as the next two */
   gint64 created_us;
@@ -181,6 +182,18 @@ gboolean strand_call_deliver_items (StrandCall *self, gint64 deadline_us);
 gboolean strand_call_deliver_value_items (StrandCall *self, gint64 deadline_us);
 
 extern int strand_inline_mode; /* atomic */
+/* Time that runs while a function waits for @call's condition to change: `over` is then guarded by the call's lock.
+ * On the stack of who waits; strand-context.c. */
+typedef struct
+{
+  StrandCall *call;
+  gboolean over;
+  guint64 timer;
+} StrandNap;
+
+void strand_nap_begin (StrandNap *self, StrandCall *call, gint64 duration_us);
+void strand_nap_end (StrandNap *self);
+
 
 /* What this thread is doing for which call. */
 typedef struct _StrandFrame StrandFrame;

@@ -58,7 +58,7 @@ static void
 wake_producer (StrandCallExtra *extra)
 {
   g_mutex_lock (&extra->lock);
-  g_cond_broadcast (&extra->changed);
+  strand_cond_broadcast (&extra->changed);
   g_mutex_unlock (&extra->lock);
 }
 

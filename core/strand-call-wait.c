@@ -8,6 +8,7 @@
 #include "config.h"
 #include "strand-call-private.h"
 #include "strand-clock.h"
+#include "strand-context.h"
 #include "strand-error.h"
 #include "strand-function-private.h"
 
@@ -130,14 +131,74 @@ is_on_the_stack (StrandCall *self, const StrandFrame *frame)
   return FALSE;
 }
 
+/* A coroutine of this thread's main context, which the wait would hold up. */
+static gboolean
+needs_this_thread (StrandCall *self)
+{
+  g_autoptr (StrandCall) child = ref_child (self);
+  StrandCall *call = child != NULL ? child : self;
+  StrandTaskrunner *runner = strand_call_get_runner (call);
+
+  return runner != NULL && STRAND_TASKRUNNER_GET_IFACE (runner)->needs_thread != NULL &&
+         STRAND_TASKRUNNER_GET_IFACE (runner)->needs_thread (runner, call);
+}
+
+static gboolean
+refuse_longer (StrandCall *self, gint64 timeout_us, GError **error)
+{
+  g_set_error (error, STRAND_ERROR, STRAND_ERROR_WAIT_TIMED_OUT,
+               "The call of '%s' has not ended in the %.3f s waited for; it goes on", self->recipe->function->name,
+               (double) timeout_us / G_USEC_PER_SEC);
+  return FALSE;
+}
+
+static void
+unpark (gpointer data)
+{
+  StrandParker *parker = data;
+
+  parker->unpark (parker);
+}
+
+/* A coroutine is parked; its thread's main context delivers callbacks meanwhile. It wakes when the call ends, when its own
+ * call is told to stop, or when time is up. */
+static gboolean
+wait_parked (StrandCall *self, StrandParker *parker, gint64 timeout_us, GError **error)
+{
+  StrandCall *running = strand_running != NULL ? strand_running->call : NULL; /* NULL in a callback on the runner */
+  StrandCall *waiting = running != NULL ? running : self;
+  StrandCallExtra *extra = strand_call_extra (waiting);
+  gboolean ended, stopped = FALSE;
+  StrandNap nap;
+
+  if (!strand_call_add_waiter (self, unpark, parker, FALSE))
+    return TRUE;
+  strand_nap_begin (&nap, waiting, timeout_us);
+  g_mutex_lock (&extra->lock);
+  while (!(ended = strand_call_is_ended (self)) && !nap.over &&
+         !(stopped = running != NULL && strand_context_is_cancelled ((StrandContext *) running, NULL)))
+    strand_cond_wait (&extra->changed, &extra->lock);
+  g_mutex_unlock (&extra->lock);
+  strand_nap_end (&nap);
+  strand_call_remove_waiter (self, parker);
+
+  if (ended)
+    return TRUE;
+  if (!stopped)
+    return refuse_longer (self, timeout_us, error);
+  strand_context_is_cancelled ((StrandContext *) running, error);
+  return FALSE;
+}
+
 /* @timeout_us: -1 for ever. TRUE once the call has ended, however. */
 gboolean
 strand_call_wait (StrandCall *self, gint64 timeout_us, GError **error)
 {
   gint64 deadline_us = timeout_us >= 0 ? g_get_monotonic_time () + timeout_us : G_MAXINT64;
   StrandDelivery *delivery = self->delivery;
+  StrandParker *parker = strand_parker_get_current ();
   Sleeper sleeper = { 0 };
-  gboolean ended, dispatches;
+  gboolean ended, refused = FALSE, dispatches;
 
   if (is_on_the_stack (self, strand_running))
     return refuse (error, self, "it is the one that is waiting");
@@ -147,12 +208,18 @@ strand_call_wait (StrandCall *self, gint64 timeout_us, GError **error)
         return refuse (error, self, "this is inside one of its own callbacks");
     }
 
+  if (parker != NULL)
+    return wait_parked (self, parker, timeout_us, error);
+
   dispatches = delivery != NULL && strand_delivery_may_dispatch (delivery);
   g_mutex_init (&sleeper.lock);
   g_cond_init (&sleeper.cond);
   ended = !strand_call_add_waiter (self, wake_sleeper, &sleeper, TRUE);
   while (!ended)
     {
+      refused = needs_this_thread (self);
+      if (refused)
+        break;
       run_if_same_pool (self);
       if (dispatches)
         {
@@ -183,9 +250,7 @@ strand_call_wait (StrandCall *self, gint64 timeout_us, GError **error)
   g_mutex_clear (&sleeper.lock);
   g_cond_clear (&sleeper.cond);
 
-  if (!ended)
-    g_set_error (error, STRAND_ERROR, STRAND_ERROR_WAIT_TIMED_OUT,
-                 "The call of '%s' has not ended in the %.3f s waited for; it goes on", self->recipe->function->name,
-                 (double) timeout_us / G_USEC_PER_SEC);
-  return ended;
+  if (refused)
+    return refuse (error, self, "it runs in the main context of the thread that is waiting");
+  return ended || refuse_longer (self, timeout_us, error);
 }

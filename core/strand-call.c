@@ -141,7 +141,7 @@ extra_free (StrandCallExtra *extra)
   g_clear_object (&extra->runner);
   g_free (extra->chain_state);
   g_mutex_clear (&extra->lock);
-  g_cond_clear (&extra->changed);
+  strand_cond_clear (&extra->changed);
   g_free (extra);
 }
 
@@ -203,7 +203,7 @@ strand_call_extra (StrandCall *self)
 
   extra = g_new0 (StrandCallExtra, 1);
   g_mutex_init (&extra->lock);
-  g_cond_init (&extra->changed);
+  strand_cond_init (&extra->changed);
   extra->progress = -1;
   extra->timeout_us = extra->grace_us = STRAND_UNSET;
   if (!g_atomic_pointer_compare_and_exchange (&self->extra, NULL, extra))
@@ -421,7 +421,7 @@ end_extra (StrandCall *self, StrandCallExtra *extra)
   timeout_timer = extra->timeout_timer;
   grace_timer = extra->grace_timer;
   extra->timeout_timer = extra->grace_timer = 0;
-  g_cond_broadcast (&extra->changed);
+  strand_cond_broadcast (&extra->changed);
   g_mutex_unlock (&extra->lock);
 
   if (timeout_timer != 0)

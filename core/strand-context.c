@@ -64,21 +64,40 @@ strand_context_is_cancelled (StrandContext *self, GError **error)
   return TRUE;
 }
 
-typedef struct
-{
-  StrandCall *call;
-  gboolean over;
-} Nap;
-
 static void
 nap_over (gpointer data)
 {
-  Nap *nap = data;
+  StrandNap *nap = data;
   StrandCallExtra *extra = strand_call_extra (nap->call);
 
   g_mutex_lock (&extra->lock);
   nap->over = TRUE;
-  g_cond_broadcast (&extra->changed);
+  strand_cond_broadcast (&extra->changed);
+  g_mutex_unlock (&extra->lock);
+}
+
+/* @duration_us: -1 for ever. */
+void
+strand_nap_begin (StrandNap *self, StrandCall *call, gint64 duration_us)
+{
+  self->call = call;
+  self->over = FALSE;
+  self->timer = 0;
+  if (duration_us >= 0)
+    self->timer = strand_clock_add_timer (strand_clock_monotonic_us () + duration_us, nap_over, self, NULL);
+}
+
+void
+strand_nap_end (StrandNap *self)
+{
+  StrandCallExtra *extra = strand_call_extra (self->call);
+
+  if (self->timer == 0 || strand_clock_remove_timer (self->timer))
+    return;
+  /* It runs now, or has run: the nap must outlive it. */
+  g_mutex_lock (&extra->lock);
+  while (!self->over)
+    strand_cond_wait (&extra->changed, &extra->lock);
   g_mutex_unlock (&extra->lock);
 }
 
@@ -97,29 +116,20 @@ gboolean
 strand_context_sleep (StrandContext *self, gint64 duration_us, GError **error)
 {
   StrandCallExtra *extra;
-  Nap nap = { CALL (self), FALSE };
-  guint64 timer;
+  StrandNap nap;
 
   g_return_val_if_fail (self != NULL, FALSE);
 
   if (duration_us <= 0)
     return !strand_context_is_cancelled (self, error);
 
-  extra = strand_call_extra (nap.call);
-  timer = strand_clock_add_timer (strand_clock_monotonic_us () + duration_us, nap_over, &nap, NULL);
+  extra = strand_call_extra (CALL (self));
+  strand_nap_begin (&nap, CALL (self), duration_us);
   g_mutex_lock (&extra->lock);
-  while (!nap.over && (strand_call_peek_state (nap.call) & STATE_STOP) == 0)
-    g_cond_wait (&extra->changed, &extra->lock);
+  while (!nap.over && !strand_context_is_cancelled (self, NULL))
+    strand_cond_wait (&extra->changed, &extra->lock);
   g_mutex_unlock (&extra->lock);
-
-  if (!strand_clock_remove_timer (timer))
-    {
-      /* It runs now, or has run: the nap must outlive it. */
-      g_mutex_lock (&extra->lock);
-      while (!nap.over)
-        g_cond_wait (&extra->changed, &extra->lock);
-      g_mutex_unlock (&extra->lock);
-    }
+  strand_nap_end (&nap);
   return !strand_context_is_cancelled (self, error);
 }
 
@@ -130,7 +140,8 @@ strand_context_sleep (StrandContext *self, gint64 duration_us, GError **error)
  * @error: return location for a #GError
  *
  * Passes an item to the caller while the function goes on. Where the caller has an on_iter that is slower than the
- * function, waits until it has caught up; else keeps the last `max-items`. Any thread of the function's.
+ * function, waits until it has caught up; else keeps the last `max-items`. A coroutine then yields, unless its taskrunner
+ * was told otherwise. Any thread of the function's.
  *
  * Returns: %TRUE, or %FALSE with `G_IO_ERROR_CANCELLED` if the call was told to stop
  * Since: 1.0
@@ -138,9 +149,16 @@ strand_context_sleep (StrandContext *self, gint64 duration_us, GError **error)
 gboolean
 strand_context_emit (StrandContext *self, GVariant *item, GError **error)
 {
+  StrandParker *parker;
+
   g_return_val_if_fail (self != NULL && item != NULL, FALSE);
 
-  return strand_call_emit (CALL (self), g_variant_ref_sink (item), TRUE, NULL, error);
+  parker = strand_parker_get_current ();
+  if (!strand_call_emit (CALL (self), g_variant_ref_sink (item), TRUE, NULL, error))
+    return FALSE;
+  if (parker != NULL && parker->yields_on_item)
+    parker->yield (parker);
+  return TRUE;
 }
 
 /**

@@ -39,6 +39,7 @@ GType strand_runner_traits_get_type (void);
  * @stop: stops a call that does not stop by itself
  * @resume: the consumer of a call's items has room again
  * @close: ends all use
+ * @needs_thread: whether a call cannot go on while this thread blocks
  *
  * What a taskrunner implements. Methods may be called on any thread and on several at once.
  *
@@ -72,8 +73,12 @@ struct _StrandTaskrunnerInterface
    * everything ended by itself, else FALSE with an error that says how many calls did not. */
   gboolean (*close) (StrandTaskrunner *self, gint64 deadline_us, GError **error);
 
+  /* A thread is about to block until @call ends. TRUE if the call could then never go on, because it runs in
+   * a main context of that thread's: the wait fails with STRAND_ERROR_WOULD_DEADLOCK. Must not block. Optional. */
+  gboolean (*needs_thread) (StrandTaskrunner *self, StrandCall *call);
+
   /*< private >*/
-  gpointer reserved[6];
+  gpointer reserved[5];
 };
 
 /**
