@@ -10,6 +10,7 @@
 
 #include "strand-elf-private.h"
 #include "strand-error.h"
+#include "strand-function-private.h"
 #include "strand-log.h"
 #include "strand-module-private.h"
 #include "strand-registry.h"
@@ -118,24 +119,37 @@ open_module (const char *path, char **real_path, GError **error)
   return entry;
 }
 
-static gboolean
-register_module (StrandRegistry *registry, const char *real, StrandModuleRegisterFunc entry, GError **error)
+/* The paths of the modules that a registry has, in the order of loading. Under the lock. */
+static GPtrArray *
+loaded_modules (StrandRegistry *registry)
 {
   static GQuark quark;
-  g_autoptr (GError) local = NULL;
-  GHashTable *loaded;
+  GPtrArray *loaded;
 
   if (quark == 0)
     quark = g_quark_from_static_string ("strand-loaded-modules");
   loaded = g_object_get_qdata (G_OBJECT (registry), quark);
   if (loaded == NULL)
     {
-      loaded = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
-      g_object_set_qdata_full (G_OBJECT (registry), quark, loaded, (GDestroyNotify)g_hash_table_unref);
+      loaded = g_ptr_array_new_with_free_func (g_free);
+      g_object_set_qdata_full (G_OBJECT (registry), quark, loaded, (GDestroyNotify)g_ptr_array_unref);
     }
-  if (g_hash_table_contains (loaded, real))
+  return loaded;
+}
+
+static gboolean
+register_module (StrandRegistry *registry, const char *real, StrandModuleRegisterFunc entry, GError **error)
+{
+  gboolean outer = strand_registering_portable, done;
+  GPtrArray *loaded = loaded_modules (registry);
+  g_autoptr (GError) local = NULL;
+
+  if (g_ptr_array_find_with_equal_func (loaded, real, g_str_equal, NULL))
     return TRUE;
-  if (!entry (registry, &local))
+  strand_registering_portable = TRUE;
+  done = entry (registry, &local);
+  strand_registering_portable = outer;
+  if (!done)
     {
       g_set_error (error, STRAND_PLUGIN_ERROR, STRAND_PLUGIN_ERROR_MODULE_FAILED,
                    "its strand_module_register() failed: %s",
@@ -143,7 +157,7 @@ register_module (StrandRegistry *registry, const char *real, StrandModuleRegiste
       return FALSE;
     }
   strand_debug (STRAND_TOPIC_PLUGIN, "loaded function module '%s'", real);
-  g_hash_table_add (loaded, g_strdup (real));
+  g_ptr_array_add (loaded, g_strdup (real));
   return TRUE;
 }
 
@@ -200,4 +214,31 @@ strand_registry_load_module (StrandRegistry *self, const char *name_or_path, GEr
       g_prefix_error (error, "Could not load module '%s': ", shown);
     }
   return FALSE;
+}
+
+/**
+ * strand_registry_list_modules:
+ * @self: a registry
+ *
+ * Lists the modules that were loaded into a registry, in that order. Any thread; waits while a module registers.
+ *
+ * Returns: (transfer full) (array zero-terminated=1): their real paths
+ * Since: 1.0
+ */
+GStrv
+strand_registry_list_modules (StrandRegistry *self)
+{
+  g_autoptr (GPtrArray) paths = NULL;
+  GPtrArray *loaded;
+
+  g_return_val_if_fail (STRAND_IS_REGISTRY (self), NULL);
+
+  paths = g_ptr_array_new ();
+  g_rec_mutex_lock (&registering);
+  loaded = loaded_modules (self);
+  for (guint i = 0; i < loaded->len; i++)
+    g_ptr_array_add (paths, g_strdup (loaded->pdata[i]));
+  g_rec_mutex_unlock (&registering);
+  g_ptr_array_add (paths, NULL);
+  return (GStrv) g_ptr_array_free (g_steal_pointer (&paths), FALSE);
 }

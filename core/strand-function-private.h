@@ -20,6 +20,7 @@ struct _StrandFunction
   gboolean returns_object;
   guint fixed_size;        /* of the serialised parameters, where all are numbers; else 0 */
   gboolean takes_keywords; /* the last parameter is a{sv} */
+  gboolean portable;       /* atomic: helper processes have it; only ever set */
 
   StrandFunc func;
   gpointer user_data;
@@ -27,6 +28,9 @@ struct _StrandFunction
 };
 
 StrandFunction *strand_function_new_unknown (const char *name);
+
+/* Set while this thread fills a registry from a module or for strand_helper_main(). */
+extern _Thread_local gboolean strand_registering_portable;
 
 guint strand_arguments_fixed_size (const GVariantType *type);
 GVariant *strand_arguments_concat_tuples (GVariant *first, GVariant *second);

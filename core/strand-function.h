@@ -89,6 +89,9 @@ STRAND_AVAILABLE_IN_ALL
 gboolean strand_function_returns_object (StrandFunction *self);
 
 STRAND_AVAILABLE_IN_ALL
+gboolean strand_function_is_portable (StrandFunction *self);
+
+STRAND_AVAILABLE_IN_ALL
 char *strand_function_dup_signature (StrandFunction *self) G_GNUC_WARN_UNUSED_RESULT;
 
 STRAND_AVAILABLE_IN_ALL

@@ -6,6 +6,7 @@
 #include "config.h"
 #include "strand-registry.h"
 #include "strand-error.h"
+#include "strand-function-private.h"
 #include "strand-param.h"
 
 #include <string.h>
@@ -17,6 +18,8 @@ struct _StrandRegistry
   GRWLock lock;          /* guards the table */
   GHashTable *functions; /* of StrandFunction, by its own name */
 };
+
+_Thread_local gboolean strand_registering_portable;
 
 G_DEFINE_FINAL_TYPE (StrandRegistry, strand_registry, G_TYPE_OBJECT)
 
@@ -122,6 +125,8 @@ strand_registry_add_function (StrandRegistry *self, StrandFunction *function, GE
   g_return_val_if_fail (function != NULL, FALSE);
 
   name = strand_function_get_name (function);
+  if (strand_registering_portable)
+    g_atomic_int_set (&function->portable, TRUE);
   g_rw_lock_writer_lock (&self->lock);
   there = g_hash_table_lookup (self->functions, name);
   if (there == NULL)

@@ -27,6 +27,11 @@ typedef gboolean (*StrandModuleRegisterFunc) (StrandRegistry *registry, GError *
 /* What a function module puts before its strand_module_register(), so that a hidden-by-default build exports it. */
 #define STRAND_MODULE_EXPORT __attribute__ ((visibility ("default"))) extern
 
+/* A module defines this; nothing else does. */
+#ifndef __GI_SCANNER__
+STRAND_MODULE_EXPORT gboolean strand_module_register (StrandRegistry *registry, GError **error);
+#endif
+
 STRAND_AVAILABLE_IN_ALL
 StrandRegistry *strand_registry_get_default (void);
 
@@ -49,5 +54,8 @@ GPtrArray *strand_registry_list (StrandRegistry *self) G_GNUC_WARN_UNUSED_RESULT
 
 STRAND_AVAILABLE_IN_ALL
 gboolean strand_registry_load_module (StrandRegistry *self, const char *name_or_path, GError **error);
+
+STRAND_AVAILABLE_IN_ALL
+GStrv strand_registry_list_modules (StrandRegistry *self) G_GNUC_WARN_UNUSED_RESULT;
 
 G_END_DECLS

@@ -9,6 +9,7 @@
 #include "strand-clock.h"
 #include "strand-function.h"
 #include "strand-registry.h"
+#include "strand-helper.h"
 #include "strand-context.h"
 #include "strand-options.h"
 #include "strand-coroutine.h"
