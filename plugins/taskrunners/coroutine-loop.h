@@ -1,0 +1,67 @@
+/* coroutine-loop.h — the coroutines of one main context, and whose turn it is.
+ *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <strand-plugin.h>
+
+typedef struct
+{
+  gsize stack_size;
+  guint max_stacks; /* kept for the next coroutines */
+  guint max_alive;
+  gboolean yield_on_iter;
+} CoroutineLimits;
+
+/* What a taskrunner's loops count together. */
+typedef struct
+{
+  gatomicrefcount ref_count;
+
+  /* Atomic. */
+  int n_queued; /* not started yet */
+  int n_alive;  /* started */
+  int closing;  /* somebody waits for `quiet` */
+
+  int n_waiting; /* for room */
+
+  GMutex lock;  /* guards the rest */
+  GCond quiet;  /* fewer are queued or alive, or a loop has something to do */
+  GCond room;   /* fewer are queued */
+  guint n_news; /* of quiet */
+
+  GMutex loops_lock; /* guards the taskrunner's loops; taken before the other */
+} CoroutineCounts;
+
+CoroutineCounts *coroutine_counts_new (void);
+CoroutineCounts *coroutine_counts_ref (CoroutineCounts *self);
+void coroutine_counts_unref (CoroutineCounts *self);
+
+typedef struct _CoroutineLoop CoroutineLoop;
+
+/* Coroutines run while somebody iterates @context. */
+CoroutineLoop *coroutine_loop_new (GMainContext *context, const CoroutineLimits *limits, CoroutineCounts *counts);
+CoroutineLoop *coroutine_loop_ref (CoroutineLoop *self);
+void coroutine_loop_unref (CoroutineLoop *self);
+GMainContext *coroutine_loop_get_context (CoroutineLoop *self);
+
+/* Any thread. Takes over @call, which has been counted as queued. */
+void coroutine_loop_push (CoroutineLoop *self, StrandCall *call);
+
+/* Any thread; it happens on the loop's. */
+void coroutine_loop_cancel_all (CoroutineLoop *self);
+
+/* Whether calls are queued or alive. Any thread; true for a moment only. */
+gboolean coroutine_loop_is_busy (CoroutineLoop *self);
+
+/* Whether this thread is the one that must iterate the loop's context. */
+gboolean coroutine_loop_is_here (CoroutineLoop *self);
+
+/* Goes on with whoever can go on, on the loop's thread, for a moment. */
+void coroutine_loop_turn (CoroutineLoop *self);
+
+/* Takes the loop out of its context; it goes when its last holder does. */
+void coroutine_loop_detach (CoroutineLoop *self);
+
+/* For a thread that iterates the loop's context for nothing else: end when nothing is left. Any thread asks for it. */
+void coroutine_loop_end (CoroutineLoop *self);
+gboolean coroutine_loop_may_end (CoroutineLoop *self);
