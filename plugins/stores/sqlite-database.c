@@ -1,9 +1,9 @@
 /* sqlite-database.c — one connection to a database of records: opening, schema, statements, errors.
  *
  * The table `records` has a column for each field of a record, named as the field is, so that the sqlite3
- * program and any language's binding can read it and ask it things. Besides, `serial` grows with every write
- * in the whole database: what was written after a moment is what has a larger serial, and what was removed is
- * in the table `removed`, put there by a trigger. Watchers in other processes read on from there.
+ * program and any language's binding can read it and ask it things. The table `changes` has the keys of the
+ * latest writes and removals, numbered without gaps: watchers in other processes read on from the number that
+ * they know. Triggers write it, so it has what other programs do as well.
  *
  * `user_version` is the schema's number. A larger one than ours is refused, a smaller one is brought up step
  * by step. Columns are no matter of the number: those that a newer record has and the table has not are added
@@ -273,7 +273,7 @@ append_column (GString *sql, StrandRecord *fresh, StrandField field)
       text = field != STRAND_FIELD_KEY ? strand_record_get_string (fresh, field) : NULL;
       g_string_append (sql, "TEXT");
       if (field == STRAND_FIELD_KEY)
-        g_string_append (sql, " NOT NULL UNIQUE");
+        g_string_append (sql, " NOT NULL PRIMARY KEY");
       else if (text != NULL)
         g_string_append_printf (sql, " NOT NULL DEFAULT '%s'", text);
       break;
@@ -287,21 +287,28 @@ append_column (GString *sql, StrandRecord *fresh, StrandField field)
     }
 }
 
-/* What finds records without reading them all: by kind and status; those of a queue, and of these the ones
+/* What finds records without reading them all: by kind and status, but for completed calls;
+ * those of a queue, and of these the ones
  * that wait in the order in which they are due (a low priority ages: 30 s for each step); and what expires
- * next. */
+ * next. Of the changes at least the latest 10000 are kept; they are removed a thousand at a time, as each
+ * time costs a page. */
 static const char *const schema_1[] = {
-  "CREATE INDEX records_by_kind ON records (\"kind\", \"status\", \"key\")",
+  "CREATE INDEX records_by_kind ON records (\"kind\", \"status\", \"key\") WHERE " SQLITE_IS_NOTED,
   "CREATE INDEX records_by_queue ON records (\"queue\", \"status\", \"key\") WHERE \"queue\" IS NOT NULL",
   "CREATE INDEX records_by_turn ON records (\"queue\", max(\"created\", \"not-before\") - \"priority\" * "
-  "30000000)"
-  " WHERE \"queue\" IS NOT NULL AND \"status\" = 0",
+  "30000000) WHERE \"queue\" IS NOT NULL AND \"status\" = 0",
   "CREATE INDEX records_by_expiry ON records (" SQLITE_EXPIRY ") WHERE " SQLITE_CAN_EXPIRE,
-  "CREATE TABLE removed (serial INTEGER PRIMARY KEY, \"key\" TEXT NOT NULL) STRICT",
+  "CREATE TABLE changes (number INTEGER PRIMARY KEY, \"key\" TEXT NOT NULL) STRICT",
+  "CREATE TRIGGER records_added AFTER INSERT ON records BEGIN"
+  " INSERT INTO changes (\"key\") VALUES (new.\"key\"); END",
+  "CREATE TRIGGER records_changed AFTER UPDATE ON records BEGIN"
+  " INSERT INTO changes (\"key\") VALUES (new.\"key\"); END",
+  "CREATE TRIGGER records_renamed AFTER UPDATE OF \"key\" ON records BEGIN"
+  " INSERT INTO changes (\"key\") VALUES (old.\"key\"); END",
   "CREATE TRIGGER records_removed AFTER DELETE ON records BEGIN"
-  " INSERT INTO removed (serial, \"key\") VALUES (max(old.serial + 1, " SQLITE_NEXT_SERIAL "), old.\"key\");"
-  " DELETE FROM removed WHERE serial < (SELECT max(serial) FROM removed) - " SQLITE_REMOVALS_KEPT ";"
-  "END",
+  " INSERT INTO changes (\"key\") VALUES (old.\"key\"); END",
+  "CREATE TRIGGER changes_forgotten AFTER INSERT ON changes WHEN new.number % 1000 = 0 BEGIN"
+  " DELETE FROM changes WHERE number <= new.number - 10000; END",
   "PRAGMA application_id = 0x53747264",
 };
 
@@ -309,14 +316,15 @@ static gboolean
 make_schema (SqliteDatabase *self, GError **error)
 {
   g_autoptr (StrandRecord) fresh = strand_record_new ("fresh");
-  g_autoptr (GString) table = g_string_new ("CREATE TABLE records (serial INTEGER PRIMARY KEY");
+  g_autoptr (GString) table = g_string_new ("CREATE TABLE records (");
 
   for (StrandField field = 0; field < STRAND_N_FIELDS; field++)
     {
-      g_string_append (table, ", ");
+      if (field > 0)
+        g_string_append (table, ", ");
       append_column (table, fresh, field);
     }
-  g_string_append (table, ") STRICT");
+  g_string_append (table, ") STRICT, WITHOUT ROWID");
 
   if (!run (self, table->str, NULL, error))
     return FALSE;

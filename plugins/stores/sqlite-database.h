@@ -48,16 +48,10 @@ gboolean sqlite_database_run (SqliteDatabase *self, const char *sql, GError **er
 /* How many rows the last statement changed. */
 int sqlite_database_count_changes (SqliteDatabase *self);
 
-/* The number that the next write gives its row: larger than any that a row or a removal has had. */
-#define SQLITE_NEXT_SERIAL                                                                                   \
-  "1 + max((SELECT coalesce(max(serial), 0) FROM records), (SELECT coalesce(max(serial), 0) FROM removed))"
-
-/* Removals are remembered for so many writes, which is what a watcher may be behind before it has to take
- * every record for changed. */
-#define SQLITE_REMOVALS_KEPT "10000"
-#define SQLITE_N_REMOVALS_KEPT 10000
-
 /* Records that have ended, and the time from which those with a ttl have outlived it. The index is used only
  * where a statement has these very conditions. */
 #define SQLITE_CAN_EXPIRE "\"status\" >= 2 AND \"ttl\" >= 0"
 #define SQLITE_EXPIRY "\"completed\" + \"ttl\""
+
+/* All records but completed calls, which are most of them and the last that anybody looks for. As above. */
+#define SQLITE_IS_NOTED "(\"kind\" <> 'call' OR \"status\" <> 2)"

@@ -54,6 +54,7 @@ struct _StrandSqliteStore
   GMutex lock; /* guards everything below */
   GCond written;
   gboolean writing; /* a thread has its turn */
+  guint n_waiting;  /* for theirs */
   GPtrArray *idle;  /* of SqliteDatabase */
   SqliteWatch *watch;
 };
@@ -111,9 +112,9 @@ static void
 write_texts (void)
 {
   GString *get = g_string_new ("SELECT ");
-  GString *insert = g_string_new ("INSERT INTO records (serial, ");
-  GString *update = g_string_new ("UPDATE records SET serial = " SQLITE_NEXT_SERIAL);
-  GString *cleanup = g_string_new ("DELETE FROM records WHERE serial IN (SELECT serial FROM records"
+  GString *insert = g_string_new ("INSERT INTO records (");
+  GString *update = g_string_new ("UPDATE records SET ");
+  GString *cleanup = g_string_new ("DELETE FROM records WHERE \"key\" IN (SELECT \"key\" FROM records"
                                    " INDEXED BY records_by_expiry WHERE " SQLITE_CAN_EXPIRE);
 
   append_columns (get, "");
@@ -121,12 +122,13 @@ write_texts (void)
   texts.get = intern (get);
 
   append_columns (insert, "");
-  g_string_append (insert, ") VALUES (" SQLITE_NEXT_SERIAL);
+  g_string_append (insert, ") VALUES (");
   for (StrandField field = 0; field < STRAND_N_FIELDS; field++)
     {
-      g_string_append_printf (insert, ", ?%d", PARAM_OF (field));
+      g_string_append_printf (insert, "%s?%d", field > 0 ? ", " : "", PARAM_OF (field));
       if (field != STRAND_FIELD_KEY)
-        g_string_append_printf (update, ", \"%s\" = ?%d", strand_field_get_name (field), PARAM_OF (field));
+        g_string_append_printf (update, "%s\"%s\" = ?%d", field > 0 ? ", " : "",
+                                strand_field_get_name (field), PARAM_OF (field));
     }
   g_string_append (insert, ") ON CONFLICT (\"key\") DO NOTHING");
   texts.insert = intern (insert);
@@ -385,11 +387,13 @@ begin_writing (StrandSqliteStore *self, GError **error)
   gboolean mine;
 
   g_mutex_lock (&self->lock);
+  self->n_waiting++;
   while (self->writing)
     if (deadline_us == G_MAXINT64)
       g_cond_wait (&self->written, &self->lock);
     else if (!g_cond_wait_until (&self->written, &self->lock, deadline_us))
       break;
+  self->n_waiting--;
   mine = !self->writing;
   self->writing = TRUE;
   g_mutex_unlock (&self->lock);
@@ -405,10 +409,13 @@ end_writing (StrandSqliteStore *self, gboolean changed)
 {
   g_mutex_lock (&self->lock);
   self->writing = FALSE;
-  g_cond_signal (&self->written);
+  if (self->n_waiting > 0)
+    g_cond_signal (&self->written);
   g_mutex_unlock (&self->lock);
 
-  if (changed)
+  /* Otherwise the transaction can be seen some microseconds after the log has been written, and the bell
+   * would cost a tenth of the write. */
+  if (changed && self->sync == SYNC_FULL)
     sqlite_watch_ring (self->path);
 }
 
@@ -608,29 +615,15 @@ query_for (const StrandFilter *filter)
   return query;
 }
 
-/* The conditions of the fields that no index was chosen for; a plus keeps SQLite from choosing one. */
 static void
-append_conditions (GString *sql, const Query *query, gboolean with_kind, gboolean with_queue)
+append_statuses (GString *sql, guint statuses)
 {
-  if (with_kind && query->kind != NULL)
-    g_string_append_printf (sql, " AND +\"kind\" = ?%d", PARAM_OF (STRAND_FIELD_KIND));
-  if (with_queue && query->queue != NULL)
-    g_string_append_printf (sql, " AND +\"queue\" = ?%d", PARAM_OF (STRAND_FIELD_QUEUE));
-  if (query->function != NULL)
-    g_string_append_printf (sql, " AND \"function\" = ?%d", PARAM_OF (STRAND_FIELD_FUNCTION));
-  if (query->lease_owner != NULL)
-    g_string_append_printf (sql, " AND \"lease-owner\" = ?%d", PARAM_OF (STRAND_FIELD_LEASE_OWNER));
-}
+  const char *separator = " AND +\"status\" IN (";
 
-static void
-append_statuses (GString *sql, const Query *query)
-{
-  const char *separator = " AND \"status\" IN (";
-
-  if (query->statuses == ALL_STATUSES)
+  if (statuses == ALL_STATUSES)
     return;
   for (guint status = 0; status <= STRAND_STATUS_CANCELLED; status++)
-    if (query->statuses & 1u << status)
+    if (statuses & 1u << status)
       {
         g_string_append_printf (sql, "%s%u", separator, status);
         separator = ", ";
@@ -638,46 +631,79 @@ append_statuses (GString *sql, const Query *query)
   g_string_append (sql, ")");
 }
 
+/* Every condition of a query; a plus keeps SQLite from choosing an index for it. */
+static void
+append_conditions (GString *sql, const Query *query, guint statuses)
+{
+  append_statuses (sql, statuses);
+  if (query->kind != NULL)
+    g_string_append_printf (sql, " AND +\"kind\" = ?%d", PARAM_OF (STRAND_FIELD_KIND));
+  if (query->queue != NULL)
+    g_string_append_printf (sql, " AND +\"queue\" = ?%d", PARAM_OF (STRAND_FIELD_QUEUE));
+  if (query->function != NULL)
+    g_string_append_printf (sql, " AND \"function\" = ?%d", PARAM_OF (STRAND_FIELD_FUNCTION));
+  if (query->lease_owner != NULL)
+    g_string_append_printf (sql, " AND \"lease-owner\" = ?%d", PARAM_OF (STRAND_FIELD_LEASE_OWNER));
+}
+
+/* Whether to look for each status by itself, in an index, or to read all records in their order: where no
+ * index helps, or where it would name nearly every record. */
+static gboolean
+is_split (const Query *query)
+{
+  return query->queue != NULL ||
+         (query->kind != NULL && (query->statuses != ALL_STATUSES || strcmp (query->kind, "call") != 0));
+}
+
+/* The rows of a query that have these statuses: one status, if the query is split. */
+static void
+append_rows (GString *sql, const Query *query, guint statuses)
+{
+  guint status = g_bit_nth_lsf (statuses, -1);
+
+  if (!is_split (query) ||
+      (query->queue == NULL && status == STRAND_STATUS_COMPLETED && strcmp (query->kind, "call") == 0))
+    g_string_append (sql, "records WHERE true");
+  else if (query->queue != NULL)
+    g_string_append_printf (sql,
+                            "records INDEXED BY records_by_queue WHERE \"queue\" = ?%d AND \"status\" = %u",
+                            PARAM_OF (STRAND_FIELD_QUEUE), status);
+  else
+    g_string_append_printf (sql,
+                            "records INDEXED BY records_by_kind WHERE " SQLITE_IS_NOTED
+                            " AND \"kind\" = ?%d AND \"status\" = %u",
+                            PARAM_OF (STRAND_FIELD_KIND), status);
+  append_conditions (sql, query, statuses);
+}
+
 /* In the order of keys, so that a page knows where the next begins whatever changes. An index gives that
  * order for one status; of several, each gives its first so many, and the smallest of all these make the
  * page. */
 static void
-append_indexed_serials (GString *sql, const Query *query)
+append_first_keys (GString *sql, const Query *query, guint statuses)
 {
-  gboolean by_queue = query->queue != NULL;
+  g_string_append (sql, "SELECT * FROM (SELECT \"key\" AS k FROM ");
+  append_rows (sql, query, statuses);
+  g_string_append_printf (sql, " AND \"key\" > ?%d ORDER BY \"key\" LIMIT ?%d)", PARAM_AFTER, PARAM_LIMIT);
+}
+
+static void
+append_keys (GString *sql, const Query *query)
+{
   const char *separator = "";
 
+  if (!is_split (query))
+    {
+      append_first_keys (sql, query, query->statuses);
+      return;
+    }
   for (guint status = 0; status <= STRAND_STATUS_CANCELLED; status++)
     if (query->statuses & 1u << status)
       {
-        g_string_append_printf (
-            sql,
-            "%sSELECT * FROM (SELECT serial AS s, \"key\" AS k FROM records INDEXED BY %s "
-            "WHERE \"%s\" = ?%d AND \"status\" = %u AND \"key\" > ?%d",
-            separator, by_queue ? "records_by_queue" : "records_by_kind", by_queue ? "queue" : "kind",
-            PARAM_OF (by_queue ? STRAND_FIELD_QUEUE : STRAND_FIELD_KIND), status, PARAM_AFTER);
-        append_conditions (sql, query, by_queue, FALSE);
-        g_string_append_printf (sql, " ORDER BY \"key\" LIMIT ?%d)", PARAM_LIMIT);
+        g_string_append (sql, separator);
+        append_first_keys (sql, query, 1u << status);
         separator = " UNION ALL ";
       }
-}
-
-/* Where no index helps, or where it would name nearly every record, records are read in their order. */
-static void
-append_serials (GString *sql, const Query *query)
-{
-  if (query->queue != NULL ||
-      (query->kind != NULL && (query->statuses != ALL_STATUSES || strcmp (query->kind, "call") != 0)))
-    {
-      append_indexed_serials (sql, query);
-      return;
-    }
-
-  g_string_append_printf (sql, "SELECT serial AS s, \"key\" AS k FROM records WHERE \"key\" > ?%d",
-                          PARAM_AFTER);
-  append_statuses (sql, query);
-  append_conditions (sql, query, TRUE, TRUE);
-  g_string_append_printf (sql, " ORDER BY \"key\" LIMIT ?%d", PARAM_LIMIT);
 }
 
 static void
@@ -696,9 +722,9 @@ prepare_listing (SqliteDatabase *database, const Query *query, GError **error)
   GString *sql = g_string_new ("SELECT ");
 
   append_columns (sql, "r.");
-  g_string_append (sql, " FROM (SELECT s, k FROM (");
-  append_serials (sql, query);
-  g_string_append_printf (sql, ") ORDER BY k LIMIT ?%d) CROSS JOIN records AS r ON r.serial = s ORDER BY k",
+  g_string_append (sql, " FROM (SELECT k FROM (");
+  append_keys (sql, query);
+  g_string_append_printf (sql, ") ORDER BY k LIMIT ?%d) CROSS JOIN records AS r ON r.\"key\" = k ORDER BY k",
                           PARAM_LIMIT);
   return sqlite_database_prepare (database, intern (sql), error);
 }
@@ -789,28 +815,34 @@ strand_sqlite_store_list (StrandStore *store, const StrandFilter *filter, const 
   return g_steal_pointer (&page);
 }
 
+static void
+append_count (GString *sql, const Query *query, guint statuses)
+{
+  g_string_append (sql, " + (SELECT count(*) FROM ");
+  append_rows (sql, query, statuses);
+  g_string_append (sql, ")");
+}
+
+/* All, without those that have expired: the first are counted in an index where there is one, the second are
+ * few. */
 static sqlite3_stmt *
 prepare_count (SqliteDatabase *database, const Query *query, GError **error)
 {
-  g_autoptr (GString) where = g_string_new (NULL);
-  GString *sql;
+  GString *sql = g_string_new ("SELECT 0");
 
-  append_statuses (where, query);
-  append_conditions (where, query, FALSE, FALSE);
-  if (query->kind != NULL)
-    g_string_append_printf (where, " AND \"kind\" = ?%d", PARAM_OF (STRAND_FIELD_KIND));
-  if (query->queue != NULL)
-    g_string_append_printf (where, " AND \"queue\" = ?%d", PARAM_OF (STRAND_FIELD_QUEUE));
+  if (!is_split (query))
+    append_count (sql, query, query->statuses);
+  for (guint status = 0; is_split (query) && status <= STRAND_STATUS_CANCELLED; status++)
+    if (query->statuses & 1u << status)
+      append_count (sql, query, 1u << status);
 
-  /* All, without those that have expired: the first is counted in an index where there is one, the second are
-   * few. */
-  sql = g_string_new (NULL);
   g_string_append_printf (
       sql,
-      "SELECT (SELECT count(*) FROM records WHERE true%s) - (SELECT count(*) FROM records "
-      "INDEXED BY records_by_expiry WHERE " SQLITE_CAN_EXPIRE " AND " SQLITE_EXPIRY
-      " <= ?%d AND \"completed\" <= ?%d%s)",
-      where->str, PARAM_NOW, PARAM_NOW, where->str);
+      " - (SELECT count(*) FROM records INDEXED BY records_by_expiry WHERE " SQLITE_CAN_EXPIRE
+      " AND " SQLITE_EXPIRY " <= ?%d AND \"completed\" <= ?%d",
+      PARAM_NOW, PARAM_NOW);
+  append_conditions (sql, query, query->statuses);
+  g_string_append (sql, ")");
   return sqlite_database_prepare (database, intern (sql), error);
 }
 

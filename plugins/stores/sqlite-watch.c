@@ -1,10 +1,10 @@
 /* sqlite-watch.c — inotify for one database: a thread that sleeps until its log is written.
  *
- * An event is only a hint: the thread then reads what has a larger serial than it has seen, so it matters
- * little which events come, how many, or whether some were lost. But SQLite writes the log first and shows
- * the transaction after that, in shared memory, which makes no event. So each of our writers rings when its
- * transaction can be seen: it touches the log's times. For the others (another program, a writer killed in
- * between) the thread looks again a few times after the last event, ever later, half a second in all.
+ * An event is only a hint: the thread then reads on in the table of changes, so it matters little which
+ * events come, how many, or whether some were lost. But SQLite writes the log first and shows the transaction
+ * after that, in shared memory, which makes no event: some microseconds later, or as long as the disk takes
+ * to sync. So after each burst of events the thread looks again after 1, 2, 4, … ms, 8 s in all. And a writer
+ * that syncs rings when its transaction can be seen: it touches the log's times.
  *
  * Only what inotify cannot see is looked for by the clock: a directory that is not there yet; every 10 ms at
  * first, at last once a second.                   SPDX-License-Identifier: LGPL-2.1-or-later */
@@ -24,13 +24,13 @@
 #define SHORTEST_WAIT_MS 10
 #define LONGEST_WAIT_MS 1000
 
-/* 1 + 2 + 4 + … + 256 ms after the last event. */
+/* Some writers are stopped for a while by the scheduler, or by somebody with a debugger. */
 #define FIRST_SECOND_LOOK_MS 1
-#define LAST_SECOND_LOOK_MS 256
+#define LAST_SECOND_LOOK_MS 4096
 
-/* More changes than this at once are told as one: any record may have changed. */
-#define MAX_CHANGES "1000"
-#define N_MAX_CHANGES 1000
+/* How many changes are read at once, so that a bulk of them does not fill the memory. */
+#define PAGE_SIZE 1000
+#define PAGE_SIZE_TEXT "1000"
 
 #define FOLDER_EVENTS                                                                                        \
   (IN_CREATE | IN_DELETE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR)
@@ -54,8 +54,7 @@ struct _SqliteWatch
   char *name;
   char *log;
   SqliteDatabase *database; /* NULL while there is none */
-  gint64 data_version;      /* what the connection saw last */
-  gint64 serial;            /* what has been told */
+  gint64 number;            /* of the last change that has been told */
 };
 
 static void
@@ -88,18 +87,6 @@ tell (SqliteWatch *self, const char *key)
     strand_store_changed (store, key);
 }
 
-/* One number from the database; FALSE where it cannot be read. */
-static gboolean
-ask (SqliteWatch *self, const char *sql, gint64 *answer)
-{
-  g_autoptr (SqliteUse) statement = sqlite_database_prepare (self->database, sql, NULL);
-
-  if (statement == NULL || sqlite_database_step (self->database, statement, NULL) != SQLITE_ROW)
-    return FALSE;
-  *answer = sqlite3_column_int64 (statement, 0);
-  return TRUE;
-}
-
 /* Puts the watches where the files are now: watching a file twice is watching it once. */
 static void
 arm (SqliteWatch *self)
@@ -108,8 +95,6 @@ arm (SqliteWatch *self)
   self->log_wd = inotify_add_watch (self->inotify_fd, self->log, LOG_EVENTS);
 }
 
-/* Opens the database if it is there. What it holds has been told by the time that this is called, or is to be
- * told as far as it is newer than @serial. */
 static gboolean
 connect_database (SqliteWatch *self, GError **error)
 {
@@ -117,7 +102,6 @@ connect_database (SqliteWatch *self, GError **error)
   g_autoptr (GError) local_error = NULL;
 
   self->database = sqlite_database_open (&settings, FALSE, &local_error);
-  self->data_version = -1;
   if (local_error == NULL)
     return TRUE;
 
@@ -125,90 +109,78 @@ connect_database (SqliteWatch *self, GError **error)
   return FALSE;
 }
 
-static void
-disconnect (SqliteWatch *self)
-{
-  g_clear_pointer (&self->database, sqlite_database_close);
-  self->serial = 0;
-  tell (self, NULL);
-}
-
+/* Notes what there is to know already. */
 static gboolean
-read_serial (SqliteWatch *self)
+read_number (SqliteWatch *self, GError **error)
 {
-  return ask (self, g_intern_static_string ("SELECT " SQLITE_NEXT_SERIAL " - 1"), &self->serial);
+  g_autoptr (SqliteUse) statement = sqlite_database_prepare (
+      self->database, g_intern_static_string ("SELECT coalesce(max(number), 0) FROM changes"), error);
+
+  if (statement == NULL || sqlite_database_step (self->database, statement, error) != SQLITE_ROW)
+    return FALSE;
+  self->number = sqlite3_column_int64 (statement, 0);
+  return TRUE;
 }
 
-/* The keys of what is newer than what has been told; NULL if it is too much, or cannot be read. */
+/* The keys of the next changes. Numbers have no gaps: where one is missing some have been forgotten. */
 static GPtrArray *
-read_changes (SqliteWatch *self)
+read_changes (SqliteWatch *self, gboolean *some_forgotten)
 {
   const char *sql = g_intern_static_string (
-      "SELECT serial, \"key\" FROM records WHERE serial > ?1 UNION ALL "
-      "SELECT serial, \"key\" FROM removed WHERE serial > ?1 ORDER BY serial LIMIT " MAX_CHANGES);
+      "SELECT number, \"key\" FROM changes WHERE number > ?1 ORDER BY number LIMIT " PAGE_SIZE_TEXT);
   g_autoptr (GPtrArray) keys = g_ptr_array_new_with_free_func (g_free);
   g_autoptr (SqliteUse) statement = sqlite_database_prepare (self->database, sql, NULL);
-  gint64 serial = self->serial;
-  int code;
 
   if (statement == NULL)
-    return NULL;
-  sqlite3_bind_int64 (statement, 1, self->serial);
-  while ((code = sqlite_database_step (self->database, statement, NULL)) == SQLITE_ROW)
+    return g_steal_pointer (&keys);
+  sqlite3_bind_int64 (statement, 1, self->number);
+  while (sqlite_database_step (self->database, statement, NULL) == SQLITE_ROW)
     {
-      serial = sqlite3_column_int64 (statement, 0);
+      gint64 number = sqlite3_column_int64 (statement, 0);
+
+      *some_forgotten |= number != self->number + 1;
+      self->number = number;
       g_ptr_array_add (keys, g_strdup ((const char *) sqlite3_column_text (statement, 1)));
     }
-  if (code != SQLITE_DONE || keys->len >= N_MAX_CHANGES || serial - self->serial >= SQLITE_N_REMOVALS_KEPT)
-    return NULL;
-
-  self->serial = serial;
   return g_steal_pointer (&keys);
 }
 
-/* Reads, in one transaction, whether anything has changed and what; NULL where nothing has. An array without
- * keys says that any record may have: there are too many, or another program changed rows without giving them
- * new serials. */
-static GPtrArray *
-read_news (SqliteWatch *self)
+static void
+tell_changes (SqliteWatch *self)
 {
-  g_autoptr (GPtrArray) keys = NULL;
-  gint64 version;
+  guint n_read;
 
-  if (!ask (self, g_intern_static_string ("PRAGMA data_version"), &version) || version == self->data_version)
-    return NULL;
-  keys = read_changes (self);
-  if (keys == NULL)
+  do
     {
-      if (!read_serial (self))
-        return NULL;
-      keys = g_ptr_array_new ();
+      gboolean some_forgotten = FALSE;
+      g_autoptr (GPtrArray) keys = read_changes (self, &some_forgotten);
+
+      for (guint i = 0; i < keys->len; i++)
+        tell (self, g_ptr_array_index (keys, i));
+      if (some_forgotten)
+        tell (self, NULL);
+      n_read = keys->len;
     }
-  self->data_version = version;
-  return g_steal_pointer (&keys);
+  while (n_read == PAGE_SIZE && !g_atomic_int_get (&self->stopped));
 }
 
-/* Looks for what has changed, and tells of it. */
+/* Looks for what has changed in the database that is there now, and tells of it. */
 static void
 look (SqliteWatch *self)
 {
-  g_autoptr (GPtrArray) keys = NULL;
-
   if (self->database != NULL && !sqlite_database_is_usable (self->database))
-    disconnect (self);
-  if (self->database == NULL && (!connect_database (self, NULL) || self->database == NULL))
+    {
+      g_clear_pointer (&self->database, sqlite_database_close);
+      self->number = 0;
+      tell (self, NULL);
+    }
+  if (self->database == NULL)
+    connect_database (self, NULL);
+  if (self->database == NULL)
     return;
 
   sqlite_database_set_deadline (self->database, g_get_monotonic_time () + LONGEST_WAIT_MS * 1000);
-  if (!sqlite_database_run (self->database, g_intern_static_string ("BEGIN"), NULL))
-    return;
-  keys = read_news (self);
-  sqlite_database_run (self->database, g_intern_static_string ("COMMIT"), NULL);
-
-  for (guint i = 0; keys != NULL && i < keys->len; i++)
-    tell (self, g_ptr_array_index (keys, i));
-  if (keys != NULL && keys->len == 0)
-    tell (self, NULL);
+  tell_changes (self);
 }
 
 /* Whether an event is about our files; the rest of the directory is not our business. */
@@ -300,15 +272,8 @@ sqlite_watch_start (StrandStore *store, const SqliteSettings *settings, GError *
     }
 
   arm (self);
-  if (!connect_database (self, error))
+  if (!connect_database (self, error) || (self->database != NULL && !read_number (self, error)))
     return NULL;
-  if (self->database != NULL &&
-      (!ask (self, g_intern_static_string ("PRAGMA data_version"), &self->data_version) ||
-       !read_serial (self)))
-    {
-      g_set_error (error, STRAND_ERROR, STRAND_ERROR_FAILED, "'%s' cannot be read", settings->path);
-      return NULL;
-    }
 
   g_atomic_ref_count_inc (&self->refs);
   g_thread_unref (g_thread_new ("strand-inotify", run, self));
@@ -331,7 +296,7 @@ sqlite_watch_ring (const char *path)
 {
   g_autofree char *log = g_strconcat (path, "-wal", NULL);
 
-  /* Who cannot touch the log is heard half a second later at most. */
+  /* Who cannot touch the log is heard at the next second look. */
   if (utimensat (AT_FDCWD, log, NULL, 0) != 0)
     strand_debug (STRAND_TOPIC_STORE, "Could not touch '%s': %s", log, g_strerror (errno));
 }

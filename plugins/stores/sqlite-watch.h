@@ -13,5 +13,6 @@ SqliteWatch *sqlite_watch_start (StrandStore *store, const SqliteSettings *setti
 /* Ends and frees it, without waiting for its thread. */
 void sqlite_watch_stop (SqliteWatch *self);
 
-/* After each write: wakes the watchers of the database at @path, in every process. */
+/* After a write that took long to become visible: wakes the watchers of the database at @path, in every
+ * process. */
 void sqlite_watch_ring (const char *path);

@@ -471,7 +471,7 @@ test_watcher_wakes_for_another_process (Fixture *f, gconstpointer unused)
   store_bell_take_down (&bell);
 }
 
-/* It neither rings nor counts serials. */
+/* It does not ring. */
 static void
 test_watcher_wakes_for_another_program (Fixture *f, gconstpointer unused)
 {
