@@ -45,6 +45,7 @@ typedef struct
   gboolean on_runner;     /* callbacks run on the runner's own thread */
   guint max_items;
   gint64 grace_us;
+  StrandChecks checks;
   StrandDelivery *delivery; /* of the context that most calls come from; NULL for none */
 } StrandRecipe;
 
@@ -181,7 +182,6 @@ gboolean strand_call_emit (StrandCall *self, GVariant *item, gboolean may_wait, 
 gboolean strand_call_deliver_items (StrandCall *self, gint64 deadline_us);
 gboolean strand_call_deliver_value_items (StrandCall *self, gint64 deadline_us);
 
-extern int strand_inline_mode; /* atomic */
 /* Time that runs while a function waits for @call's condition to change: `over` is then guarded by the call's lock.
  * On the stack of who waits; strand-context.c. */
 typedef struct
@@ -194,6 +194,7 @@ typedef struct
 void strand_nap_begin (StrandNap *self, StrandCall *call, gint64 duration_us);
 void strand_nap_end (StrandNap *self);
 
+extern int strand_inline_mode; /* atomic */
 
 /* What this thread is doing for which call. */
 typedef struct _StrandFrame StrandFrame;

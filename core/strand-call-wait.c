@@ -131,6 +131,17 @@ is_on_the_stack (StrandCall *self, const StrandFrame *frame)
   return FALSE;
 }
 
+/* What this thread may dispatch while it waits: the call's own callbacks, else those of its own context; NULL for none. */
+static StrandDelivery *
+ref_own_delivery (StrandCall *self)
+{
+  StrandDelivery *delivery = self->delivery;
+
+  if (delivery == NULL || !strand_delivery_may_dispatch (delivery))
+    delivery = strand_delivery_peek_default (G_PRIORITY_DEFAULT);
+  return strand_delivery_may_dispatch (delivery) ? strand_delivery_ref (delivery) : NULL;
+}
+
 /* A coroutine of this thread's main context, which the wait would hold up. */
 static gboolean
 needs_this_thread (StrandCall *self)
@@ -195,10 +206,10 @@ gboolean
 strand_call_wait (StrandCall *self, gint64 timeout_us, GError **error)
 {
   gint64 deadline_us = timeout_us >= 0 ? g_get_monotonic_time () + timeout_us : G_MAXINT64;
-  StrandDelivery *delivery = self->delivery;
+  g_autoptr (StrandDelivery) delivery = NULL;
   StrandParker *parker = strand_parker_get_current ();
   Sleeper sleeper = { 0 };
-  gboolean ended, refused = FALSE, dispatches;
+  gboolean ended, refused = FALSE;
 
   if (is_on_the_stack (self, strand_running))
     return refuse (error, self, "it is the one that is waiting");
@@ -211,7 +222,7 @@ strand_call_wait (StrandCall *self, gint64 timeout_us, GError **error)
   if (parker != NULL)
     return wait_parked (self, parker, timeout_us, error);
 
-  dispatches = delivery != NULL && strand_delivery_may_dispatch (delivery);
+  delivery = ref_own_delivery (self);
   g_mutex_init (&sleeper.lock);
   g_cond_init (&sleeper.cond);
   ended = !strand_call_add_waiter (self, wake_sleeper, &sleeper, TRUE);
@@ -221,7 +232,7 @@ strand_call_wait (StrandCall *self, gint64 timeout_us, GError **error)
       if (refused)
         break;
       run_if_same_pool (self);
-      if (dispatches)
+      if (delivery != NULL)
         {
           strand_delivery_set_sleeper (delivery, &sleeper.lock, &sleeper.cond, &sleeper.woken);
           strand_delivery_drain (delivery);
@@ -241,7 +252,7 @@ strand_call_wait (StrandCall *self, gint64 timeout_us, GError **error)
       sleeper.woken = FALSE;
       g_mutex_unlock (&sleeper.lock);
     }
-  if (dispatches)
+  if (delivery != NULL)
     {
       strand_delivery_set_sleeper (delivery, NULL, NULL, NULL);
       strand_delivery_drain (delivery);

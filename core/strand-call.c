@@ -617,7 +617,7 @@ finish (StrandCall *self, GVariant *value, GError *error)
   StrandStatus status = STRAND_STATUS_COMPLETED;
 
   if (value != NULL)
-    g_variant_ref_sink (value);
+    value = g_variant_take_ref (value);
   if (!move_status (self, STRAND_STATUS_RUNNING, STATE_SETTLING))
     {
       g_clear_pointer (&value, g_variant_unref);
@@ -750,7 +750,7 @@ strand_call_run (StrandCall *self)
   if (G_UNLIKELY (value != NULL && error != NULL))
     {
       g_warning ("Function '%s' returned a value and an error: the error counts", function->name);
-      g_variant_unref (g_variant_ref_sink (g_steal_pointer (&value)));
+      g_variant_unref (g_variant_take_ref (g_steal_pointer (&value)));
     }
   finish (self, value, error);
 }

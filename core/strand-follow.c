@@ -9,10 +9,14 @@
 #include "strand-follow-private.h"
 #include "strand-blocking-private.h"
 #include "strand-call-private.h"
+#include "strand-clock.h"
 #include "strand-error.h"
 #include "strand-function-private.h"
 #include "strand-payload.h"
 #include "strand-registry.h"
+
+/* How soon a waiter learns that the program which ran the call has died. */
+#define LOOK_INTERVAL_US (G_USEC_PER_SEC / 2)
 
 #define STRAND_TYPE_FOLLOWER (strand_follower_get_type ())
 G_DECLARE_FINAL_TYPE (StrandFollower, strand_follower, STRAND, FOLLOWER, GObject)
@@ -23,7 +27,8 @@ struct _StrandFollower
 
   StrandStore *store; /* set at construction, as the next */
   char *key;
-  int dirty; /* atomic: a reading is under way, or about to be */
+  int dirty;   /* atomic: a reading is under way, or about to be */
+  int looking; /* atomic: a timer is set that will read it again */
 
   GMutex lock;      /* guards the rest */
   StrandCall *call; /* not held */
@@ -122,6 +127,25 @@ show_record (StrandCall *call, StrandRecord *record)
     strand_call_requeue (call);
 }
 
+static void on_changed (StrandStore *store, const char *key, gpointer data);
+
+static void
+on_look (gpointer data)
+{
+  StrandFollower *self = data;
+
+  g_atomic_int_set (&self->looking, FALSE);
+  on_changed (self->store, self->key, self);
+}
+
+/* A program that dies writes nothing: as long as the call has not ended, its holder is looked at now and then. */
+static void
+look_later (StrandFollower *self, StrandCall *call)
+{
+  if (!strand_call_is_ended (call))
+    strand_clock_add_timer (strand_clock_monotonic_us () + LOOK_INTERVAL_US, on_look, g_object_ref (self), g_object_unref);
+}
+
 /* Reads the record again. A store that cannot be reached for a moment is tried again at the next change. */
 static void
 follow_record (gpointer data)
@@ -135,11 +159,15 @@ follow_record (gpointer data)
   if (call == NULL)
     return;
   record = strand_store_get (self->store, self->key, &error);
-  if (record != NULL)
+  if (record != NULL && strand_store_fail_lost (self->store, record))
+    on_changed (self->store, self->key, self);
+  else if (record != NULL)
     show_record (call, record);
   else if (g_error_matches (error, STRAND_ERROR, STRAND_ERROR_NOT_FOUND) ||
            g_error_matches (error, STRAND_ERROR, STRAND_ERROR_CORRUPT))
     strand_call_finish_as (call, STRAND_STATUS_FAILED, NULL, g_steal_pointer (&error));
+  if (g_atomic_int_compare_and_exchange (&self->looking, FALSE, TRUE))
+    look_later (self, call);
   strand_call_unref (call);
 }
 

@@ -186,6 +186,43 @@ strand_record_dup_value (StrandRecord *self, GError **error)
   return read_payload (self, STRAND_FIELD_VALUE_TYPE, STRAND_FIELD_VALUE, error);
 }
 
+/**
+ * strand_store_fail_lost:
+ * @store: where the record is
+ * @record: a call's record as it was read
+ *
+ * A call that waits in no queue is carried out by the program that launched it; if that program is certainly dead, nobody
+ * else will end the call. Then this does, as failed with %STRAND_ERROR_LOST. Blocks as the store does.
+ *
+ * Returns: whether the call was lost and has been ended now, here or by somebody else meanwhile
+ * Since: 1.0
+ */
+gboolean
+strand_store_fail_lost (StrandStore *store, StrandRecord *record)
+{
+  g_autofree char *owner = NULL;
+  g_autoptr (StrandRecord) lost = NULL;
+  g_autoptr (GError) cause = NULL;
+
+  g_return_val_if_fail (STRAND_IS_STORE (store) && record != NULL, FALSE);
+
+  owner = g_strdup (strand_record_get_string (record, STRAND_FIELD_LEASE_OWNER));
+  if (strand_status_is_terminal (strand_record_get_status (record)) || owner == NULL ||
+      strand_record_get_string (record, STRAND_FIELD_QUEUE) != NULL ||
+      strand_lease_owner_probe (owner) != STRAND_OWNER_STATE_DEAD)
+    return FALSE;
+
+  lost = strand_record_copy (record);
+  cause = g_error_new (STRAND_ERROR, STRAND_ERROR_LOST, "The program that ran the call ended without finishing it");
+  strand_record_set_int (lost, STRAND_FIELD_STATUS, STRAND_STATUS_FAILED);
+  strand_record_set_int (lost, STRAND_FIELD_COMPLETED, strand_clock_now_us ());
+  strand_record_set_string (lost, STRAND_FIELD_LEASE_OWNER, NULL);
+  strand_record_add_cause (lost, owner, cause);
+  /* STALE: somebody else was first. */
+  strand_store_put (store, lost, strand_record_get_revision (record), NULL);
+  return TRUE;
+}
+
 /* Whether somebody is there to hear of it. A pending record that waits for a reader has no owner. */
 static gboolean
 has_live_holder (StrandRecord *record)

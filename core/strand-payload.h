@@ -22,6 +22,10 @@ gboolean strand_record_set_value (StrandRecord *self, GVariant *value, StrandSer
 STRAND_AVAILABLE_IN_ALL
 GVariant *strand_record_dup_value (StrandRecord *self, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
+/* Fails a call as LOST whose program is certainly dead and that no reader may take. TRUE if it was one. */
+STRAND_AVAILABLE_IN_ALL
+gboolean strand_store_fail_lost (StrandStore *store, StrandRecord *record);
+
 /* Asks the holder of a call to stop; settles the record where nobody holds it. FALSE without error: too late. */
 STRAND_AVAILABLE_IN_ALL
 gboolean strand_store_cancel_call (StrandStore *store, const char *key, GError **error);

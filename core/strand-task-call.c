@@ -12,43 +12,16 @@
 #include "strand-function-private.h"
 #include "strand-registry.h"
 
-static gboolean
-check_traits (StrandTask *self, GObject *target, GError **error)
-{
-  StrandTraits traits = self->function->traits;
-  StrandRunnerTraits place;
-  const char *why = NULL;
-
-  if (traits == STRAND_TRAIT_NONE || (self->checks & STRAND_CHECK_TRAITS) == 0 || !STRAND_IS_TASKRUNNER (target))
-    return TRUE;
-  place = strand_taskrunner_get_traits (STRAND_TASKRUNNER (target));
-  if ((traits & STRAND_TRAIT_MAIN_THREAD_ONLY) != 0 && (place & STRAND_RUNNER_INLINE) == 0)
-    why = "it may run only on the main thread: use 'sync'";
-  else if ((traits & STRAND_TRAIT_NOT_REENTRANT) != 0 && (place & STRAND_RUNNER_CONCURRENT) != 0)
-    why = "it may not run twice at once: use a runner with one worker at a time, or 'process'";
-  else if ((traits & STRAND_TRAIT_NOT_PORTABLE) != 0 && (place & STRAND_RUNNER_OTHER_PROCESS) != 0)
-    why = "it may not run in another process";
-  if (why == NULL)
-    return TRUE;
-  g_set_error (error, STRAND_ERROR, STRAND_ERROR_UNSAFE, "Could not call '%s' on %s: %s", self->function->name,
-               G_OBJECT_TYPE_NAME (target), why);
-  return FALSE;
-}
-
+/* A recipe for @target, which is taken over. */
 static StrandRecipe *
-make_recipe_locked (StrandTask *self, GError **error)
+make_recipe_locked (StrandTask *self, GObject *target)
 {
-  g_autoptr (GObject) target = strand_task_find_target_locked (self, error);
-  StrandRecipe *recipe;
+  StrandRecipe *recipe = strand_recipe_new (strand_function_ref (self->function));
 
-  if (target == NULL || !check_traits (self, target, error))
-    return NULL;
-
-  recipe = strand_recipe_new (strand_function_ref (self->function));
   if (STRAND_IS_TASKRUNNER (target))
-    recipe->runner = STRAND_TASKRUNNER (g_steal_pointer (&target));
+    recipe->runner = STRAND_TASKRUNNER (target);
   else
-    recipe->backend = STRAND_BACKEND (g_steal_pointer (&target));
+    recipe->backend = STRAND_BACKEND (target);
   recipe->on_iter = self->on_iter != NULL ? strand_closure_ref (self->on_iter) : NULL;
   recipe->on_end = self->on_end != NULL ? strand_closure_ref (self->on_end) : NULL;
   recipe->on_error = self->on_error != NULL ? strand_closure_ref (self->on_error) : NULL;
@@ -59,6 +32,7 @@ make_recipe_locked (StrandTask *self, GError **error)
                        (strand_taskrunner_get_traits (recipe->runner) & STRAND_RUNNER_INLINE) != 0);
   recipe->max_items = self->max_items;
   recipe->grace_us = self->grace_us;
+  recipe->checks = self->checks;
   recipe->delivery = strand_delivery_ref (strand_delivery_peek_default (self->priority));
   return recipe;
 }
@@ -75,17 +49,39 @@ is_outdated_locked (StrandTask *self)
 }
 
 static StrandRecipe *
-ref_recipe (StrandTask *self, GError **error)
+ref_current_recipe (StrandTask *self)
 {
   StrandRecipe *recipe = NULL;
 
   g_mutex_lock (&self->lock);
   if (self->recipe != NULL && is_outdated_locked (self))
     strand_task_forget_recipe_locked (self);
-  if (self->recipe == NULL)
-    self->recipe = make_recipe_locked (self, error);
   if (self->recipe != NULL)
     recipe = strand_recipe_ref (self->recipe);
+  g_mutex_unlock (&self->lock);
+  return recipe;
+}
+
+/* The target is found without the lock: that may load plugins and make objects. If the task is changed meanwhile, this
+ * call still goes where the task was aimed when it was made. */
+static StrandRecipe *
+ref_recipe (StrandTask *self, GError **error)
+{
+  StrandRecipe *recipe = ref_current_recipe (self);
+  guint64 generation;
+  GObject *target;
+
+  if (recipe != NULL)
+    return recipe;
+  target = strand_task_find_target (self, &generation, error);
+  if (target == NULL)
+    return NULL;
+
+  g_mutex_lock (&self->lock);
+  recipe = make_recipe_locked (self, target);
+  strand_task_forget_recipe_locked (self);
+  self->recipe = strand_recipe_ref (recipe);
+  self->generation = generation;
   g_mutex_unlock (&self->lock);
   return recipe;
 }
@@ -152,8 +148,10 @@ check_own_key (const char *key, GError **error)
 
 /* What only a stored call can have must not be forgotten in silence. */
 static gboolean
-check_options (StrandRecipe *recipe, StrandOptions *options, GError **error)
+check_options (StrandCall *call, GError **error)
 {
+  StrandRecipe *recipe = call->recipe;
+  StrandOptions *options = call->extra != NULL ? call->extra->options : NULL;
   const char *option = NULL;
 
   if (options == NULL)
@@ -189,25 +187,28 @@ prepare_call (StrandTask *self, GVariant *arguments, GVariant *keywords, StrandO
   StrandRecipe *recipe;
   StrandCall *call;
 
-  /* Most often there is nothing to bind: no arguments, and none expected. */
+  recipe = ref_recipe (self, failure);
+  if (recipe == NULL)
+    {
+      if (arguments != NULL)
+        g_variant_unref (g_variant_ref_sink (arguments));
+      if (keywords != NULL)
+        g_variant_unref (g_variant_ref_sink (keywords));
+      return new_failed_call (self);
+    }
+  /* Most often there is nothing to bind: no arguments, and none expected. A call that fails here has its recipe, so
+   * that it ends where it would have ended otherwise. */
   if (arguments != NULL || keywords != NULL || self->function->n_parameters > 0)
     {
       bound = bind_arguments (self, arguments, keywords, failure);
       if (bound == NULL)
-        return new_failed_call (self);
+        return strand_call_new (recipe, NULL);
     }
-  recipe = ref_recipe (self, failure);
-  if (recipe == NULL)
-    return new_failed_call (self);
-  if (!check_options (recipe, options != NULL ? options : recipe->options, failure))
-    {
-      strand_recipe_unref (recipe);
-      return new_failed_call (self);
-    }
-
   call = strand_call_new (recipe, g_steal_pointer (&bound));
   if (options != NULL || recipe->options != NULL)
     strand_call_set_options (call, strand_options_merge (recipe->options, options));
+  if (check_options (call, failure) && recipe->runner != NULL)
+    strand_taskrunner_check (recipe->runner, call, failure);
   return call;
 }
 

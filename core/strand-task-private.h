@@ -31,7 +31,7 @@ struct _StrandTask
   StrandChecks checks;
 };
 
-GObject *strand_task_find_target_locked (StrandTask *self, GError **error);
+GObject *strand_task_find_target (StrandTask *self, guint64 *generation, GError **error);
 void strand_task_forget_recipe_locked (StrandTask *self);
 
 G_END_DECLS

@@ -591,17 +591,22 @@ strand_task_get_function (StrandTask *self)
   return self->function;
 }
 
-/* What a call made now goes to. */
+/* What a call made now goes to. @generation: (out): of the stack, before it was asked. */
 GObject *
-strand_task_find_target_locked (StrandTask *self, GError **error)
+strand_task_find_target (StrandTask *self, guint64 *generation, GError **error)
 {
   g_autoptr (StrandStack) stack = NULL;
+  g_autofree char *name = NULL;
+  GObject *target;
 
-  if (self->target != NULL)
-    return g_object_ref (self->target);
+  g_mutex_lock (&self->lock);
+  target = self->target != NULL ? g_object_ref (self->target) : NULL;
   stack = ref_stack_locked (self);
-  self->generation = strand_stack_get_generation (stack);
-  return strand_stack_ref_target (stack, self->target_name, error);
+  name = g_strdup (self->target_name);
+  g_mutex_unlock (&self->lock);
+
+  *generation = strand_stack_get_generation (stack);
+  return target != NULL ? target : strand_stack_ref_target (stack, name, error);
 }
 
 /**
@@ -617,14 +622,11 @@ strand_task_find_target_locked (StrandTask *self, GError **error)
 GObject *
 strand_task_ref_target (StrandTask *self, GError **error)
 {
-  GObject *target;
+  guint64 generation;
 
   g_return_val_if_fail (STRAND_IS_TASK (self), NULL);
 
-  g_mutex_lock (&self->lock);
-  target = strand_task_find_target_locked (self, error);
-  g_mutex_unlock (&self->lock);
-  return target;
+  return strand_task_find_target (self, &generation, error);
 }
 
 /**

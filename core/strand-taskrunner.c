@@ -6,6 +6,7 @@
 #include "strand-blocking-private.h"
 #include "strand-call-private.h"
 #include "strand-error.h"
+#include "strand-function-private.h"
 
 G_DEFINE_INTERFACE (StrandTaskrunner, strand_taskrunner, G_TYPE_OBJECT)
 
@@ -36,12 +37,66 @@ strand_taskrunner_get_traits (StrandTaskrunner *self)
   return STRAND_TASKRUNNER_GET_IFACE (self)->get_traits (self);
 }
 
+/**
+ * strand_taskrunner_check:
+ * @self: a taskrunner
+ * @call: a call
+ * @error: return location for a #GError
+ *
+ * Whether the traits of the call's function allow it to run there. Tasks ask this of their taskrunner, backends of theirs,
+ * before they accept a call; a task's `checks` can switch it off. Any thread; does not block.
+ *
+ * Returns: %TRUE, or %FALSE with %STRAND_ERROR_UNSAFE
+ * Since: 1.0
+ */
+gboolean
+strand_taskrunner_check (StrandTaskrunner *self, StrandCall *call, GError **error)
+{
+  StrandTraits traits;
+  StrandRunnerTraits place;
+  const char *why = NULL;
+
+  g_return_val_if_fail (STRAND_IS_TASKRUNNER (self), FALSE);
+  g_return_val_if_fail (call != NULL, FALSE);
+
+  traits = call->recipe->function->traits;
+  if (traits == STRAND_TRAIT_NONE || (call->recipe->checks & STRAND_CHECK_TRAITS) == 0)
+    return TRUE;
+  place = strand_taskrunner_get_traits (self);
+  if ((traits & STRAND_TRAIT_MAIN_THREAD_ONLY) != 0 && (place & STRAND_RUNNER_INLINE) == 0)
+    why = "it may run only on the main thread: use 'sync'";
+  else if ((traits & STRAND_TRAIT_NOT_REENTRANT) != 0 && (place & STRAND_RUNNER_CONCURRENT) != 0)
+    why = "it may not run twice at once: use a runner with one worker";
+  else if ((traits & STRAND_TRAIT_NOT_PORTABLE) != 0 && (place & STRAND_RUNNER_OTHER_PROCESS) != 0)
+    why = "it may not run in another process";
+  if (why == NULL)
+    return TRUE;
+  g_set_error (error, STRAND_ERROR, STRAND_ERROR_UNSAFE, "Could not call '%s' on %s: %s",
+               call->recipe->function->name, G_OBJECT_TYPE_NAME (self), why);
+  return FALSE;
+}
+
 /* The owner of a main context is never made to wait: it would stop its windows. */
 static gboolean
 may_block (void)
 {
   return g_main_context_get_thread_default () == NULL && !strand_delivery_is_main_thread () &&
          !g_main_context_is_owner (g_main_context_default ());
+}
+
+/* A pointer means nothing elsewhere. */
+static gboolean
+check_data (StrandTaskrunner *self, StrandCall *call, GError **error)
+{
+  StrandCallExtra *extra = g_atomic_pointer_get (&call->extra);
+
+  if (extra == NULL || (strand_taskrunner_get_traits (self) & STRAND_RUNNER_OTHER_PROCESS) == 0 ||
+      strand_call_get_options (call)->data == NULL)
+    return TRUE;
+  g_set_error (error, STRAND_ERROR, STRAND_ERROR_NOT_SUPPORTED,
+               "%s runs it in another process, where a pointer given with the call means nothing",
+               G_OBJECT_TYPE_NAME (self));
+  return FALSE;
 }
 
 /* An attempt's stored call, if it has one here. Notes where it runs, for stopping it. */
@@ -84,7 +139,8 @@ strand_taskrunner_submit (StrandTaskrunner *self, StrandCall *call, GError **err
       return TRUE;
     }
 
-  if (STRAND_TASKRUNNER_GET_IFACE (self)->submit (self, call, may_block (), &local))
+  if (check_data (self, call, &local) &&
+      STRAND_TASKRUNNER_GET_IFACE (self)->submit (self, call, may_block (), &local))
     {
       if (parent != NULL)
         strand_call_poke_waiters (parent);

@@ -118,6 +118,10 @@ struct _StrandTaskrunnerInterface
 STRAND_AVAILABLE_IN_ALL
 StrandRunnerTraits strand_taskrunner_get_traits (StrandTaskrunner *self);
 
+/* Whether the call's function may run there, as its traits say. */
+STRAND_AVAILABLE_IN_ALL
+gboolean strand_taskrunner_check (StrandTaskrunner *self, StrandCall *call, GError **error);
+
 STRAND_AVAILABLE_IN_ALL
 gboolean strand_taskrunner_submit (StrandTaskrunner *self, StrandCall *call, GError **error);
 

@@ -28,7 +28,7 @@
 /* How long the clerk stays without calls: longer than the pauses of a busy program. */
 #define CLERK_IDLE_US (2 * G_USEC_PER_SEC)
 
-/* Records that the sweep reads between two pieces of work: about 2 ms of a small filesystem store. */
+/* Unfinished calls that the sweep takes at once. */
 #define SWEEP_PAGE 100
 
 enum
@@ -75,16 +75,30 @@ local_entry_unref (gpointer data)
 
 static void work_on_locked (StrandLocalBackend *self, LocalEntry *entry);
 
+/* The first entry that nobody on this stack works on: a function may make calls of its own. */
+static LocalEntry *
+pop_idle_locked (StrandLocalBackend *self)
+{
+  for (GList *l = self->queue.head; l != NULL; l = l->next)
+    {
+      LocalEntry *entry = l->data;
+
+      if (entry->working)
+        continue;
+      g_queue_delete_link (&self->queue, l);
+      return entry;
+    }
+  return NULL;
+}
+
 /* In inline mode whoever notes something is the clerk. */
 static void
 work_inline_locked (StrandLocalBackend *self)
 {
   LocalEntry *entry;
 
-  self->inline_working = TRUE;
-  while ((entry = g_queue_pop_head (&self->queue)) != NULL)
+  while ((entry = pop_idle_locked (self)) != NULL)
     work_on_locked (self, entry);
-  self->inline_working = FALSE;
 }
 
 void
@@ -100,10 +114,10 @@ local_entry_note (LocalEntry *entry, guint todo)
         {
           entry->queued = TRUE;
           g_queue_push_tail (&self->queue, local_entry_ref (entry));
-          g_cond_signal (&self->changed);
+          g_cond_broadcast (&self->changed); /* somebody may wait in close as well */
         }
     }
-  if (strand_get_inline () && !self->inline_working)
+  if (strand_get_inline ())
     work_inline_locked (self);
   g_mutex_unlock (&self->lock);
 }
@@ -116,49 +130,26 @@ entry_of (StrandLocalBackend *self, StrandCall *call)
 
 /* What programs that died left behind. */
 
-static void
-change_to_lost (StrandRecord *record, const char *owner)
-{
-  g_autoptr (GError) error =
-      g_error_new (STRAND_ERROR, STRAND_ERROR_LOST, "The program that ran the call ended without finishing it");
-
-  strand_record_set_int (record, STRAND_FIELD_STATUS, STRAND_STATUS_FAILED);
-  strand_record_set_int (record, STRAND_FIELD_COMPLETED, strand_clock_now_us ());
-  strand_record_set_string (record, STRAND_FIELD_LEASE_OWNER, NULL);
-  strand_record_add_cause (record, owner, error);
-}
-
-static void
-sweep_record (StrandLocalBackend *self, StrandRecord *record)
-{
-  g_autofree char *owner = g_strdup (strand_record_get_string (record, STRAND_FIELD_LEASE_OWNER));
-  g_autoptr (StrandRecord) lost = NULL;
-
-  if (owner == NULL || !strand_lease_owner_has_kind (owner, OWNER_KIND) ||
-      strand_lease_owner_probe (owner) != STRAND_OWNER_STATE_DEAD)
-    return;
-  lost = strand_record_copy (record);
-  change_to_lost (lost, owner);
-  /* STALE: another backend swept it first. */
-  strand_store_put (self->store, lost, strand_record_get_revision (record), NULL);
-}
-
-/* One page of the sweep; NULL once everything has been seen. Takes over @cursor. */
-static char *
-sweep_page (StrandLocalBackend *self, char *cursor)
+/* In a thread of its own: a store without an index reads everything it has for this. */
+static gpointer
+sweep (gpointer data)
 {
   const StrandFilter filter = { .statuses = 1 << STRAND_STATUS_PENDING | 1 << STRAND_STATUS_RUNNING };
-  g_autofree char *from = cursor;
-  g_autoptr (StrandPage) page =
-      strand_store_list (self->store, &filter, *from != '\0' ? from : NULL, SWEEP_PAGE, NULL);
-  GPtrArray *records;
+  g_autoptr (StrandLocalBackend) self = data;
+  g_autofree char *cursor = NULL;
 
-  if (page == NULL)
-    return NULL;
-  records = strand_page_get_records (page);
-  for (guint i = 0; i < records->len; i++)
-    sweep_record (self, records->pdata[i]);
-  return g_strdup (strand_page_get_next (page));
+  do
+    {
+      g_autoptr (StrandPage) page = strand_store_list (self->store, &filter, cursor, SWEEP_PAGE, NULL);
+      GPtrArray *records = page != NULL ? strand_page_get_records (page) : NULL;
+
+      for (guint i = 0; records != NULL && i < records->len; i++)
+        strand_store_fail_lost (self->store, records->pdata[i]);
+      g_free (cursor);
+      cursor = page != NULL ? g_strdup (strand_page_get_next (page)) : NULL;
+    }
+  while (cursor != NULL);
+  return NULL;
 }
 
 /* @key: NULL where anything may have changed. Our own writes come from the clerk and are no news. */
@@ -196,12 +187,14 @@ work_on_locked (StrandLocalBackend *self, LocalEntry *entry)
   guint todo;
 
   entry->queued = FALSE;
+  entry->working = TRUE;
   while (!entry->over && (todo = local_todo_next (&entry->todo)) != 0)
     {
       g_mutex_unlock (&self->lock);
       local_entry_carry_out (entry, todo);
       g_mutex_lock (&self->lock);
     }
+  entry->working = FALSE;
   g_mutex_unlock (&self->lock);
   local_entry_unref (entry);
   g_mutex_lock (&self->lock);
@@ -223,15 +216,6 @@ clerk (gpointer data)
 
       if (entry != NULL)
         work_on_locked (self, entry);
-      else if (self->sweep_cursor != NULL)
-        {
-          char *cursor = g_steal_pointer (&self->sweep_cursor);
-
-          g_mutex_unlock (&self->lock);
-          cursor = sweep_page (self, cursor);
-          g_mutex_lock (&self->lock);
-          self->sweep_cursor = cursor;
-        }
       else if (self->all.length > 0)
         g_cond_wait (&self->changed, &self->lock);
       else
@@ -266,10 +250,7 @@ submit_decided (StrandCall *call, StrandVerdict verdict, GVariant *value, GError
 static gboolean
 admit_locked (StrandLocalBackend *self, LocalEntry *entry, GError **error)
 {
-  if (self->store == NULL || self->taskrunner == NULL)
-    g_set_error (error, STRAND_ERROR, STRAND_ERROR_INVALID_ARGUMENT, "the backend was made without %s",
-                 self->store == NULL ? "a store" : "a taskrunner");
-  else if (self->closed)
+  if (self->closed)
     g_set_error (error, STRAND_ERROR, STRAND_ERROR_CLOSED, "the backend has been closed");
   else if (self->all.length >= self->max_pending)
     g_set_error (error, STRAND_ERROR, STRAND_ERROR_FULL,
@@ -282,8 +263,23 @@ admit_locked (StrandLocalBackend *self, LocalEntry *entry, GError **error)
           self->clerk = g_thread_new ("strand-local", clerk, g_object_ref (self));
           g_thread_unref (self->clerk);
         }
+      if (!self->swept && !strand_get_inline ())
+        {
+          self->swept = TRUE;
+          g_thread_unref (g_thread_new ("strand-sweep", sweep, g_object_ref (self)));
+        }
       return TRUE;
     }
+  return FALSE;
+}
+
+static gboolean
+check_made_whole (StrandLocalBackend *self, GError **error)
+{
+  if (self->store != NULL && self->taskrunner != NULL)
+    return TRUE;
+  g_set_error (error, STRAND_ERROR, STRAND_ERROR_INVALID_ARGUMENT, "the backend was made without %s",
+               self->store == NULL ? "a store" : "a taskrunner");
   return FALSE;
 }
 
@@ -312,7 +308,8 @@ strand_local_backend_launch (StrandBackend *backend, StrandCall *call, GError **
   LocalEntry *entry;
   gboolean admitted;
 
-  if (!check_options (call, error))
+  if (!check_options (call, error) || !check_made_whole (self, error) ||
+      !strand_taskrunner_check (self->taskrunner, call, error))
     return FALSE;
   entry = g_new0 (LocalEntry, 1);
   g_atomic_ref_count_init (&entry->ref_count);
@@ -510,7 +507,6 @@ strand_local_backend_finalize (GObject *object)
   g_clear_pointer (&self->chain, strand_chain_unref);
   g_hash_table_unref (self->entries);
   g_free (self->owner);
-  g_free (self->sweep_cursor);
   g_mutex_clear (&self->lock);
   g_cond_clear (&self->changed);
   G_OBJECT_CLASS (strand_local_backend_parent_class)->finalize (object);
@@ -560,7 +556,6 @@ strand_local_backend_init (StrandLocalBackend *self)
   g_cond_init (&self->changed);
   self->entries = g_hash_table_new (g_str_hash, g_str_equal);
   self->owner = strand_lease_owner_self (OWNER_KIND);
-  self->sweep_cursor = g_strdup ("");
 }
 
 STRAND_PLUGIN_DEFINE ("local-backend", STRAND_VERSION, "LGPL-2.1-or-later",

@@ -28,6 +28,7 @@ typedef struct
   /* Guarded by the backend's lock. */
   guint todo;
   gboolean queued;
+  gboolean working; /* somebody carries out what was noted */
   gboolean over;
   GList link; /* in the backend's list of all */
   StrandCall *attempt; /* under way; NULL between attempts */
@@ -62,8 +63,7 @@ struct _StrandLocalBackend
   GQueue queue;   /* of LocalEntry */
   GHashTable *entries; /* of LocalEntry, by key; those whose record is written */
   GQueue all; /* of LocalEntry, by their links, from launch to end */
-  char *sweep_cursor; /* where the sweep goes on; NULL once everything has been seen */
-  gboolean inline_working;
+  gboolean swept; /* what a dead program left behind has been looked for */
   gboolean closed;
 };
 

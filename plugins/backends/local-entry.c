@@ -323,6 +323,8 @@ submit_attempt (LocalEntry *entry, StrandCall *attempt)
   strand_call_ref (attempt);
   if (strand_taskrunner_submit (entry->backend->taskrunner, attempt, &error))
     return;
+  /* Waiting may make room; nothing makes a closed or unfit runner take it. */
+  entry->refused = !g_error_matches (error, STRAND_ERROR, STRAND_ERROR_FULL);
   strand_call_finish_as (attempt, STRAND_STATUS_FAILED, NULL, error);
   strand_call_unref (attempt);
 }
@@ -461,8 +463,7 @@ static void
 do_launch (LocalEntry *entry)
 {
   StrandLocalBackend *self = entry->backend;
-  gint64 not_before_us = strand_options_get_not_before (strand_call_get_options (entry->call));
-  gint64 now_us = strand_clock_now_us ();
+  gint64 wait_us;
   GError *error = NULL;
 
   entry->record = make_record (entry, &error);
@@ -476,8 +477,9 @@ do_launch (LocalEntry *entry)
   g_hash_table_insert (self->entries, (gpointer) strand_call_get_key (entry->call), entry);
   g_mutex_unlock (&self->lock);
 
-  if (not_before_us > now_us)
-    attempt_later (entry, not_before_us - now_us);
+  wait_us = strand_options_get_not_before (strand_call_get_options (entry->call)) - strand_clock_now_us ();
+  if (wait_us > 0)
+    attempt_later (entry, wait_us);
   else
     start_attempt (entry);
 }
@@ -562,6 +564,8 @@ do_cancel (LocalEntry *entry)
       strand_call_cancel (attempt);
       return;
     }
+  if (entry->record == NULL)
+    return; /* cancelled at the door: the launch that follows will see it */
   if (!write_record (entry, change_to_cancelled, NULL, &error))
     g_message ("Could not write that call '%s' was cancelled: %s", strand_call_get_key (entry->call), error->message);
   end_with_error (entry, STRAND_STATUS_CANCELLED,

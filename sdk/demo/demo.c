@@ -352,8 +352,6 @@ static const struct
   { "demo.spawn", "seconds:d -> i", "Starts a process that sleeps, and gives its id", demo_spawn },
 };
 
-STRAND_MODULE_EXPORT gboolean strand_module_register (StrandRegistry *registry, GError **error);
-
 gboolean
 strand_module_register (StrandRegistry *registry, GError **error)
 {

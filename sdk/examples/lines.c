@@ -84,8 +84,6 @@ add_model (StrandRegistry *registry, GError **error)
   return function != NULL && strand_registry_add_function (registry, function, error);
 }
 
-STRAND_MODULE_EXPORT gboolean strand_module_register (StrandRegistry *registry, GError **error);
-
 gboolean
 strand_module_register (StrandRegistry *registry, GError **error)
 {

@@ -18,8 +18,6 @@ words_count (StrandContext *context, GVariant *arguments, gpointer user_data, GE
   return g_variant_new_uint64 (n);
 }
 
-STRAND_MODULE_EXPORT gboolean strand_module_register (StrandRegistry *registry, GError **error);
-
 gboolean
 strand_module_register (StrandRegistry *registry, GError **error)
 {
