@@ -37,6 +37,12 @@ strand_taskrunner_get_traits (StrandTaskrunner *self)
   return STRAND_TASKRUNNER_GET_IFACE (self)->get_traits (self);
 }
 
+static gboolean
+is_main_thread (void)
+{
+  return strand_delivery_is_main_thread () || g_main_context_is_owner (g_main_context_default ());
+}
+
 /**
  * strand_taskrunner_check:
  * @self: a taskrunner
@@ -44,7 +50,8 @@ strand_taskrunner_get_traits (StrandTaskrunner *self)
  * @error: return location for a #GError
  *
  * Whether the traits of the call's function allow it to run there. Tasks ask this of their taskrunner, backends of theirs,
- * before they accept a call; a task's `checks` can switch it off. Any thread; does not block.
+ * before they accept a call and on the thread that submits it; a task's `checks` can switch it off. Any thread; does not
+ * block.
  *
  * Returns: %TRUE, or %FALSE with %STRAND_ERROR_UNSAFE
  * Since: 1.0
@@ -65,6 +72,8 @@ strand_taskrunner_check (StrandTaskrunner *self, StrandCall *call, GError **erro
   place = strand_taskrunner_get_traits (self);
   if ((traits & STRAND_TRAIT_MAIN_THREAD_ONLY) != 0 && (place & STRAND_RUNNER_INLINE) == 0)
     why = "it may run only on the main thread: use 'sync'";
+  else if ((traits & STRAND_TRAIT_MAIN_THREAD_ONLY) != 0 && !is_main_thread ())
+    why = "it may run only on the main thread, and this is another";
   else if ((traits & STRAND_TRAIT_NOT_REENTRANT) != 0 && (place & STRAND_RUNNER_CONCURRENT) != 0)
     why = "it may not run twice at once: use a runner with one worker";
   else if ((traits & STRAND_TRAIT_NOT_PORTABLE) != 0 && (place & STRAND_RUNNER_OTHER_PROCESS) != 0)
@@ -80,8 +89,7 @@ strand_taskrunner_check (StrandTaskrunner *self, StrandCall *call, GError **erro
 static gboolean
 may_block (void)
 {
-  return g_main_context_get_thread_default () == NULL && !strand_delivery_is_main_thread () &&
-         !g_main_context_is_owner (g_main_context_default ());
+  return g_main_context_get_thread_default () == NULL && !is_main_thread ();
 }
 
 /* A pointer means nothing elsewhere. */

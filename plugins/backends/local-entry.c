@@ -321,7 +321,9 @@ submit_attempt (LocalEntry *entry, StrandCall *attempt)
   GError *error = NULL;
 
   strand_call_ref (attempt);
-  if (strand_taskrunner_submit (entry->backend->taskrunner, attempt, &error))
+  /* Checked again, because `sync` runs it right here, on the clerk's thread. */
+  if (strand_taskrunner_check (entry->backend->taskrunner, attempt, &error) &&
+      strand_taskrunner_submit (entry->backend->taskrunner, attempt, &error))
     return;
   /* Waiting may make room; nothing makes a closed or unfit runner take it. */
   entry->refused = !g_error_matches (error, STRAND_ERROR, STRAND_ERROR_FULL);

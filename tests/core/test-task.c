@@ -77,7 +77,7 @@ test_post_tells_without_a_handle (void)
 static void
 keep_result (GObject *source, GAsyncResult *result, gpointer data)
 {
-  *(GAsyncResult **)data = g_object_ref (result);
+  *(GAsyncResult **) data = g_object_ref (result);
 }
 
 static void
@@ -184,11 +184,11 @@ static void
 test_wrong_arguments_fail_the_call (void)
 {
   check_call_fails ("test.add", NULL, NULL, STRAND_ERROR, STRAND_ERROR_TYPE);
-  check_call_fails ("test.add", g_variant_new ("(x)", (gint64)1), NULL, STRAND_ERROR, STRAND_ERROR_TYPE);
+  check_call_fails ("test.add", g_variant_new ("(x)", (gint64) 1), NULL, STRAND_ERROR, STRAND_ERROR_TYPE);
   check_call_fails ("test.add", g_variant_new ("(ii)", 1, 2), NULL, STRAND_ERROR, STRAND_ERROR_TYPE);
-  check_call_fails ("test.add", g_variant_new ("(xxx)", (gint64)1, (gint64)1, (gint64)1), NULL, STRAND_ERROR,
-                    STRAND_ERROR_TYPE);
-  check_call_fails ("test.add", g_variant_new ("(xx)", (gint64)1, (gint64)1),
+  check_call_fails ("test.add", g_variant_new ("(xxx)", (gint64) 1, (gint64) 1, (gint64) 1), NULL,
+                    STRAND_ERROR, STRAND_ERROR_TYPE);
+  check_call_fails ("test.add", g_variant_new ("(xx)", (gint64) 1, (gint64) 1),
                     g_variant_new_parsed ("{'c': <1>}"), STRAND_ERROR, STRAND_ERROR_TYPE);
   check_call_fails ("test.nothing", g_variant_new ("(i)", 1), NULL, STRAND_ERROR, STRAND_ERROR_TYPE);
 }
@@ -205,9 +205,9 @@ test_direct_calls_take_any_format (void)
 
   told_listen (told, add);
   told_listen (told, echo);
-  strand_task_post (add, "(xx)", (gint64)-1, G_MAXINT64);
+  strand_task_post (add, "(xx)", (gint64) -1, G_MAXINT64);
   wait_over (told, 1);
-  strand_task_post (add, "(@xx)", g_variant_new_int64 (1), (gint64)2);
+  strand_task_post (add, "(@xx)", g_variant_new_int64 (1), (gint64) 2);
   wait_over (told, 2);
   strand_task_post (echo, "(s)", "plain");
   wait_over (told, 3);
@@ -235,7 +235,7 @@ test_a_format_of_other_types_fails_the_call (void)
   strand_task_post (task, "(ii)", 1, 2);
   wait_over (told, 1);
   g_assert_error (told->error, STRAND_ERROR, STRAND_ERROR_TYPE);
-  strand_task_post (task, "(x)", (gint64)1);
+  strand_task_post (task, "(x)", (gint64) 1);
   wait_over (told, 2);
   g_assert_error (told->error, STRAND_ERROR, STRAND_ERROR_TYPE);
   strand_task_post (task, "()");
@@ -275,7 +275,7 @@ test_targets_by_name (void)
       told_listen (told, task);
       strand_task_post (task, NULL);
       wait_over (told, 1);
-      here = g_variant_get_uint64 (told->value) == (guint64)(gsize)g_thread_self ();
+      here = g_variant_get_uint64 (told->value) == (guint64) (gsize) g_thread_self ();
       g_assert_cmpint (here, ==, i == 0);
       target = strand_task_ref_target (task, &error);
       g_assert_no_error (error);
@@ -351,7 +351,7 @@ test_target_by_type (void)
 
   g_assert_no_error (error);
   told_listen (told, task);
-  strand_task_post (task, "(xx)", (gint64)1, (gint64)2);
+  strand_task_post (task, "(xx)", (gint64) 1, (gint64) 2);
   wait_over (told, 1);
   g_assert_cmpuint (told->n_ends, ==, 1);
 
@@ -394,6 +394,64 @@ test_a_taskrunner_has_no_store (void)
   g_clear_error (&error);
   g_assert_cmpint (strand_task_cleanup_expired (task, &error), ==, -1);
   g_assert_error (error, STRAND_ERROR, STRAND_ERROR_NOT_SUPPORTED);
+}
+
+static void
+test_async_compute_uses_the_default_backend (void)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (StrandTask) task = strand_async_compute ("test.add", &error, NULL);
+  g_autoptr (Told) told = told_new ();
+  g_autoptr (StrandBackend) backend = NULL;
+  g_autoptr (StrandStore) store = NULL;
+  g_autoptr (StrandHandle) handle = NULL;
+  g_autoptr (StrandRecord) record = NULL;
+
+  g_assert_no_error (error);
+  told_listen (told, task);
+  handle = strand_task_call (task, "(xx)", (gint64) 1, (gint64) 2);
+  wait_over (told, 1);
+  g_assert_cmpuint (told->n_ends, ==, 1);
+
+  backend = strand_task_ref_backend (task, &error);
+  store = strand_task_ref_store (task, &error);
+  g_assert_no_error (error);
+  g_assert_true (strand_backend_get_store (backend) == store);
+  record = strand_store_get (store, strand_handle_get_key (handle), &error);
+  g_assert_no_error (error);
+  g_assert_cmpint (strand_record_get_status (record), ==, STRAND_STATUS_COMPLETED);
+  g_assert_cmpint (strand_record_get_int (record, STRAND_FIELD_TTL), ==, 3600 * (gint64) G_USEC_PER_SEC);
+  g_assert_cmpint (strand_task_cleanup_expired (task, &error), ==, 0);
+  g_assert_no_error (error);
+}
+
+static void
+test_async_compute_with_a_path (void)
+{
+  g_autoptr (GError) error = NULL;
+  char *folder = fixture_make_folder ();
+  g_autofree char *path = g_build_filename (folder, "results", NULL);
+  g_autoptr (StrandTask) task =
+      strand_async_compute ("test.add", &error, "path", path, "ttl", 60 * (gint64) G_USEC_PER_SEC, NULL);
+  g_autoptr (Told) told = told_new ();
+  g_autoptr (StrandBackend) backend = NULL;
+  g_autoptr (StrandStore) store = NULL;
+  g_autofree char *stores_path = NULL;
+
+  g_assert_no_error (error);
+  told_listen (told, task);
+  strand_task_post (task, "(xx)", (gint64) 1, (gint64) 2);
+  wait_over (told, 1);
+  g_assert_cmpuint (told->n_ends, ==, 1);
+  store = strand_task_ref_store (task, &error);
+  g_assert_no_error (error);
+  g_object_get (store, "path", &stores_path, NULL);
+  g_assert_cmpstr (stores_path, ==, path);
+  g_assert_cmpint (strand_store_count (store, NULL, &error), ==, 1);
+  backend = strand_task_ref_backend (task, &error);
+  g_assert_true (strand_backend_close (backend, -1, &error));
+  g_clear_object (&task);
+  fixture_remove_folder (folder);
 }
 
 /* Items. */
@@ -466,7 +524,7 @@ consume (StrandCall *call, GVariant *item, gpointer data, GError **error)
   Race *race = data;
   int ahead = g_atomic_int_get (&race->n_emitted) - race->n_consumed;
 
-  g_assert_cmpuint (g_variant_get_uint32 (item), ==, (guint)race->n_consumed);
+  g_assert_cmpuint (g_variant_get_uint32 (item), ==, (guint) race->n_consumed);
   race->n_consumed++;
   race->furthest = MAX (race->furthest, ahead);
   return TRUE;
@@ -541,7 +599,7 @@ static void
 keep_object (StrandCall *call, GVariant *value, gpointer data)
 {
   g_assert_null (value);
-  *(GObject **)data = g_object_ref (strand_call_get_object (call));
+  *(GObject **) data = g_object_ref (strand_call_get_object (call));
 }
 
 static void
@@ -561,7 +619,7 @@ test_a_result_may_be_an_object (void)
   value = strand_handle_get_result (handle, &error);
   g_assert_no_error (error);
   g_assert_cmpstr (g_variant_get_type_string (value), ==, "()");
-  g_object_add_weak_pointer (object, (gpointer *)&object);
+  g_object_add_weak_pointer (object, (gpointer *) &object);
   g_clear_pointer (&value, g_variant_unref);
   g_clear_object (&handle);
   g_object_unref (object);
@@ -685,7 +743,7 @@ call_in_own_context (gpointer data)
 
   g_main_context_push_thread_default (context);
   told_listen (told, task);
-  strand_task_post (task, "(xx)", (gint64)1, (gint64)2);
+  strand_task_post (task, "(xx)", (gint64) 1, (gint64) 2);
   wait_over (told, 1);
   g_assert_true (told->thread == g_thread_self ());
   g_main_context_pop_thread_default (context);
@@ -792,7 +850,7 @@ test_priority_is_the_callbacks_priority (void)
 static void
 drop_what_data_points_to (StrandCall *call, GVariant *value, gpointer data)
 {
-  g_clear_object ((GObject **)data);
+  g_clear_object ((GObject **) data);
 }
 
 static void
@@ -928,6 +986,14 @@ test_an_error_somebody_looked_at_is_not_logged (void)
   g_log_set_always_fatal (G_LOG_FATAL_MASK | G_LOG_LEVEL_CRITICAL);
 }
 
+/* The default backend runs its calls in helper processes: this program again. */
+static gboolean
+register_functions (StrandRegistry *registry, GError **error)
+{
+  fixture_add_functions ();
+  return TRUE;
+}
+
 #define ADD(name, test) g_test_add_func ("/task/" name, test)
 
 int
@@ -935,8 +1001,8 @@ main (int argc, char **argv)
 {
   int status;
 
+  strand_helper_main (argc, argv, register_functions);
   g_test_init (&argc, &argv, G_TEST_OPTION_ISOLATE_DIRS, NULL);
-  fixture_add_functions ();
   threads = make_runner ("thread", "workers", 2, NULL);
 
   ADD ("call/ends-in-its-callback", test_call_ends_in_its_callback);
@@ -962,6 +1028,8 @@ main (int argc, char **argv)
   ADD ("target/traits-forbid-some", test_traits_forbid_targets);
   ADD ("target/checks-can-be-overridden", test_checks_can_be_overridden);
   ADD ("target/a-taskrunner-has-no-store", test_a_taskrunner_has_no_store);
+  ADD ("target/async-compute-uses-the-default-backend", test_async_compute_uses_the_default_backend);
+  ADD ("target/async-compute-with-a-path", test_async_compute_with_a_path);
   ADD ("items/come-in-order-before-the-end", test_items_come_in_order_before_the_end);
   ADD ("items/returned-arrays-are-iterated", test_returned_arrays_are_iterated);
   ADD ("items/a-fast-producer-waits-for-its-consumer", test_a_fast_producer_waits_for_its_consumer);
@@ -987,6 +1055,7 @@ main (int argc, char **argv)
   ADD ("errors/somebody-looked-at-is-not-logged", test_an_error_somebody_looked_at_is_not_logged);
 
   status = g_test_run ();
+  g_assert_true (strand_stack_close (strand_stack_get_default (), -1, NULL));
   close_runner (threads);
   return status;
 }

@@ -447,7 +447,8 @@ keep_writing (gpointer data)
 {
   Meddler *meddler = data;
 
-  while (!g_atomic_int_get (&meddler->stop))
+  /* Fewer than the writes that a backend tries. */
+  for (guint n_written = 0; n_written < 40 && !g_atomic_int_get (&meddler->stop);)
     {
       g_autoptr (StrandRecord) record = strand_store_get (meddler->store, meddler->key, NULL);
 
@@ -455,7 +456,8 @@ keep_writing (gpointer data)
         continue;
       strand_record_set_int (record, STRAND_FIELD_CRASHES,
                              strand_record_get_int (record, STRAND_FIELD_CRASHES) + 1);
-      strand_store_put (meddler->store, record, strand_record_get_revision (record), NULL);
+      n_written +=
+          strand_store_put (meddler->store, record, strand_record_get_revision (record), NULL) ? 1 : 0;
     }
   return NULL;
 }
@@ -1117,6 +1119,26 @@ test_a_backend_may_go_with_calls_in_flight (Fixture *f, gconstpointer unused)
   wait_until (told->n_ends == 50);
 }
 
+/* `sync` would run it on the backend's own thread. */
+static void
+test_traits_count_where_it_runs (Fixture *f, gconstpointer unused)
+{
+  StrandTaskrunner *sync = make_runner ("sync", NULL);
+  StrandBackend *backend = make_backend ("local", "taskrunner", sync, "store", f->store, NULL);
+  g_autoptr (StrandFunction) function = fixture_function ("test.main");
+  g_autoptr (StrandTask) task = strand_task_new (function, G_OBJECT (backend)),
+                         other = make_task (f, "test.main");
+  g_autoptr (StrandHandle) handle = strand_task_call (task, NULL),
+                           other_handle = strand_task_call (other, NULL);
+
+  check_error (handle, STRAND_STATUS_FAILED, STRAND_ERROR, STRAND_ERROR_UNSAFE);
+  check_error (other_handle, STRAND_STATUS_FAILED, STRAND_ERROR, STRAND_ERROR_UNSAFE);
+  g_clear_object (&task);
+  g_clear_object (&other);
+  close_backend (backend);
+  close_runner (sync);
+}
+
 static void
 test_a_full_backend_says_so (Fixture *f, gconstpointer unused)
 {
@@ -1204,6 +1226,7 @@ main (int argc, char **argv)
   ADD_BOTH ("end/close-cancels-at-its-deadline", test_close_cancels_at_its_deadline);
   ADD ("end/close-reaches-what-waits-at-the-door", test_close_reaches_what_waits_at_the_door);
   ADD_BOTH ("end/may-go-with-calls-in-flight", test_a_backend_may_go_with_calls_in_flight);
+  ADD ("traits/count-where-it-runs", test_traits_count_where_it_runs);
   ADD ("end/full", test_a_full_backend_says_so);
   ADD_BOTH ("many-at-once", test_many_calls_at_once);
 
