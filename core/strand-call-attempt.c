@@ -45,6 +45,26 @@ strand_call_new_attempt (StrandCall *self, const StrandAttemptFuncs *funcs, gpoi
 }
 
 /**
+ * strand_call_is_attempt:
+ * @self: a call submitted to this taskrunner
+ *
+ * Whether a backend is told of what happens to the call, so that strand_call_begin() may block. Any thread; does not block.
+ *
+ * Returns: whether it is
+ * Since: 1.0
+ */
+gboolean
+strand_call_is_attempt (StrandCall *self)
+{
+  StrandCallExtra *extra;
+
+  g_return_val_if_fail (self != NULL, FALSE);
+
+  extra = g_atomic_pointer_get (&self->extra);
+  return extra != NULL && extra->funcs != NULL;
+}
+
+/**
  * strand_call_new_for_function: (skip)
  * @function: what to call
  * @arguments: (nullable): a tuple of its parameter type, as strand_function_bind() returns it

@@ -98,6 +98,9 @@ STRAND_AVAILABLE_IN_ALL
 gboolean strand_call_begin (StrandCall *self);
 
 STRAND_AVAILABLE_IN_ALL
+gboolean strand_call_is_attempt (StrandCall *self);
+
+STRAND_AVAILABLE_IN_ALL
 gboolean strand_call_push_item (StrandCall *self, GVariant *item);
 
 STRAND_AVAILABLE_IN_ALL

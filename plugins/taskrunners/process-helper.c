@@ -320,6 +320,16 @@ helper_find (Helper *self, StrandFunction *function, guint32 *index, GError **er
 }
 
 gboolean
+helper_knows (Helper *self, StrandFunction *function, guint32 *index)
+{
+  Offered *offered = g_hash_table_lookup (self->by_function, function);
+
+  if (offered != NULL)
+    *index = offered->index;
+  return offered != NULL;
+}
+
+gboolean
 helper_write_call (Helper *self, StrandCall *call, guint32 index, GError **error)
 {
   g_autoptr (GVariant) headers = strand_call_dup_headers (call);

@@ -67,6 +67,9 @@ gboolean helper_is_outdated (Helper *self, const HelperSettings *settings);
 /* What number the function has there; FALSE with an error if it is missing or another one. */
 gboolean helper_find (Helper *self, StrandFunction *function, guint32 *index, GError **error);
 
+/* The same, if that is known already. */
+gboolean helper_knows (Helper *self, StrandFunction *function, guint32 *index);
+
 /* Puts a call into `out`. FALSE with an error if it is too large. */
 gboolean helper_write_call (Helper *self, StrandCall *call, guint32 index, GError **error);
 

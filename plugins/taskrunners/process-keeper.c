@@ -36,6 +36,9 @@
 /* How long a helper may take for its atexit handlers. */
 #define RETIRE_US (G_USEC_PER_SEC / 2)
 
+/* Arguments that surely fit into the socket's buffer of an idle helper. */
+#define SHORT_BYTES (16 * 1024)
+
 /* What poll() said. */
 enum
 {
@@ -462,17 +465,18 @@ look_after (Keeper *self, Flight *flight)
     helper_signal (self->helper, SIGKILL);
 }
 
-/* One call, from sent to ended or dead. */
+/* One call, from sent to ended or dead. @news: what is known already. */
 static Outcome
-follow (Keeper *self, Flight *flight)
+follow (Keeper *self, Flight *flight, guint news)
 {
   gboolean dead = FALSE;
 
-  while (!flight->ended && !dead)
+  for (; !flight->ended && !dead; news = 0)
     {
       gboolean alive = helper_flush (self->helper);
-      guint news = wait_for_news (self, self->helper, next_look_ms (self));
 
+      if (news == 0)
+        news = wait_for_news (self, self->helper, next_look_ms (self));
       if ((news & NEWS_DATA) != 0 && !flight->broken)
         alive = take_data (self, flight) >= 0;
       if (flight->ended)
@@ -524,26 +528,21 @@ unref_keeper (gpointer data, GClosure *closure)
 }
 
 /* The call is the helper's; from here on it can be stopped. */
-static gulong
-attach (Keeper *self, StrandCall *call)
+static void
+attach_locked (Keeper *self, StrandCall *call)
 {
-  GCancellable *cancellable = strand_call_get_cancellable (call);
-  gulong handler;
-
-  g_mutex_lock (&self->pool->lock);
   self->call = call;
   self->number = self->helper->n_calls;
-  self->cancellable = cancellable;
-  g_mutex_unlock (&self->pool->lock);
-  handler = g_signal_connect_data (cancellable, "cancelled", G_CALLBACK (on_cancelled), keeper_ref (self), unref_keeper, 0);
-  if (g_cancellable_is_cancelled (cancellable))
-    on_cancelled (cancellable, self);
-  return handler;
+  self->cancellable = strand_call_get_cancellable (call);
+  self->handler = g_signal_connect_data (self->cancellable, "cancelled", G_CALLBACK (on_cancelled), keeper_ref (self),
+                                         unref_keeper, 0);
+  if (g_cancellable_is_cancelled (self->cancellable))
+    helper_post_control (self->helper, STRAND_WIRE_CANCEL, self->number, 0);
 }
 
 /* TRUE if the helper was told to die meanwhile. */
 static gboolean
-detach (Keeper *self, gulong handler)
+detach (Keeper *self)
 {
   GCancellable *cancellable = self->cancellable;
   gboolean doomed;
@@ -552,29 +551,61 @@ detach (Keeper *self, gulong handler)
   doomed = self->kill_at_us != 0;
   self->call = NULL;
   self->cancellable = NULL;
-  g_cond_broadcast (&self->pool->quiet);
+  if (self->pool->closed)
+    g_cond_broadcast (&self->pool->quiet);
   g_mutex_unlock (&self->pool->lock);
-  g_signal_handler_disconnect (cancellable, handler);
+  g_signal_handler_disconnect (cancellable, self->handler);
   return doomed;
 }
 
+/* Looks after a call that has been sent. */
 static Outcome
-send_call (Keeper *self, StrandCall *call)
+follow_call (Keeper *self, StrandCall *call, guint news)
 {
   Flight flight = { .call = call };
-  Outcome outcome;
-  gulong handler = attach (self, call);
+  Outcome outcome = follow (self, &flight, news);
   gboolean doomed;
 
-  outcome = follow (self, &flight);
   if (outcome == CRASHED)
     fail_crashed (self, &flight);
-  doomed = detach (self, handler);
+  doomed = detach (self);
   if (outcome != ENDED || doomed)
     drop_helper (self, TRUE);
   else if (self->pool->max_calls > 0 && self->helper->n_calls >= self->pool->max_calls)
     drop_helper (self, FALSE);
   return outcome;
+}
+
+static gboolean
+send_call (Keeper *self, StrandCall *call, guint32 index, GError **error)
+{
+  gboolean written;
+
+  g_mutex_lock (&self->pool->lock);
+  written = helper_write_call (self->helper, call, index, error);
+  if (written)
+    attach_locked (self, call);
+  g_mutex_unlock (&self->pool->lock);
+  return written;
+}
+
+gboolean
+keeper_hand_over_locked (Keeper *self, StrandCall *call, gboolean *begun)
+{
+  guint32 index;
+
+  if (self->helper == NULL || g_variant_get_size (strand_call_get_arguments (call)) > SHORT_BYTES ||
+      !helper_knows (self->helper, strand_call_get_function (call), &index))
+    return FALSE;
+  *begun = strand_call_begin (call);
+  if (!*begun)
+    return TRUE;
+  helper_write_call (self->helper, call, index, NULL);
+  attach_locked (self, call);
+  /* What did not go, or a helper that is gone, is the keeper's to see to. */
+  if (!helper_flush (self->helper) || !strand_wire_buffer_is_empty (&self->helper->out))
+    keeper_wake (self);
+  return TRUE;
 }
 
 /* A helper that has the function, and its number there. */
@@ -598,12 +629,11 @@ prepare (Keeper *self, StrandCall *call, guint32 *index, GError **error)
   return FALSE;
 }
 
-/* Takes over the call. */
+/* Takes over the call. @begun: it was sent before, to a helper that died. */
 static void
-run_call (Keeper *self, StrandCall *call)
+run_call (Keeper *self, StrandCall *call, gboolean begun)
 {
   GError *error = NULL;
-  gboolean begun = FALSE;
   guint32 index;
 
   for (guint n_sends = 0; n_sends < MAX_SENDS && error == NULL; n_sends++)
@@ -613,7 +643,7 @@ run_call (Keeper *self, StrandCall *call)
       if (!begun && !strand_call_begin (call))
         break;
       begun = TRUE;
-      if (helper_write_call (self->helper, call, index, &error) && send_call (self, call) != NOT_BEGUN)
+      if (send_call (self, call, index, &error) && follow_call (self, call, 0) != NOT_BEGUN)
         {
           strand_call_unref (call);
           return;
@@ -625,6 +655,18 @@ run_call (Keeper *self, StrandCall *call)
   if (error != NULL)
     strand_call_finish_as (call, STRAND_STATUS_FAILED, NULL, error);
   strand_call_unref (call);
+}
+
+/* A call that its submitter has sent. */
+static void
+take_over (Keeper *self, guint news)
+{
+  StrandCall *call = self->call;
+
+  if (follow_call (self, call, news) == NOT_BEGUN)
+    run_call (self, call, TRUE);
+  else
+    strand_call_unref (call);
 }
 
 /* Between calls. */
@@ -661,15 +703,18 @@ rest (Keeper *self)
   gint64 timeout_us = pool->idle_timeout_us;
   int timeout_ms = timeout_us < 0 ? -1 : (int) MIN (timeout_us / 1000 + 1, G_MAXINT);
   guint news = wait_for_news (self, self->helper, timeout_ms);
-  gboolean leaves;
-
-  if ((news & (NEWS_DATA | NEWS_DEATH)) != 0)
-    drop_helper (self, TRUE); /* it has nothing to say now but that it ends */
+  gboolean leaves, sent;
 
   g_mutex_lock (&pool->lock);
-  g_ptr_array_remove_fast (pool->idle, self);
-  leaves = (pool->stopping || news == 0) && pool->first == NULL && leave_locked (self);
+  g_ptr_array_remove (pool->idle, self);
+  sent = self->call != NULL;
+  leaves = !sent && (pool->stopping || news == 0) && pool->first == NULL && leave_locked (self);
   g_mutex_unlock (&pool->lock);
+
+  if (sent)
+    take_over (self, news);
+  else if ((news & (NEWS_DATA | NEWS_DEATH)) != 0)
+    drop_helper (self, TRUE); /* it has nothing to say now but that it ends */
   return !leaves;
 }
 
@@ -689,15 +734,17 @@ keeper_main (gpointer keeper)
       call = pool_pop_locked (pool);
       warm = call != NULL || pool->stopping || self->helper != NULL || pool->keepers->len > pool->min_idle ||
              pool->n_failures > 0;
-      if (call == NULL && warm)
+      /* Looked at here, for what woke this thread before may have been just that. */
+      stays = call != NULL || !pool->stopping || !leave_locked (self);
+      if (call == NULL && warm && stays)
         g_ptr_array_add (pool->idle, self);
       g_mutex_unlock (&pool->lock);
 
       if (call != NULL)
-        run_call (self, call);
+        run_call (self, call, FALSE);
       else if (!warm)
         warm_up (self);
-      else
+      else if (stays)
         stays = rest (self);
     }
 

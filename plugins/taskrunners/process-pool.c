@@ -108,10 +108,27 @@ call_keeper_locked (Pool *self)
     start_keeper_locked (self);
 }
 
+/* The short way: nobody waits before this call, and a helper that has the function sleeps. Sending from here saves waking
+ * the keeper's thread first. */
+static gboolean
+hand_over_locked (Pool *self, StrandCall *call, gboolean *begun)
+{
+  Keeper *keeper;
+
+  if (self->first != NULL || self->idle->len == 0 || strand_call_is_attempt (call))
+    return FALSE;
+  keeper = self->idle->pdata[self->idle->len - 1];
+  if (!keeper_hand_over_locked (keeper, call, begun))
+    return FALSE;
+  if (*begun)
+    g_ptr_array_set_size (self->idle, (int) self->idle->len - 1);
+  return TRUE;
+}
+
 gboolean
 pool_push (Pool *self, StrandCall *call, gboolean may_block, GError **error)
 {
-  gboolean closed, room;
+  gboolean closed, room, begun = TRUE;
 
   g_mutex_lock (&self->lock);
   self->n_waiting++;
@@ -120,12 +137,14 @@ pool_push (Pool *self, StrandCall *call, gboolean may_block, GError **error)
   self->n_waiting--;
   closed = self->closed;
   room = self->n_queued < self->max_queued;
-  if (!closed && room)
+  if (!closed && room && !hand_over_locked (self, call, &begun))
     {
       append_locked (self, call);
       call_keeper_locked (self);
     }
   g_mutex_unlock (&self->lock);
+  if (!begun)
+    strand_call_unref (call);
 
   if (closed)
     g_set_error (error, STRAND_ERROR, STRAND_ERROR_CLOSED, "the taskrunner has been closed");

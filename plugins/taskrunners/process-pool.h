@@ -50,7 +50,8 @@ struct _Keeper
   Helper *helper;  /* the thread's own; guarded by the pool's lock where others look, as what follows */
   StrandCall *call; /* that the helper runs */
   guint64 number;
-  GCancellable *cancellable; /* the call's */
+  GCancellable *cancellable; /* the call's, and what listens to it */
+  gulong handler;
   gint64 kill_at_us;         /* SIGTERM has been sent, and this is the time for SIGKILL; 0 for neither */
 };
 
@@ -78,5 +79,9 @@ Keeper *keeper_ref (Keeper *self);
 void keeper_unref (Keeper *self);
 void keeper_wake (Keeper *self);
 gpointer keeper_main (gpointer keeper);
+
+/* Gives the call to a sleeping keeper's helper, from the submitter's own thread. FALSE if that would take more than a
+ * moment. With @begun FALSE the call was cancelled meanwhile, and the keeper sleeps on. */
+gboolean keeper_hand_over_locked (Keeper *self, StrandCall *call, gboolean *begun);
 
 G_END_DECLS
