@@ -32,6 +32,7 @@ gboolean strand_delivery_is_main_thread (void);
 /* For a thread that blocks and may dispatch meanwhile: news wakes @cond under @lock. */
 gboolean strand_delivery_may_dispatch (StrandDelivery *self);
 void strand_delivery_drain (StrandDelivery *self);
+void strand_delivery_dispatch (StrandDelivery *self, gint64 deadline_us);
 void strand_delivery_set_sleeper (StrandDelivery *self, GMutex *lock, GCond *cond, gboolean *woken);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (StrandDelivery, strand_delivery_unref)

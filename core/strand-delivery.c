@@ -298,7 +298,9 @@ wake (StrandDelivery *self)
         }
       g_mutex_unlock (&self->lock);
     }
-  g_main_context_wakeup (self->context);
+  /* The thread that owns the context does not sleep in it now, and looks at us before it does. */
+  if (!g_main_context_is_owner (self->context))
+    g_main_context_wakeup (self->context);
 }
 
 void
@@ -400,6 +402,15 @@ strand_delivery_may_dispatch (StrandDelivery *self)
   if (g_main_context_get_thread_default () == self->context)
     return TRUE;
   return self->context == g_main_context_default () && strand_delivery_is_main_thread ();
+}
+
+/* As the context would, on its thread. */
+void
+strand_delivery_dispatch (StrandDelivery *self, gint64 deadline_us)
+{
+  strand_delivery_ref (self);
+  dispatch_news (self, deadline_us);
+  strand_delivery_unref (self);
 }
 
 /* Dispatches what there is now, and what comes meanwhile, without touching the context. */

@@ -77,6 +77,21 @@ strand_parker_get_current (void)
   return current;
 }
 
+/**
+ * strand_parker_deliver: (skip)
+ * @deadline_us: until when, as g_get_monotonic_time() counts
+ *
+ * For taskrunners that run functions in a main context, while they dispatch a source of it: calls the callbacks that wait
+ * for the thread-default context at default priority, which the context would do in its next iteration.
+ *
+ * Since: 1.0
+ */
+void
+strand_parker_deliver (gint64 deadline_us)
+{
+  strand_delivery_dispatch (strand_delivery_peek_default (G_PRIORITY_DEFAULT), deadline_us);
+}
+
 void
 strand_cond_init (StrandCond *self)
 {

@@ -48,4 +48,8 @@ void strand_parker_leave (StrandParker *self);
 STRAND_AVAILABLE_IN_ALL
 StrandParker *strand_parker_get_current (void);
 
+/* For taskrunners that run functions in a main context, between them. */
+STRAND_AVAILABLE_IN_ALL
+void strand_parker_deliver (gint64 deadline_us);
+
 G_END_DECLS
