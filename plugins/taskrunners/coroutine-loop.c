@@ -10,8 +10,7 @@
 
 #include "config.h"
 #include "coroutine-loop.h"
-#include "coroutine-stack.h"
-#include "coroutine-switch.h"
+#include "coroutine.h"
 
 #include <errno.h>
 #include <unistd.h>
@@ -22,28 +21,8 @@
 /* How many calls are started before those that are under way have another turn. */
 #define STARTS_IN_ROUND 64
 
-typedef enum
-{
-  RUNNING,  /* or in the ready line after a yield */
-  NOTIFIED, /* unparked meanwhile: the next park returns at once */
-  PARKED,
-  UNPARKED, /* on the way to the ready line */
-} State;
-
-typedef struct _Coroutine Coroutine;
-struct _Coroutine
-{
-  StrandParker parker;
-  StrandFiber fiber;
-  CoroutineLoop *loop;
-  StrandStack *stack;
-  int state;       /* atomic */
-  Coroutine *next; /* in a stack, a line, or among the idle */
-  StrandCall *call; /* that it runs; NULL while idle */
-  gboolean idle;
-  const char *function;
-  guint place; /* in the loop's list of all */
-};
+/* In place of an empty stack while the loop looks at it before it sleeps: who pushes need not wake it. */
+#define AWAKE ((gpointer) 1)
 
 typedef struct
 {
@@ -60,10 +39,9 @@ struct _CoroutineLoop
   GSource *source; /* which holds the loop until it is detached */
 
   /* Atomic. */
-  StrandCall *calls;   /* newest first; linked by their runner data, as the line is */
-  Coroutine *unparked; /* newest first */
-  int awake;           /* the loop looks at the two above before it sleeps */
-  int n_busy;
+  StrandCall *calls;   /* newest first, above AWAKE or NULL; linked by their runner data, as the line is */
+  Coroutine *unparked; /* newest first, above AWAKE or NULL */
+  int n_busy;          /* queued or under way */
   int cancel_all;
   int ending;
   int detached;
@@ -79,6 +57,8 @@ struct _CoroutineLoop
   Coroutine *idle;
   guint n_idle;
   gboolean short_of_stacks;
+  int n_started; /* not yet taken from the count of those who are queued */
+  int n_ended;   /* nor from n_busy */
   GPtrArray *all; /* of Coroutine, idle ones too */
   StrandStacks *stacks;
 };
@@ -126,18 +106,18 @@ tell_closer (CoroutineCounts *counts)
   g_mutex_unlock (&counts->lock);
 }
 
-/* After something was pushed. The caller sees to it that the loop stays. */
+/* The caller holds the loop. */
 static void
 wake (CoroutineLoop *self)
 {
   /* The thread that owns the context does not sleep in it now. */
-  if (g_atomic_int_compare_and_exchange (&self->awake, FALSE, TRUE) && !g_main_context_is_owner (self->context))
+  if (!g_main_context_is_owner (self->context))
     g_main_context_wakeup (self->context);
   tell_closer (self->counts);
 }
 
-static void
-append_ready (CoroutineLoop *self, Coroutine *coroutine)
+void
+coroutine_loop_append (CoroutineLoop *self, Coroutine *coroutine)
 {
   coroutine->next = NULL;
   if (self->ready_last != NULL)
@@ -148,118 +128,61 @@ append_ready (CoroutineLoop *self, Coroutine *coroutine)
   self->n_ready++;
 }
 
-/* The parker's three, inside the coroutine or, unpark, anywhere. */
-
-static void
-coroutine_park (StrandParker *parker)
+/* As soon as something is pushed the loop may run it and go; one that sleeps is held until it has been woken. */
+static CoroutineLoop *
+hold_sleeper (CoroutineLoop *self, gpointer top, CoroutineLoop *held)
 {
-  Coroutine *self = (Coroutine *) parker;
-
-  if (g_atomic_int_compare_and_exchange (&self->state, RUNNING, PARKED))
-    strand_fiber_suspend (&self->fiber);
-  /* Whoever resumed has made us RUNNING; else there was a notice, which is used up now. */
-  g_atomic_int_set (&self->state, RUNNING);
+  return top == NULL && held == NULL ? coroutine_loop_ref (self) : held;
 }
 
 static void
-coroutine_unpark (StrandParker *parker)
+release_sleeper (CoroutineLoop *held, gpointer top)
 {
-  Coroutine *self = (Coroutine *) parker;
-  int state = g_atomic_int_get (&self->state);
-  CoroutineLoop *loop;
-  Coroutine *top;
+  if (held == NULL)
+    return;
+  if (top == NULL)
+    wake (held);
+  coroutine_loop_unref (held);
+}
 
-  while (TRUE)
-    {
-      if (state == RUNNING && g_atomic_int_compare_and_exchange_full (&self->state, RUNNING, NOTIFIED, &state))
-        return;
-      if (state == PARKED && g_atomic_int_compare_and_exchange_full (&self->state, PARKED, UNPARKED, &state))
-        break;
-      if (state == NOTIFIED || state == UNPARKED)
-        return;
-    }
+void
+coroutine_loop_push_unparked (CoroutineLoop *self, Coroutine *coroutine)
+{
+  Coroutine *top = g_atomic_pointer_get (&self->unparked);
+  CoroutineLoop *held = NULL;
 
-  /* As soon as it is pushed it may run to its end, and the loop with it. */
-  loop = coroutine_loop_ref (self->loop);
-  top = g_atomic_pointer_get (&loop->unparked);
   do
-    self->next = top;
-  while (!g_atomic_pointer_compare_and_exchange_full (&loop->unparked, top, self, &top));
-  wake (loop);
-  coroutine_loop_unref (loop);
-}
-
-static void
-coroutine_yield (StrandParker *parker)
-{
-  Coroutine *self = (Coroutine *) parker;
-
-  append_ready (self->loop, self);
-  strand_fiber_suspend (&self->fiber);
-}
-
-/* What runs on a coroutine's stack: one call after the other. */
-static void
-coroutine_main (gpointer data)
-{
-  Coroutine *self = data;
-
-  while (TRUE)
     {
-      strand_call_run (strand_call_ref (self->call));
-      g_clear_pointer (&self->call, strand_call_unref);
-      self->idle = TRUE;
-      strand_fiber_suspend (&self->fiber);
+      held = hold_sleeper (self, top, held);
+      coroutine->next = top;
     }
+  while (!g_atomic_pointer_compare_and_exchange_full (&self->unparked, top, coroutine, &top));
+  release_sleeper (held, top);
 }
 
+void
+coroutine_loop_push (CoroutineLoop *self, StrandCall *call)
+{
+  StrandCall *top = g_atomic_pointer_get (&self->calls);
+  CoroutineLoop *held = NULL;
+
+  g_atomic_int_inc (&self->n_busy);
+  do
+    {
+      held = hold_sleeper (self, top, held);
+      strand_call_set_runner_data (call, top);
+    }
+  while (!g_atomic_pointer_compare_and_exchange_full (&self->calls, top, call, &top));
+  release_sleeper (held, top);
+}
+
+/* Whoever pushes from here on wakes us. FALSE if something was pushed just before. */
 static gboolean
-find_overflow (const void *address, const char **function, gsize *size)
+fall_asleep (gpointer *stack)
 {
-  StrandParker *parker = strand_parker_get_current ();
-  const char *place = address;
-  Coroutine *self = (Coroutine *) parker;
+  gpointer top = g_atomic_pointer_get (stack);
 
-  if (parker == NULL || parker->park != coroutine_park)
-    return FALSE;
-  if (place >= self->stack->base || place < self->stack->base - strand_stack_guard_size ())
-    return FALSE;
-  *function = self->function;
-  *size = self->stack->size;
-  return TRUE;
-}
-
-static Coroutine *
-coroutine_new (CoroutineLoop *loop)
-{
-  StrandStack *stack = strand_stacks_take (loop->stacks);
-  Coroutine *self;
-
-  if (stack == NULL)
-    return NULL;
-  self = g_new0 (Coroutine, 1);
-  self->parker.park = coroutine_park;
-  self->parker.unpark = coroutine_unpark;
-  self->parker.yield = coroutine_yield;
-  self->parker.yields_on_item = loop->limits.yield_on_iter;
-  self->loop = loop;
-  self->stack = stack;
-  self->place = loop->all->len;
-  g_ptr_array_add (loop->all, self);
-  strand_fiber_init (&self->fiber, stack->base, stack->size, coroutine_main, self);
-  return self;
-}
-
-static void
-coroutine_free (Coroutine *self, gboolean keep_stack)
-{
-  CoroutineLoop *loop = self->loop;
-
-  ((Coroutine *) loop->all->pdata[loop->all->len - 1])->place = self->place;
-  g_ptr_array_remove_index_fast (loop->all, self->place);
-  strand_fiber_clear (&self->fiber);
-  strand_stacks_give (loop->stacks, self->stack, keep_stack);
-  g_free (self);
+  return top == NULL || (top == AWAKE && g_atomic_pointer_compare_and_exchange (stack, AWAKE, NULL));
 }
 
 static guint
@@ -269,10 +192,20 @@ n_alive (CoroutineLoop *self)
 }
 
 static void
-call_ended (CoroutineLoop *self, Coroutine *coroutine)
+drop_coroutine (CoroutineLoop *self, Coroutine *coroutine, gboolean keep_stack)
 {
-  CoroutineCounts *counts = self->counts;
+  ((Coroutine *) self->all->pdata[self->all->len - 1])->place = coroutine->place;
+  g_ptr_array_remove_index_fast (self->all, coroutine->place);
+  strand_stacks_give (self->stacks, coroutine->stack, keep_stack);
+  coroutine_free (coroutine);
+}
 
+/* After a piece of it. */
+static void
+look_after (CoroutineLoop *self, Coroutine *coroutine)
+{
+  if (!coroutine->idle)
+    return;
   if (self->n_idle < self->limits.max_stacks)
     {
       coroutine->next = self->idle;
@@ -280,58 +213,62 @@ call_ended (CoroutineLoop *self, Coroutine *coroutine)
       self->n_idle++;
     }
   else
-    coroutine_free (coroutine, FALSE);
-
+    drop_coroutine (self, coroutine, FALSE);
   if (n_alive (self) == 0)
     self->thread = NULL;
   self->short_of_stacks = FALSE;
-  g_atomic_int_add (&self->n_busy, -1);
-  g_atomic_int_add (&counts->n_alive, -1);
-  tell_closer (counts);
+  self->n_ended++;
 }
 
-/* One piece of a coroutine, until it parks, yields or ends. */
+/* What others see of the counts changes once a round: shared words are slow to write. */
 static void
-resume (CoroutineLoop *self, Coroutine *coroutine)
+settle_counts (CoroutineLoop *self)
 {
-  strand_parker_enter (&coroutine->parker);
-  strand_fiber_resume (&coroutine->fiber);
-  strand_parker_leave (&coroutine->parker);
-  if (G_UNLIKELY (!strand_stack_is_sound (coroutine->stack)))
-    strand_stack_report_overflow (coroutine->function, coroutine->stack->size);
-  if (coroutine->idle)
-    call_ended (self, coroutine);
+  CoroutineCounts *counts = self->counts;
+
+  if (self->n_started > 0)
+    {
+      g_atomic_int_add (&counts->n_queued, -self->n_started);
+      self->n_started = 0;
+      if (G_UNLIKELY (g_atomic_int_get (&counts->n_waiting) > 0))
+        {
+          g_mutex_lock (&counts->lock);
+          g_cond_broadcast (&counts->room);
+          g_mutex_unlock (&counts->lock);
+        }
+    }
+  if (self->n_ended > 0)
+    {
+      g_atomic_int_add (&self->n_busy, -self->n_ended);
+      self->n_ended = 0;
+      tell_closer (counts);
+    }
 }
 
 /* Appends what other threads have pushed to the two lines, in the order of pushing. */
 static void
 take_in (CoroutineLoop *self)
 {
-  Coroutine *coroutine = g_atomic_pointer_get (&self->unparked), *turned = NULL;
-  StrandCall *call = g_atomic_pointer_get (&self->calls), *newest, *oldest = NULL;
+  Coroutine *coroutine = g_atomic_pointer_exchange (&self->unparked, AWAKE), *first = NULL;
+  StrandCall *call = g_atomic_pointer_exchange (&self->calls, AWAKE), *newest = call, *oldest = NULL;
 
-  if (coroutine != NULL)
-    coroutine = g_atomic_pointer_exchange (&self->unparked, NULL);
-  while (coroutine != NULL)
+  while (coroutine != NULL && coroutine != AWAKE)
     {
       Coroutine *next = coroutine->next;
 
-      coroutine->next = turned;
-      turned = coroutine;
+      coroutine->next = first;
+      first = coroutine;
       coroutine = next;
     }
-  while (turned != NULL)
+  while (first != NULL)
     {
-      Coroutine *next = turned->next;
+      Coroutine *next = first->next;
 
-      append_ready (self, turned);
-      turned = next;
+      coroutine_loop_append (self, first);
+      first = next;
     }
 
-  if (call != NULL)
-    call = g_atomic_pointer_exchange (&self->calls, NULL);
-  newest = call;
-  while (call != NULL)
+  while (call != NULL && call != AWAKE)
     {
       StrandCall *next = strand_call_get_runner_data (call);
 
@@ -352,42 +289,35 @@ static StrandCall *
 pop_call (CoroutineLoop *self)
 {
   StrandCall *call = self->call_first;
-  CoroutineCounts *counts = self->counts;
 
   if (call == NULL)
     return NULL;
   self->call_first = strand_call_get_runner_data (call);
   if (self->call_first == NULL)
     self->call_last = NULL;
-  g_atomic_int_inc (&counts->n_alive);
-  g_atomic_int_add (&counts->n_queued, -1);
-  if (G_UNLIKELY (g_atomic_int_get (&counts->n_waiting) > 0))
-    {
-      g_mutex_lock (&counts->lock);
-      g_cond_signal (&counts->room);
-      g_mutex_unlock (&counts->lock);
-    }
+  strand_call_set_runner_data (call, self);
+  self->n_started++;
   return call;
-}
-
-static void
-drop_call (CoroutineLoop *self, StrandCall *call)
-{
-  strand_call_unref (call);
-  g_atomic_int_add (&self->n_busy, -1);
-  g_atomic_int_add (&self->counts->n_alive, -1);
-  tell_closer (self->counts);
 }
 
 static Coroutine *
 take_coroutine (CoroutineLoop *self)
 {
   Coroutine *coroutine = self->idle;
+  StrandStack *stack;
 
-  if (coroutine == NULL)
-    return coroutine_new (self);
-  self->idle = coroutine->next;
-  self->n_idle--;
+  if (coroutine != NULL)
+    {
+      self->idle = coroutine->next;
+      self->n_idle--;
+      return coroutine;
+    }
+  stack = strand_stacks_take (self->stacks);
+  if (stack == NULL)
+    return NULL;
+  coroutine = coroutine_new (self, stack, self->limits.yield_on_iter);
+  coroutine->place = self->all->len;
+  g_ptr_array_add (self->all, coroutine);
   return coroutine;
 }
 
@@ -397,36 +327,38 @@ may_start (CoroutineLoop *self)
   return self->call_first != NULL && n_alive (self) < self->limits.max_alive && !self->short_of_stacks;
 }
 
+/* Not even one stack can be had, and none will come free. */
+static void
+refuse_call (CoroutineLoop *self, StrandCall *call)
+{
+  strand_call_finish_as (call, STRAND_STATUS_FAILED, NULL,
+                         g_error_new (STRAND_ERROR, STRAND_ERROR_FAILED,
+                                      "Could not run a call of '%s': there is no memory for a stack of %" G_GSIZE_FORMAT
+                                      " bytes: %s",
+                                      strand_call_get_function_name (call), self->limits.stack_size, g_strerror (errno)));
+  strand_call_unref (call);
+  self->n_ended++;
+}
+
 /* FALSE if there is no stack for it now. */
 static gboolean
 start_one (CoroutineLoop *self)
 {
   Coroutine *coroutine = take_coroutine (self);
-  StrandCall *call;
 
   if (coroutine == NULL && n_alive (self) > 0)
     {
       self->short_of_stacks = TRUE; /* the next one that ends leaves its own */
       return FALSE;
     }
-  call = pop_call (self);
   if (coroutine == NULL)
     {
-      strand_call_finish_as (call, STRAND_STATUS_FAILED, NULL,
-                             g_error_new (STRAND_ERROR, STRAND_ERROR_FAILED,
-                                          "Could not run a call of '%s': there is no memory for a stack of %" G_GSIZE_FORMAT
-                                          " bytes: %s",
-                                          strand_call_get_function_name (call), self->limits.stack_size, g_strerror (errno)));
-      drop_call (self, call);
+      refuse_call (self, pop_call (self));
       return TRUE;
     }
   self->thread = g_thread_self ();
-  g_atomic_int_set (&coroutine->state, RUNNING);
-  strand_call_set_runner_data (call, self);
-  coroutine->call = call;
-  coroutine->idle = FALSE;
-  coroutine->function = strand_function_get_name (strand_call_get_function (call));
-  resume (self, coroutine);
+  coroutine_start (coroutine, pop_call (self));
+  look_after (self, coroutine);
   return TRUE;
 }
 
@@ -452,7 +384,8 @@ cancel_all (CoroutineLoop *self)
   while ((call = pop_call (self)) != NULL)
     {
       strand_call_cancel (call);
-      drop_call (self, call);
+      strand_call_unref (call);
+      self->n_ended++;
     }
   for (guint i = 0; i < self->all->len; i++)
     {
@@ -464,10 +397,16 @@ cancel_all (CoroutineLoop *self)
 }
 
 static gboolean
+is_pushed (gpointer top)
+{
+  return top != NULL && top != AWAKE;
+}
+
+static gboolean
 has_work (CoroutineLoop *self)
 {
-  return self->ready_first != NULL || may_start (self) || g_atomic_pointer_get (&self->unparked) != NULL ||
-         g_atomic_pointer_get (&self->calls) != NULL || g_atomic_int_get (&self->cancel_all);
+  return self->ready_first != NULL || may_start (self) || is_pushed (g_atomic_pointer_get (&self->unparked)) ||
+         is_pushed (g_atomic_pointer_get (&self->calls)) || g_atomic_int_get (&self->cancel_all);
 }
 
 /* Everybody who can go on goes on once. FALSE when time is up. */
@@ -479,7 +418,8 @@ go_round (CoroutineLoop *self, gint64 until_us)
 
   for (; n > 0 && (coroutine = pop_ready (self)) != NULL; n--)
     {
-      resume (self, coroutine);
+      coroutine_resume (coroutine);
+      look_after (self, coroutine);
       if (++n_done % 8 == 0 && g_get_monotonic_time () >= until_us)
         return FALSE;
     }
@@ -504,9 +444,10 @@ coroutine_loop_turn (CoroutineLoop *self)
   gint64 until_us = g_get_monotonic_time () + TURN_US;
   gboolean pushed = g_main_context_get_thread_default () != self->context &&
                     (g_main_context_get_thread_default () != NULL || self->context != g_main_context_default ());
+  gboolean goes_on;
 
   check_thread (self);
-  strand_stack_watch_thread (find_overflow);
+  coroutine_watch_thread ();
   coroutine_loop_ref (self);
   /* What functions start answers in this context. */
   if (pushed)
@@ -516,11 +457,22 @@ coroutine_loop_turn (CoroutineLoop *self)
       take_in (self);
       if (g_atomic_int_compare_and_exchange (&self->cancel_all, TRUE, FALSE))
         cancel_all (self);
+      goes_on = go_round (self, until_us);
+      settle_counts (self);
+      /* Who is called back may make the next call, and need not wait for the context to come round. */
+      strand_parker_deliver (until_us);
     }
-  while (go_round (self, until_us) && has_work (self));
+  while (goes_on && has_work (self));
   if (pushed)
     g_main_context_pop_thread_default (self->context);
   coroutine_loop_unref (self);
+}
+
+gboolean
+coroutine_loop_rest (CoroutineLoop *self)
+{
+  return !has_work (self) && fall_asleep ((gpointer *) &self->calls) && fall_asleep ((gpointer *) &self->unparked) &&
+         !g_atomic_int_get (&self->cancel_all);
 }
 
 static gboolean
@@ -529,16 +481,10 @@ loop_prepare (GSource *source, int *timeout)
   CoroutineLoop *self = ((LoopSource *) source)->loop;
 
   *timeout = -1;
-  if (!has_work (self))
+  if (coroutine_loop_rest (self))
     {
-      /* Whoever pushes from here on wakes us; what was pushed just before is seen now. */
-      g_atomic_int_set (&self->awake, FALSE);
-      if (!has_work (self))
-        {
-          self->pause = FALSE;
-          return FALSE;
-        }
-      g_atomic_int_set (&self->awake, TRUE);
+      self->pause = FALSE;
+      return FALSE;
     }
   if (!self->pause)
     return TRUE;
@@ -612,7 +558,7 @@ coroutine_loop_unref (CoroutineLoop *self)
   if (!g_atomic_ref_count_dec (&self->ref_count))
     return;
   while (self->all->len > 0)
-    coroutine_free (self->all->pdata[self->all->len - 1], TRUE);
+    drop_coroutine (self, self->all->pdata[self->all->len - 1], TRUE);
   g_ptr_array_unref (self->all);
   strand_stacks_free (self->stacks);
   g_main_context_unref (self->context);
@@ -637,7 +583,7 @@ coroutine_loop_end (CoroutineLoop *self)
 gboolean
 coroutine_loop_may_end (CoroutineLoop *self)
 {
-  return g_atomic_int_get (&self->ending) && !coroutine_loop_is_busy (self);
+  return g_atomic_int_get (&self->ending) && coroutine_loop_n_busy (self) == 0;
 }
 
 GMainContext *
@@ -647,30 +593,16 @@ coroutine_loop_get_context (CoroutineLoop *self)
 }
 
 void
-coroutine_loop_push (CoroutineLoop *self, StrandCall *call)
-{
-  StrandCall *top = g_atomic_pointer_get (&self->calls);
-
-  coroutine_loop_ref (self);
-  g_atomic_int_inc (&self->n_busy);
-  do
-    strand_call_set_runner_data (call, top);
-  while (!g_atomic_pointer_compare_and_exchange_full (&self->calls, top, call, &top));
-  wake (self);
-  coroutine_loop_unref (self);
-}
-
-void
 coroutine_loop_cancel_all (CoroutineLoop *self)
 {
   g_atomic_int_set (&self->cancel_all, TRUE);
   wake (self);
 }
 
-gboolean
-coroutine_loop_is_busy (CoroutineLoop *self)
+guint
+coroutine_loop_n_busy (CoroutineLoop *self)
 {
-  return g_atomic_int_get (&self->n_busy) > 0;
+  return (guint) g_atomic_int_get (&self->n_busy);
 }
 
 gboolean

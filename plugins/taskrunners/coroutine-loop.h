@@ -2,7 +2,7 @@
  *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-#include <strand-plugin.h>
+#include "coroutine.h"
 
 typedef struct
 {
@@ -19,13 +19,12 @@ typedef struct
 
   /* Atomic. */
   int n_queued; /* not started yet */
-  int n_alive;  /* started */
   int closing;  /* somebody waits for `quiet` */
 
   int n_waiting; /* for room */
 
   GMutex lock;  /* guards the rest */
-  GCond quiet;  /* fewer are queued or alive, or a loop has something to do */
+  GCond quiet;  /* something has ended, or a loop at rest has something to do */
   GCond room;   /* fewer are queued */
   guint n_news; /* of quiet */
 
@@ -35,8 +34,6 @@ typedef struct
 CoroutineCounts *coroutine_counts_new (void);
 CoroutineCounts *coroutine_counts_ref (CoroutineCounts *self);
 void coroutine_counts_unref (CoroutineCounts *self);
-
-typedef struct _CoroutineLoop CoroutineLoop;
 
 /* Coroutines run while somebody iterates @context. */
 CoroutineLoop *coroutine_loop_new (GMainContext *context, const CoroutineLimits *limits, CoroutineCounts *counts);
@@ -50,14 +47,17 @@ void coroutine_loop_push (CoroutineLoop *self, StrandCall *call);
 /* Any thread; it happens on the loop's. */
 void coroutine_loop_cancel_all (CoroutineLoop *self);
 
-/* Whether calls are queued or alive. Any thread; true for a moment only. */
-gboolean coroutine_loop_is_busy (CoroutineLoop *self);
+/* How many calls are queued or under way. Any thread; true for a moment only. */
+guint coroutine_loop_n_busy (CoroutineLoop *self);
 
 /* Whether this thread is the one that must iterate the loop's context. */
 gboolean coroutine_loop_is_here (CoroutineLoop *self);
 
 /* Goes on with whoever can go on, on the loop's thread, for a moment. */
 void coroutine_loop_turn (CoroutineLoop *self);
+
+/* On the loop's thread, which will wait for the counts' news. FALSE if there is something to do first. */
+gboolean coroutine_loop_rest (CoroutineLoop *self);
 
 /* Takes the loop out of its context; it goes when its last holder does. */
 void coroutine_loop_detach (CoroutineLoop *self);

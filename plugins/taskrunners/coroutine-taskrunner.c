@@ -57,7 +57,7 @@ struct _StrandCoroutineTaskrunner
 
   /* Guarded by the counts' `loops_lock`. */
   GHashTable *loops;  /* of CoroutineLoop, by context; with context=own there is one at most */
-  CoroutineLoop *own; /* atomic; set once; the table holds it */
+  CoroutineLoop *main; /* atomic; set once: the own one, or the default main context's; the table holds it */
 };
 
 enum
@@ -114,7 +114,7 @@ start_own_locked (StrandCoroutineTaskrunner *self, GError **error)
     }
   g_thread_unref (thread);
   g_hash_table_insert (self->loops, context, loop);
-  g_atomic_pointer_set (&self->own, loop);
+  g_atomic_pointer_set (&self->main, loop);
   return loop;
 }
 
@@ -126,9 +126,9 @@ drop_loop (CoroutineLoop *loop)
 }
 
 static gboolean
-is_unused (gpointer context, gpointer loop, gpointer unused)
+is_unused (gpointer context, gpointer loop, gpointer self)
 {
-  return !coroutine_loop_is_busy (loop);
+  return coroutine_loop_n_busy (loop) == 0 && loop != STRAND_COROUTINE_TASKRUNNER (self)->main;
 }
 
 static CoroutineLoop *
@@ -140,9 +140,11 @@ find_caller_locked (StrandCoroutineTaskrunner *self)
   if (loop != NULL)
     return loop;
   if (g_hash_table_size (self->loops) >= MANY_LOOPS)
-    g_hash_table_foreach_remove (self->loops, is_unused, NULL);
+    g_hash_table_foreach_remove (self->loops, is_unused, self);
   loop = coroutine_loop_new (context, &self->limits, self->counts);
   g_hash_table_insert (self->loops, context, loop);
+  if (context == g_main_context_default ())
+    g_atomic_pointer_set (&self->main, loop);
   return loop;
 }
 
@@ -195,8 +197,8 @@ strand_coroutine_taskrunner_submit (StrandTaskrunner *taskrunner, StrandCall *ca
 
   if (!reserve_place (self, may_block, error))
     return FALSE;
-  loop = g_atomic_pointer_get (&self->own);
-  if (loop != NULL)
+  loop = g_atomic_pointer_get (&self->main);
+  if (loop != NULL && (self->context == CONTEXT_OWN || g_main_context_get_thread_default () == NULL))
     {
       coroutine_loop_push (loop, call);
       return TRUE;
@@ -208,7 +210,7 @@ strand_coroutine_taskrunner_submit (StrandTaskrunner *taskrunner, StrandCall *ca
   if (self->context == CONTEXT_CALLER)
     loop = find_caller_locked (self);
   else
-    loop = self->own != NULL ? self->own : start_own_locked (self, error);
+    loop = self->main != NULL ? self->main : start_own_locked (self, error);
   /* Under the lock, so that the loop is not dropped as unused meanwhile. */
   if (loop != NULL)
     coroutine_loop_push (loop, call);
@@ -241,7 +243,7 @@ strand_coroutine_taskrunner_needs_thread (StrandTaskrunner *taskrunner, StrandCa
   g_mutex_lock (&self->counts->loops_lock);
   g_hash_table_iter_init (&iter, self->loops);
   while (!found && g_hash_table_iter_next (&iter, NULL, &loop))
-    found = (!started || loop == own) && coroutine_loop_is_busy (loop) && coroutine_loop_is_here (loop);
+    found = (!started || loop == own) && coroutine_loop_n_busy (loop) > 0 && coroutine_loop_is_here (loop);
   g_mutex_unlock (&self->counts->loops_lock);
   return found;
 }
@@ -262,12 +264,40 @@ ref_loops (StrandCoroutineTaskrunner *self)
 }
 
 static guint
-n_busy (StrandCoroutineTaskrunner *self)
+n_busy (GPtrArray *loops)
 {
-  return (guint) (g_atomic_int_get (&self->counts->n_queued) + g_atomic_int_get (&self->counts->n_alive));
+  guint n = 0;
+
+  for (guint i = 0; i < loops->len; i++)
+    n += coroutine_loop_n_busy (loops->pdata[i]);
+  return n;
 }
 
-/* Waits until nothing is left; goes on meanwhile with what only this thread can go on with. Returns how much is left. */
+/* Goes on for a moment with what only this thread can go on with. FALSE if there is more to do. */
+static gboolean
+turn_here (GPtrArray *loops)
+{
+  gboolean rests = TRUE;
+
+  for (guint i = 0; i < loops->len; i++)
+    if (coroutine_loop_is_here (loops->pdata[i]))
+      {
+        coroutine_loop_turn (loops->pdata[i]);
+        rests = coroutine_loop_rest (loops->pdata[i]) && rests;
+      }
+  return rests;
+}
+
+static guint
+count_alive (StrandCoroutineTaskrunner *self)
+{
+  g_autoptr (GPtrArray) loops = ref_loops (self);
+  int n = (int) n_busy (loops) - g_atomic_int_get (&self->counts->n_queued);
+
+  return (guint) MAX (n, 0);
+}
+
+/* Waits until nothing is left. Returns how much is. */
 static guint
 wait_until_quiet (StrandCoroutineTaskrunner *self, GPtrArray *loops, gint64 until_us)
 {
@@ -276,17 +306,16 @@ wait_until_quiet (StrandCoroutineTaskrunner *self, GPtrArray *loops, gint64 unti
   guint n_left;
 
   g_mutex_lock (&counts->lock);
-  while ((n_left = n_busy (self)) > 0 && in_time)
+  while ((n_left = n_busy (loops)) > 0 && in_time)
     {
       guint n_news = counts->n_news;
+      gboolean rests;
 
       g_mutex_unlock (&counts->lock);
-      for (guint i = 0; i < loops->len; i++)
-        if (coroutine_loop_is_here (loops->pdata[i]))
-          coroutine_loop_turn (loops->pdata[i]);
+      rests = turn_here (loops);
       g_mutex_lock (&counts->lock);
       in_time = until_us < 0 || g_get_monotonic_time () < until_us;
-      while (counts->n_news == n_news && in_time)
+      while (rests && counts->n_news == n_news && in_time)
         if (until_us < 0)
           g_cond_wait (&counts->quiet, &counts->lock);
         else
@@ -363,7 +392,7 @@ strand_coroutine_taskrunner_get_property (GObject *object, guint id, GValue *val
       g_value_set_boolean (value, self->limits.yield_on_iter);
       break;
     case PROP_ALIVE:
-      g_value_set_uint (value, (guint) g_atomic_int_get (&self->counts->n_alive));
+      g_value_set_uint (value, count_alive (self));
       break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
@@ -407,8 +436,8 @@ strand_coroutine_taskrunner_finalize (GObject *object)
 
   /* Every call holds its taskrunner, so none is left; the last one may have ended on the stack that this runs on, and its
    * loop goes when that has been left. */
-  if (self->own != NULL)
-    coroutine_loop_end (self->own);
+  if (self->context == CONTEXT_OWN && self->main != NULL)
+    coroutine_loop_end (self->main);
   g_hash_table_unref (self->loops);
   coroutine_counts_unref (self->counts);
   G_OBJECT_CLASS (strand_coroutine_taskrunner_parent_class)->finalize (object);
