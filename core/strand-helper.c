@@ -306,7 +306,7 @@ make_call (const StrandWireHead *head, const guint8 *payload)
   const guint8 *key = headers + (((gsize) fixed->headers_size + 7) & ~(gsize) 7);
   StrandFunction *function = g_ptr_array_index (helper.functions, fixed->function);
   StrandOptions *options = NULL;
-  GVariant *tuple = NULL;
+  g_autoptr (GVariant) tuple = NULL;
 
   if (fixed->key_size > 0 || fixed->headers_size > 0 || fixed->remaining_us >= 0)
     options = strand_options_new ();
