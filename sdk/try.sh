@@ -41,8 +41,9 @@ use_build () {
     STRAND_PLUGIN_PATH="$STRAND_PLUGIN_PATH${STRAND_PLUGIN_PATH:+:}${folder%/}"
   done
   STRAND_MODULE_PATH=$build/sdk/demo
+  STRAND_HELPER=$build/sdk/helper/strand-helper
   PATH=$build/sdk/command:$PATH
-  export STRAND_PLUGIN_PATH STRAND_MODULE_PATH PATH
+  export STRAND_PLUGIN_PATH STRAND_MODULE_PATH STRAND_HELPER PATH
 }
 
 # Any name that the system allows: NUL is the only byte that none has.

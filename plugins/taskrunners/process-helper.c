@@ -413,7 +413,7 @@ void
 helper_drain_stderr (Helper *self)
 {
   char buffer[4096];
-  gssize n;
+  gssize n = -1;
 
   while (self->err >= 0 && ((n = read (self->err, buffer, sizeof buffer)) > 0 || (n < 0 && errno == EINTR)))
     {

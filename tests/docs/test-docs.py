@@ -77,6 +77,7 @@ class Docs:
         environment.update(
             STRAND_PLUGIN_PATH=":".join(str(folder) for folder in plugins if folder.is_dir()),
             STRAND_MODULE_PATH=str(self.build / "sdk" / "demo"),
+            STRAND_HELPER=str(self.build / "sdk" / "helper" / "strand-helper"),
             PKG_CONFIG_PATH=str(self.build / "meson-uninstalled"),
             PATH=f"{self.build / 'sdk' / 'command'}:{environment['PATH']}",
             LD_LIBRARY_PATH=str(self.build / "core"),
@@ -160,7 +161,7 @@ class Docs:
                                     (["strand", "run", "-q", "-m", str(programs / "lines.so"), "lines.each", "--items",
                                       str(self.source / ".gitignore")],
                                      (self.source / ".gitignore").read_text(encoding="utf-8") + "1\n"),
-                                    (["strand", "run", "-q", "-m", str(programs / "lines.so"), "lines.model", "['a']"],
+                                    (["strand", "run", "-q", "-b", "thread", "-m", str(programs / "lines.so"), "lines.model", "['a']"],
                                      "an object of type GListStore\n")]:
                 program = programs / words[0]
                 command = [str(program) if program.exists() else words[0], *words[1:]]
