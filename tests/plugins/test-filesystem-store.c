@@ -5,32 +5,15 @@
  *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "config.h"
 
-#include "store-contract.h"
+#include "store-process.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <glib/gstdio.h>
-#include <sched.h>
-#include <signal.h>
-#include <stdio.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#define DEADLINE_US (30 * G_USEC_PER_SEC)
-
-#define N_WRITERS 8
-#define N_KEYS 20
-#define N_KILLS 60
-#define WRITES_PER_KILL 40
-
-#define EXIT_SKIPPED 77
-#define NOBODY 65534
-
 static GType filesystem_store;
-static char *self_path;
 
 typedef struct
 {
@@ -38,42 +21,10 @@ typedef struct
   StrandStore *store;
 } Fixture;
 
-static int
-remove_one (const char *path, const struct stat *info, int kind, struct FTW *place)
-{
-  return remove (path);
-}
-
-static void
-remove_tree (const char *path)
-{
-  nftw (path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-}
-
-/* Below the folder that GLib makes for each test; the store itself makes the last component. */
-static char *
-make_root (void)
-{
-  g_autoptr (GError) error = NULL;
-  g_autofree char *above = g_dir_make_tmp ("strand-store-XXXXXX", &error);
-
-  g_assert_no_error (error);
-  return g_build_filename (above, "records", NULL);
-}
-
-static void
-remove_root (gpointer root)
-{
-  g_autofree char *above = g_path_get_dirname (root);
-
-  remove_tree (above);
-  g_free (root);
-}
-
 static gpointer
 make_place (void)
 {
-  return make_root ();
+  return store_process_make_path ("records");
 }
 
 static StrandStore *
@@ -85,7 +36,7 @@ open_root (gpointer root)
 static void
 set_up (Fixture *f, gconstpointer unused)
 {
-  f->root = make_root ();
+  f->root = make_place ();
   f->store = open_root (f->root);
 }
 
@@ -93,7 +44,7 @@ static void
 tear_down (Fixture *f, gconstpointer unused)
 {
   g_object_unref (f->store);
-  remove_root (f->root);
+  store_process_remove_above (f->root);
 }
 
 static void
@@ -339,7 +290,7 @@ test_sync_modes_keep_records (void)
 
   for (guint i = 0; i < G_N_ELEMENTS (modes); i++)
     {
-      g_autofree char *root = make_root ();
+      g_autofree char *root = make_place ();
       g_autoptr (StrandStore) store = open_root (root);
       GParamSpec *pspec = g_object_class_find_property (G_OBJECT_GET_CLASS (store), "sync");
       GEnumValue *value = g_enum_get_value_by_nick (G_PARAM_SPEC_ENUM (pspec)->enum_class, modes[i]);
@@ -351,7 +302,7 @@ test_sync_modes_keep_records (void)
       g_assert_true (strand_store_put (synced, record, 1, NULL));
       assert_there (store, "job-17");
       g_assert_true (strand_store_remove (synced, "job-17", 2, NULL));
-      remove_root (g_steal_pointer (&root));
+      store_process_remove_above (g_steal_pointer (&root));
     }
 }
 
@@ -378,7 +329,7 @@ test_removed_directory_is_made_again (Fixture *f, gconstpointer unused)
 
   put (f->store, "job-17");
   g_assert_true (strand_store_put (f->store, record, 0, NULL));
-  remove_tree (f->root);
+  store_process_remove_tree (f->root);
   read = strand_store_get (f->store, "job-17", &error);
   g_assert_error (error, STRAND_ERROR, STRAND_ERROR_NOT_FOUND);
   g_assert_cmpint (strand_store_count (f->store, NULL, NULL), ==, 0);
@@ -411,164 +362,12 @@ test_path_that_is_a_file_is_no_directory (Fixture *f, gconstpointer unused)
 
 /* --- other processes ----------------------------------------------------------------------------------- */
 
-/* Starts this program with a role. Its standard output is the pipe. */
-static GPid
-start (const char *role, const char *root, int *out)
-{
-  g_autoptr (GError) error = NULL;
-  const char *argv[] = { self_path, role, root, NULL };
-  GPid pid;
-
-  g_spawn_async_with_pipes (NULL, (char **)argv, NULL, G_SPAWN_DO_NOT_REAP_CHILD, NULL, NULL, &pid, NULL, out,
-                            NULL, &error);
-  g_assert_no_error (error);
-  return pid;
-}
-
 static int
-reap (GPid pid)
-{
-  int status;
-
-  g_assert_cmpint (waitpid (pid, &status, 0), ==, pid);
-  g_spawn_close_pid (pid);
-  return status;
-}
-
-/* Runs a role to its end; skips the test if it says that this machine cannot have it. */
-static void
-run_role (const char *role, const char *root)
-{
-  int out;
-  GPid pid = start (role, root, &out);
-  g_autoptr (GString) said = g_string_new (NULL);
-  char buffer[4096];
-  gssize n;
-  int status;
-
-  while ((n = read (out, buffer, sizeof buffer)) > 0)
-    g_string_append_len (said, buffer, n);
-  close (out);
-  status = reap (pid);
-  if (WIFEXITED (status) && WEXITSTATUS (status) == EXIT_SKIPPED)
-    g_test_skip (said->str);
-  else if (status != 0)
-    g_error ("%s ended with status %x: %s", role, status, said->str);
-}
-
-/* Role: counts up random keys for ever, and says "KEY REVISION" for each write once it is accepted. */
-static int
-be_writer (const char *root)
+play_writer (const char *root)
 {
   g_autoptr (StrandStore) store = open_root ((char *)root);
 
-  for (;;)
-    {
-      g_autofree char *key = g_strdup_printf ("key-%d", g_random_int_range (0, N_KEYS));
-      g_autoptr (GError) error = NULL;
-      g_autoptr (StrandRecord) record = strand_store_get (store, key, &error);
-      g_autofree char *line = NULL;
-      guint64 revision;
-
-      if (g_error_matches (error, STRAND_ERROR, STRAND_ERROR_NOT_FOUND))
-        {
-          g_clear_error (&error);
-          record = store_contract_record (key);
-        }
-      g_assert_no_error (error);
-      revision = strand_record_get_revision (record);
-      strand_record_set_int (record, STRAND_FIELD_CRASHES, revision + 1);
-      if (strand_store_put (store, record, revision, &error))
-        {
-          line = g_strdup_printf ("%s %" G_GUINT64_FORMAT "\n", key, revision + 1);
-          if (write (STDOUT_FILENO, line, strlen (line)) < 0)
-            return 0;
-        }
-      else if (!g_error_matches (error, STRAND_ERROR, STRAND_ERROR_STALE) &&
-               !g_error_matches (error, STRAND_ERROR, STRAND_ERROR_EXISTS))
-        g_error ("%s", error->message);
-    }
-}
-
-typedef struct
-{
-  GPid pid;
-  int out;
-  GString *text; /* what was read and is no whole line yet */
-} Writer;
-
-/* Takes the whole lines that a writer has said. No revision of a key may be accepted twice. */
-static guint
-take_lines (Writer *writer, GHashTable *accepted, guint64 *highest)
-{
-  guint n = 0;
-  char *end;
-
-  while ((end = strchr (writer->text->str, '\n')) != NULL)
-    {
-      g_autofree char *line = g_strndup (writer->text->str, end - writer->text->str);
-      guint key;
-      guint64 revision;
-
-      g_string_erase (writer->text, 0, end + 1 - writer->text->str);
-      g_assert_cmpint (sscanf (line, "key-%u %" G_GUINT64_FORMAT, &key, &revision), ==, 2);
-      highest[key] = MAX (highest[key], revision);
-      g_assert_true (g_hash_table_add (accepted, g_steal_pointer (&line)));
-      n++;
-    }
-  return n;
-}
-
-static void
-hear (Writer *writer)
-{
-  char buffer[4096];
-  gssize n = read (writer->out, buffer, sizeof buffer);
-
-  g_assert_cmpint (n, >, 0);
-  g_string_append_len (writer->text, buffer, n);
-}
-
-static void
-kill_writer (Writer *writer, GHashTable *accepted, guint64 *highest)
-{
-  char buffer[4096];
-  gssize n;
-
-  g_assert_cmpint (kill (writer->pid, SIGKILL), ==, 0);
-  g_assert_cmpint (WTERMSIG (reap (writer->pid)), ==, SIGKILL);
-  while ((n = read (writer->out, buffer, sizeof buffer)) > 0)
-    g_string_append_len (writer->text, buffer, n);
-  take_lines (writer, accepted, highest);
-  g_string_free (writer->text, TRUE);
-  close (writer->out);
-}
-
-static void
-start_writer (Writer *writer, const char *root)
-{
-  writer->pid = start ("--writer", root, &writer->out);
-  writer->text = g_string_new (NULL);
-}
-
-/* Reads every key: whole, and never an older revision than was seen or accepted before. */
-static void
-look_at_all (StrandStore *store, guint64 *seen)
-{
-  for (guint i = 0; i < N_KEYS; i++)
-    {
-      g_autofree char *key = g_strdup_printf ("key-%u", i);
-      g_autoptr (GError) error = NULL;
-      g_autoptr (StrandRecord) record = strand_store_get (store, key, &error);
-
-      if (seen[i] == 0 && g_error_matches (error, STRAND_ERROR, STRAND_ERROR_NOT_FOUND))
-        continue;
-      g_assert_no_error (error);
-      g_assert_cmpuint (strand_record_get_revision (record), >=, seen[i]);
-      g_assert_cmpint (strand_record_get_int (record, STRAND_FIELD_CRASHES), ==,
-                       strand_record_get_revision (record));
-      seen[i] = strand_record_get_revision (record);
-    }
+  return store_process_write (store);
 }
 
 static guint
@@ -591,46 +390,12 @@ count_temps (const char *root)
 static void
 test_killed_writers_lose_nothing_that_was_accepted (Fixture *f, gconstpointer unused)
 {
-  g_autoptr (GHashTable) accepted = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   g_autoptr (GPtrArray) unreadable = g_ptr_array_new_with_free_func (g_free);
-  guint64 seen[N_KEYS] = { 0 };
-  Writer writers[N_WRITERS];
-  guint n_heard = 0;
 
-  for (guint i = 0; i < N_WRITERS; i++)
-    start_writer (&writers[i], f->root);
-  for (guint n_kills = 0; n_kills < N_KILLS;)
-    {
-      GPollFD fds[N_WRITERS];
-
-      for (guint i = 0; i < N_WRITERS; i++)
-        fds[i] = (GPollFD){ writers[i].out, G_IO_IN, 0 };
-      g_assert_cmpint (g_poll (fds, N_WRITERS, DEADLINE_US / 1000), >, 0);
-      for (guint i = 0; i < N_WRITERS; i++)
-        if (fds[i].revents & G_IO_IN)
-          {
-            hear (&writers[i]);
-            n_heard += take_lines (&writers[i], accepted, seen);
-          }
-      look_at_all (f->store, seen);
-      if (n_heard >= WRITES_PER_KILL)
-        {
-          Writer *victim = &writers[g_test_rand_int_range (0, N_WRITERS)];
-
-          kill_writer (victim, accepted, seen);
-          start_writer (victim, f->root);
-          n_heard = 0;
-          n_kills++;
-        }
-    }
-  for (guint i = 0; i < N_WRITERS; i++)
-    kill_writer (&writers[i], accepted, seen);
-
-  look_at_all (f->store, seen);
-  g_assert_cmpuint (list_all (f->store, unreadable), ==, N_KEYS);
+  store_process_kill_writers (f->store, f->root);
+  list_all (f->store, unreadable);
   g_assert_cmpuint (unreadable->len, ==, 0);
-  g_test_message ("%u writes accepted, %u temporary files left", g_hash_table_size (accepted),
-                  count_temps (f->root));
+  g_test_message ("%u temporary files left", count_temps (f->root));
   g_assert_cmpint (strand_store_cleanup_expired (f->store, -1, NULL), ==, 0);
   g_assert_cmpuint (count_temps (f->root), ==, 0);
 }
@@ -660,53 +425,9 @@ test_only_dead_writers_temporary_files_are_collected (Fixture *f, gconstpointer 
   assert_there (f->store, "job-17");
 }
 
-typedef struct
-{
-  GMutex lock;
-  GCond told;
-  guint n_told;
-  guint n_heard; /* the test's own: how many of these it has seen */
-} Bell;
-
-static void
-ring (StrandStore *store, const char *key, gpointer data)
-{
-  Bell *bell = data;
-
-  g_mutex_lock (&bell->lock);
-  bell->n_told++;
-  g_cond_broadcast (&bell->told);
-  g_mutex_unlock (&bell->lock);
-}
-
-/* Waits until the bell has rung since it was last awaited and the record is there, or is not. */
-static void
-await_record (StrandStore *store, Bell *bell, gboolean there)
-{
-  gint64 deadline_us = g_get_monotonic_time () + DEADLINE_US;
-  guint before = bell->n_heard;
-  gboolean is_there = !there;
-
-  while (is_there != there)
-    {
-      g_autoptr (StrandRecord) record = NULL;
-
-      g_mutex_lock (&bell->lock);
-      while (bell->n_told == before)
-        if (!g_cond_wait_until (&bell->told, &bell->lock, deadline_us))
-          g_error ("nobody told of the change");
-      before = bell->n_told;
-      g_mutex_unlock (&bell->lock);
-
-      record = strand_store_get (store, "job-17", NULL);
-      is_there = record != NULL;
-    }
-  bell->n_heard = before;
-}
-
 /* Role: stores one record. */
 static int
-be_put_once (const char *root)
+play_put_once (const char *root)
 {
   g_autoptr (StrandStore) store = open_root ((char *)root);
 
@@ -717,59 +438,49 @@ be_put_once (const char *root)
 static void
 test_watcher_wakes_for_another_process (Fixture *f, gconstpointer unused)
 {
-  Bell bell = { 0 };
-  guint id;
+  StoreBell bell;
 
-  g_mutex_init (&bell.lock);
-  g_cond_init (&bell.told);
   put (f->store, "job-18");
-  id = strand_store_watch (f->store, "job-17", ring, &bell, NULL);
+  store_bell_hang (&bell, f->store, "job-17");
 
   /* In a folder that is not there yet. */
-  run_role ("--put-once", f->root);
-  await_record (f->store, &bell, TRUE);
+  store_process_run ("--put-once", f->root);
+  store_bell_await (&bell, "job-17", TRUE);
 
   /* And after the whole directory has gone and come back. */
-  remove_tree (f->root);
-  await_record (f->store, &bell, FALSE);
-  run_role ("--put-once", f->root);
-  await_record (f->store, &bell, TRUE);
+  store_process_remove_tree (f->root);
+  store_bell_await (&bell, "job-17", FALSE);
+  store_process_run ("--put-once", f->root);
+  store_bell_await (&bell, "job-17", TRUE);
 
-  strand_store_unwatch (f->store, id);
-  g_cond_clear (&bell.told);
-  g_mutex_clear (&bell.lock);
+  store_bell_take_down (&bell);
 }
 
 /* A folder may be full of records before it is watched; here it comes with them. */
 static void
 test_watcher_is_told_what_a_new_folder_brings (Fixture *f, gconstpointer unused)
 {
-  Bell bell = { 0 };
-  g_autofree char *other_root = make_root ();
+  StoreBell bell;
+  g_autofree char *other_root = make_place ();
   g_autoptr (StrandStore) other = open_root (other_root);
   g_autofree char *file = file_of (other_root, "job-17");
   g_autofree char *folder = g_path_get_dirname (file);
   g_autofree char *name = g_path_get_basename (folder);
   g_autofree char *place = g_build_filename (f->root, name, NULL);
-  guint id;
 
-  g_mutex_init (&bell.lock);
-  g_cond_init (&bell.told);
   put (f->store, "job-18");
   put (other, "job-17");
-  id = strand_store_watch (f->store, "job-17", ring, &bell, NULL);
+  store_bell_hang (&bell, f->store, "job-17");
   g_assert_cmpint (g_rename (folder, place), ==, 0);
-  await_record (f->store, &bell, TRUE);
+  store_bell_await (&bell, "job-17", TRUE);
 
-  strand_store_unwatch (f->store, id);
-  g_cond_clear (&bell.told);
-  g_mutex_clear (&bell.lock);
-  remove_root (g_steal_pointer (&other_root));
+  store_bell_take_down (&bell);
+  store_process_remove_above (g_steal_pointer (&other_root));
 }
 
 /* Role: fills a small disk. Prints why it cannot, if it cannot. */
 static int
-be_on_full_disk (const char *root)
+play_full_disk (const char *root)
 {
   g_autofree char *above = g_path_get_dirname (root);
   g_autoptr (StrandStore) store = NULL;
@@ -779,17 +490,8 @@ be_on_full_disk (const char *root)
   guint n_stored = 0;
   guint64 expected = 1;
 
-  if (unshare (CLONE_NEWNS) != 0 && unshare (CLONE_NEWUSER | CLONE_NEWNS) != 0)
-    {
-      g_print ("needs a mount namespace: %s", g_strerror (errno));
-      return EXIT_SKIPPED;
-    }
-  if (mount (NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
-      mount ("tmpfs", above, "tmpfs", 0, "size=256k,mode=0700") != 0)
-    {
-      g_print ("needs to mount a tmpfs: %s", g_strerror (errno));
-      return EXIT_SKIPPED;
-    }
+  if (!store_process_mount_small_disk (above, "256k"))
+    return STORE_PROCESS_SKIPPED;
 
   store = open_root ((char *)root);
   while (error == NULL)
@@ -835,12 +537,12 @@ be_on_full_disk (const char *root)
 static void
 test_full_disk_loses_nothing (Fixture *f, gconstpointer unused)
 {
-  run_role ("--full-disk", f->root);
+  store_process_run ("--full-disk", f->root);
 }
 
 /* Role: what somebody without rights can and cannot do. */
 static int
-be_unprivileged (const char *root)
+play_unprivileged (const char *root)
 {
   g_autofree char *above = g_path_get_dirname (root);
   g_autofree char *closed = file_of (root, "closed");
@@ -850,11 +552,8 @@ be_unprivileged (const char *root)
   g_autoptr (GPtrArray) unreadable = g_ptr_array_new_with_free_func (g_free);
   g_autoptr (GError) error = NULL;
 
-  if (geteuid () == 0 && (chown (above, NOBODY, NOBODY) != 0 || setgid (NOBODY) != 0 || setuid (NOBODY) != 0))
-    {
-      g_print ("cannot give up root: %s", g_strerror (errno));
-      return EXIT_SKIPPED;
-    }
+  if (!store_process_give_up_rights (above))
+    return STORE_PROCESS_SKIPPED;
 
   put (store, "open");
   put (store, "closed");
@@ -901,32 +600,26 @@ be_unprivileged (const char *root)
 static void
 test_closed_files_and_directories_say_so (Fixture *f, gconstpointer unused)
 {
-  run_role ("--unprivileged", f->root);
+  store_process_run ("--unprivileged", f->root);
 }
 
-static int
-play (const char *role, const char *root)
-{
-  if (strcmp (role, "--writer") == 0)
-    return be_writer (root);
-  if (strcmp (role, "--put-once") == 0)
-    return be_put_once (root);
-  if (strcmp (role, "--full-disk") == 0)
-    return be_on_full_disk (root);
-  return be_unprivileged (root);
-}
+static const StoreRole roles[] = { { "--writer", play_writer },
+                                   { "--put-once", play_put_once },
+                                   { "--full-disk", play_full_disk },
+                                   { "--unprivileged", play_unprivileged },
+                                   { NULL } };
 
 #define ADD(name, run) g_test_add ("/filesystem-store/" name, Fixture, NULL, set_up, run, tear_down)
 
 int
 main (int argc, char **argv)
 {
-  static const StoreContract contract = { make_place, remove_root, open_root, TRUE };
+  static const StoreContract contract = { make_place, store_process_remove_above, open_root, TRUE };
+  int status;
 
-  self_path = g_file_read_link ("/proc/self/exe", NULL);
   filesystem_store = store_contract_load ("filesystem-store");
-  if (argc == 3 && g_str_has_prefix (argv[1], "--") && *argv[2] == '/')
-    return play (argv[1], argv[2]);
+  if (store_process_play (argc, argv, roles, &status))
+    return status;
   g_test_init (&argc, &argv, G_TEST_OPTION_ISOLATE_DIRS, NULL);
 
   store_contract_add ("/filesystem-store/contract", &contract);
