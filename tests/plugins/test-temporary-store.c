@@ -339,7 +339,6 @@ play_scope (const char *above)
     g_autoptr (StrandStore) scratch =
         g_object_new (temporary_store, "path", above, "ttl", (gint64) 60 * G_USEC_PER_SEC, NULL);
     g_autoptr (StrandTask) quick = strand_async_compute ("quick.square", &error, "store", scratch, NULL);
-    g_autoptr (StrandBackend) backend = NULL;
 
     g_assert_no_error (error);
     assert_squares (quick);
