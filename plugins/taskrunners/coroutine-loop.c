@@ -63,49 +63,6 @@ struct _CoroutineLoop
   StrandStacks *stacks;
 };
 
-CoroutineCounts *
-coroutine_counts_new (void)
-{
-  CoroutineCounts *self = g_new0 (CoroutineCounts, 1);
-
-  g_atomic_ref_count_init (&self->ref_count);
-  g_mutex_init (&self->lock);
-  g_mutex_init (&self->loops_lock);
-  g_cond_init (&self->quiet);
-  g_cond_init (&self->room);
-  return self;
-}
-
-CoroutineCounts *
-coroutine_counts_ref (CoroutineCounts *self)
-{
-  g_atomic_ref_count_inc (&self->ref_count);
-  return self;
-}
-
-void
-coroutine_counts_unref (CoroutineCounts *self)
-{
-  if (!g_atomic_ref_count_dec (&self->ref_count))
-    return;
-  g_mutex_clear (&self->lock);
-  g_mutex_clear (&self->loops_lock);
-  g_cond_clear (&self->quiet);
-  g_cond_clear (&self->room);
-  g_free (self);
-}
-
-static void
-tell_closer (CoroutineCounts *counts)
-{
-  if (!g_atomic_int_get (&counts->closing))
-    return;
-  g_mutex_lock (&counts->lock);
-  counts->n_news++;
-  g_cond_broadcast (&counts->quiet);
-  g_mutex_unlock (&counts->lock);
-}
-
 /* The caller holds the loop. */
 static void
 wake (CoroutineLoop *self)
@@ -113,7 +70,7 @@ wake (CoroutineLoop *self)
   /* The thread that owns the context does not sleep in it now. */
   if (!g_main_context_is_owner (self->context))
     g_main_context_wakeup (self->context);
-  tell_closer (self->counts);
+  coroutine_counts_tell (self->counts);
 }
 
 void
@@ -241,7 +198,7 @@ settle_counts (CoroutineLoop *self)
     {
       g_atomic_int_add (&self->n_busy, -self->n_ended);
       self->n_ended = 0;
-      tell_closer (counts);
+      coroutine_counts_tell (counts);
     }
 }
 

@@ -21,12 +21,16 @@
 #ifdef HAVE_VALGRIND
 #include <valgrind/valgrind.h>
 #else
+#define RUNNING_ON_VALGRIND 0
 #define VALGRIND_STACK_REGISTER(start, end) 0
 #define VALGRIND_STACK_DEREGISTER(id) ((void) (id))
 #endif
 
 /* With its two mappings each, half of what the kernel allows a process; the rest is for everybody else. */
 #define MAX_GUARDED 16000
+
+/* valgrind gives up at 30 000 mappings in all. */
+#define MAX_GUARDED_ON_VALGRIND 2000
 
 /* A slab costs a mapping or two and a system call or two; 64 stacks share them. */
 #define STACKS_IN_SLAB 64
@@ -117,8 +121,9 @@ static gboolean
 guard (Slab *slab, StrandStack *stack, gboolean lowest)
 {
   gsize size = strand_stack_guard_size ();
+  int most = RUNNING_ON_VALGRIND ? MAX_GUARDED_ON_VALGRIND : MAX_GUARDED;
 
-  if (g_atomic_int_add (&n_guarded, 1) >= MAX_GUARDED && !lowest)
+  if (g_atomic_int_add (&n_guarded, 1) >= most && !lowest)
     {
       g_atomic_int_add (&n_guarded, -1);
       return FALSE;
