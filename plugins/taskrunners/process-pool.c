@@ -75,6 +75,18 @@ pool_pop_locked (Pool *self)
   return call;
 }
 
+void
+pool_put_back_locked (Pool *self, StrandCall *call)
+{
+  strand_call_set_runner_data (call, self->first);
+  self->first = call;
+  if (self->last == NULL)
+    self->last = call;
+  self->n_queued++;
+  if (self->idle->len > 0)
+    keeper_wake (g_ptr_array_steal_index (self->idle, self->idle->len - 1));
+}
+
 static void
 start_keeper_locked (Pool *self)
 {

@@ -64,6 +64,9 @@ gboolean pool_push (Pool *self, StrandCall *call, gboolean may_block, GError **e
 /* The next call, or NULL. */
 StrandCall *pool_pop_locked (Pool *self);
 
+/* To the front of the line again, for a keeper that sleeps or the next that has nothing to do. */
+void pool_put_back_locked (Pool *self, StrandCall *call);
+
 /* Ends what waits, for no helper can be started. */
 void pool_fail_waiting (Pool *self, const GError *error);
 

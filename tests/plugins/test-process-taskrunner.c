@@ -752,6 +752,51 @@ test_module_missing_only_there_is_told (void)
   close_runner (runner);
 }
 
+static guint
+count_lines (const char *path)
+{
+  g_autofree char *text = NULL;
+  guint n = 0;
+
+  if (!g_file_get_contents (path, &text, NULL, NULL))
+    return 0;
+  for (const char *p = text; *p != '\0'; p++)
+    n += *p == '\n';
+  return n;
+}
+
+static void
+test_helpers_that_live_go_on_when_no_more_start (void)
+{
+  g_autoptr (GError) error = NULL;
+  g_autofree char *program = g_file_read_link ("/proc/self/exe", NULL);
+  g_autofree char *flag = g_build_filename (g_get_user_runtime_dir (), "no-more", NULL);
+  g_autofree char *command =
+      g_strdup_printf ("sh -c 'test -e \"$0\" && { echo no >> \"$0\"; exit 3; }; exec \"%s\" \"$@\"' '%s'", program, flag);
+  StrandTaskrunner *runner = make_runner ("process", "workers", 2, "helper-command", command, "stderr", 2, NULL);
+  g_autoptr (StrandTask) block = make_task ("own.wait", runner);
+  g_autoptr (StrandTask) task = make_task ("own.pid", runner);
+  g_autoptr (StrandHandle) blocking = NULL;
+  g_autoptr (StrandHandle) waiting = NULL;
+  g_autoptr (GVariant) value = NULL;
+  Pids pids = { 0 };
+
+  strand_task_on_iter (block, note_pid, &pids, NULL);
+  blocking = strand_task_call (block, NULL);
+  wait_until (pids.n_items == 1);
+  g_mkdir_with_parents (g_get_user_runtime_dir (), 0700);
+  g_file_set_contents (flag, "", 0, &error);
+  g_assert_no_error (error);
+  waiting = strand_task_call (task, NULL);
+  wait_until (count_lines (flag) >= 3);
+  g_assert_false (strand_handle_is_ready (waiting));
+  strand_handle_cancel (blocking);
+  value = wait_for_result (waiting, &error);
+  g_assert_no_error (error);
+  g_assert_cmpint (g_variant_get_int64 (value), ==, pids.items[0]);
+  close_runner (runner);
+}
+
 /* Stopping. */
 
 static void
@@ -999,6 +1044,7 @@ add_tests (void)
   ADD ("start/helper-that-never-gets-ready-is-given-up", test_helper_that_never_gets_ready_is_given_up);
   ADD ("start/program-that-is-no-helper-is-given-up", test_program_that_is_no_helper_is_given_up);
   ADD ("start/module-missing-only-there-is-told", test_module_missing_only_there_is_told);
+  ADD ("start/helpers-that-live-go-on-when-no-more-start", test_helpers_that_live_go_on_when_no_more_start);
   ADD ("stop/cancel-reaches-the-function", test_cancel_reaches_the_function);
   ADD ("stop/cancel-kills-the-deaf-and-their-children", test_cancel_kills_the_deaf_and_their_children);
   ADD ("stop/timeout-kills-the-deaf-and-their-children", test_timeout_kills_the_deaf_and_their_children);
