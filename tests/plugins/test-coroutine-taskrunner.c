@@ -552,10 +552,10 @@ test_slow_consumer_parks_the_producer (void)
     {
       /* Nobody consumes here; the others go on, and at some time the producer emits no more. */
       n_at_rest = g_atomic_int_get (&flow.n_emitted);
+      g_atomic_int_set (&flow.n_others, 0);
       for (guint i = 0; i < 100; i++)
         strand_task_post (other, "(u)", 0);
-      g_atomic_int_set (&flow.n_others, 0);
-      wait_for_count (&flow.n_others, 1);
+      wait_for_count (&flow.n_others, 100);
     }
   while (g_atomic_int_get (&flow.n_emitted) != n_at_rest);
   g_assert_cmpint (n_at_rest, <, 20000);
