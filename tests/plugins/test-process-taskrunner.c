@@ -578,6 +578,26 @@ test_crash_fails_its_call_and_names_the_signal (void)
 }
 
 static void
+test_crash_takes_its_children_along (void)
+{
+  g_autoptr (GError) error = NULL;
+  StrandTaskrunner *runner = make_runner ("process", "workers", 1, NULL);
+  g_autoptr (StrandTask) task = make_task ("own.deaf", runner);
+  g_autoptr (StrandHandle) handle = NULL;
+  g_autoptr (GVariant) value = NULL;
+  Pids pids = { 0 };
+
+  strand_task_on_iter (task, note_pid, &pids, NULL);
+  handle = strand_task_call (task, NULL);
+  wait_until (pids.n_items == 2);
+  kill ((pid_t) pids.items[0], SIGKILL);
+  value = wait_for_result (handle, &error);
+  assert_crashed (error, "signal 9");
+  wait_for_death (pids.items[1]);
+  close_runner (runner);
+}
+
+static void
 test_exit_shows_status_and_last_words (void)
 {
   g_autoptr (GError) error = NULL;
@@ -1031,6 +1051,7 @@ add_tests (void)
   ADD ("refuse/object-result", test_object_result_is_refused);
   ADD ("refuse/not-portable", test_not_portable_is_refused);
   ADD ("crash/fails-its-call-and-names-the-signal", test_crash_fails_its_call_and_names_the_signal);
+  ADD ("crash/takes-its-children-along", test_crash_takes_its_children_along);
   ADD ("crash/exit-shows-status-and-last-words", test_exit_shows_status_and_last_words);
   ADD ("crash/fails-exactly-one-of-many", test_crash_fails_exactly_one_of_many);
   ADD ("crash/rubbish-on-the-socket-fails-the-call-only", test_rubbish_on_the_socket_fails_the_call_only);
