@@ -1,8 +1,8 @@
 /* strand-arguments.c — a call's arguments, from C and from several places, as one tuple.
  *
- * g_variant_new() makes a value for each element, then copies them together. Where a function takes only numbers, their
- * place in the tuple's bytes is known beforehand, and writing them there costs a quarter of that.
- *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
+ * g_variant_new() makes a value for each element, then copies them together. Where a function takes only
+ * numbers, their place in the tuple's bytes is known beforehand, and writing them there costs a quarter of
+ * that. SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "config.h"
 #include "strand-function-private.h"
@@ -117,8 +117,8 @@ strand_arguments_collect (StrandFunction *function, const char *format, va_list 
 {
   gsize n = g_variant_type_get_string_length (function->parameter_type);
 
-  if (function->fixed_size > 0 && strncmp (format, g_variant_type_peek_string (function->parameter_type), n) == 0 &&
-      format[n] == '\0')
+  if (function->fixed_size > 0 &&
+      strncmp (format, g_variant_type_peek_string (function->parameter_type), n) == 0 && format[n] == '\0')
     return write_tuple (function, format, args);
   return g_variant_new_va (format, NULL, args);
 }
@@ -132,13 +132,13 @@ strand_arguments_concat_tuples (GVariant *first, GVariant *second)
   g_variant_builder_init (&builder, G_VARIANT_TYPE_TUPLE);
   for (gsize i = 0; first != NULL && i < g_variant_n_children (first); i++)
     {
-      g_autoptr (GVariant) child = g_variant_get_child_value (first, i);
+      g_autoptr(GVariant) child = g_variant_get_child_value (first, i);
 
       g_variant_builder_add_value (&builder, child);
     }
   for (gsize i = 0; second != NULL && i < g_variant_n_children (second); i++)
     {
-      g_autoptr (GVariant) child = g_variant_get_child_value (second, i);
+      g_autoptr(GVariant) child = g_variant_get_child_value (second, i);
 
       g_variant_builder_add_value (&builder, child);
     }
@@ -156,7 +156,7 @@ strand_arguments_concat_keywords (GVariant *first, GVariant *second)
   for (guint i = 0; i < G_N_ELEMENTS (both); i++)
     for (gsize j = 0; both[i] != NULL && j < g_variant_n_children (both[i]); j++)
       {
-        g_autoptr (GVariant) child = g_variant_get_child_value (both[i], j);
+        g_autoptr(GVariant) child = g_variant_get_child_value (both[i], j);
 
         g_variant_builder_add_value (&builder, child);
       }

@@ -21,9 +21,8 @@ strand_backend_default_init (StrandBackendInterface *iface)
  *
  * Gives a call to a backend. Any thread; does not block.
  *
- * Returns: %TRUE, or %FALSE with %STRAND_ERROR_FULL, %STRAND_ERROR_CLOSED, %STRAND_ERROR_REFUSED or what a middleware
- *   refused it with
- * Since: 1.0
+ * Returns: %TRUE, or %FALSE with %STRAND_ERROR_FULL, %STRAND_ERROR_CLOSED, %STRAND_ERROR_REFUSED or what a
+ * middleware refused it with Since: 1.0
  */
 gboolean
 strand_backend_launch (StrandBackend *self, StrandCall *call, GError **error)
@@ -38,7 +37,8 @@ strand_backend_launch (StrandBackend *self, StrandCall *call, GError **error)
 
   if (local == NULL)
     g_set_error (&local, STRAND_ERROR, STRAND_ERROR_FAILED, "%s did not say why", G_OBJECT_TYPE_NAME (self));
-  g_propagate_prefixed_error (error, local, "Could not launch a call of '%s': ", strand_call_get_function_name (call));
+  g_propagate_prefixed_error (error, local,
+                              "Could not launch a call of '%s': ", strand_call_get_function_name (call));
   return FALSE;
 }
 
@@ -65,8 +65,8 @@ strand_backend_get_store (StrandBackend *self)
  * @deadline_us: until when calls may finish, as g_get_monotonic_time() counts, or -1 for ever
  * @error: return location for a #GError
  *
- * Ends all use: lets what was launched finish until the deadline, then cancels it. Blocks; not for threads that own a
- * main context.
+ * Ends all use: lets what was launched finish until the deadline, then cancels it. Blocks; not for threads
+ * that own a main context.
  *
  * Returns: %TRUE if everything ended by itself; else %FALSE with %STRAND_ERROR_TIMED_OUT
  * Since: 1.0

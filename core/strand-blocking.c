@@ -39,7 +39,7 @@ strand_blocking_run (void (*func) (gpointer data), gpointer data)
 static void
 run_task (gpointer data)
 {
-  g_autoptr (GTask) task = data;
+  g_autoptr(GTask) task = data;
 
   if (!g_task_return_error_if_cancelled (task))
     ((void (*) (GTask *)) g_task_get_source_tag (task)) (task);

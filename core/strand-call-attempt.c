@@ -1,8 +1,8 @@
 /* strand-call-attempt.c — a stored call and the attempts that carry it out.
  *
- * A stored call never runs itself. Its backend makes one attempt after the other, each a call of its own, and tells the
- * stored call what to show. The attempt holds its stored call; the stored call holds the attempt under way, and lets it go when
- * it ends.                                              SPDX-License-Identifier: LGPL-2.1-or-later */
+ * A stored call never runs itself. Its backend makes one attempt after the other, each a call of its own, and
+ * tells the stored call what to show. The attempt holds its stored call; the stored call holds the attempt
+ * under way, and lets it go when it ends. SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "config.h"
 #include "strand-call-private.h"
@@ -15,7 +15,8 @@
  * @timeout_us: how long the attempt may run, in microseconds, -1 for no limit
  * @grace_us: how long it may go on after being told to stop
  *
- * Makes the next attempt of a stored call, to be submitted to a taskrunner. Its items, progress and metadata show in
+ * Makes the next attempt of a stored call, to be submitted to a taskrunner. Its items, progress and metadata
+ * show in
  * @self at once. The attempt before, if any, has ended.
  *
  * Returns: (transfer full): the attempt, pending
@@ -48,7 +49,8 @@ strand_call_new_attempt (StrandCall *self, const StrandAttemptFuncs *funcs, gpoi
  * strand_call_is_attempt:
  * @self: a call submitted to this taskrunner
  *
- * Whether a backend is told of what happens to the call, so that strand_call_begin() may block. Any thread; does not block.
+ * Whether a backend is told of what happens to the call, so that strand_call_begin() may block. Any thread;
+ * does not block.
  *
  * Returns: whether it is
  * Since: 1.0
@@ -74,16 +76,16 @@ strand_call_is_attempt (StrandCall *self)
  * @owner: data for @funcs
  * @grace_us: how long it may go on after being told to stop
  *
- * Makes a call for one that another process made: a reader's from a record, a helper process's from a message. It has no
- * callbacks and no stored call in this process; whoever makes it learns through @funcs what becomes of it, and submits
- * it to a taskrunner or runs it with strand_call_run().
+ * Makes a call for one that another process made: a reader's from a record, a helper process's from a
+ * message. It has no callbacks and no stored call in this process; whoever makes it learns through @funcs
+ * what becomes of it, and submits it to a taskrunner or runs it with strand_call_run().
  *
  * Returns: (transfer full): the call, pending
  * Since: 1.0
  */
 StrandCall *
-strand_call_new_for_function (StrandFunction *function, GVariant *arguments, StrandOptions *options, guint attempt,
-                              const StrandAttemptFuncs *funcs, gpointer owner, gint64 grace_us)
+strand_call_new_for_function (StrandFunction *function, GVariant *arguments, StrandOptions *options,
+                              guint attempt, const StrandAttemptFuncs *funcs, gpointer owner, gint64 grace_us)
 {
   StrandCall *self;
   StrandCallExtra *extra;
@@ -194,4 +196,3 @@ strand_call_drop_child (StrandCall *self)
   if (extra != NULL)
     drop_child (extra);
 }
-

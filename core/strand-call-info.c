@@ -115,7 +115,8 @@ strand_call_get_options (StrandCall *self)
 
   g_mutex_lock (&extra->lock);
   if (extra->options == NULL)
-    extra->options = self->recipe->options != NULL ? strand_options_copy (self->recipe->options) : strand_options_new ();
+    extra->options =
+        self->recipe->options != NULL ? strand_options_copy (self->recipe->options) : strand_options_new ();
   g_mutex_unlock (&extra->lock);
   return extra->options;
 }
@@ -338,8 +339,8 @@ strand_call_dup_headers (StrandCall *self)
  * @started_us: (out) (optional): when its last attempt started
  * @completed_us: (out) (optional): when it ended
  *
- * Wall times in microseconds since 1970 UTC, 0 for what has not been. A call that was posted rather than called
- * keeps none.
+ * Wall times in microseconds since 1970 UTC, 0 for what has not been. A call that was posted rather than
+ * called keeps none.
  *
  * Since: 1.0
  */
@@ -422,7 +423,8 @@ set_metadata (StrandCallExtra *extra, const char *name, GVariant *value)
 {
   g_mutex_lock (&extra->lock);
   if (extra->metadata == NULL)
-    extra->metadata = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify) g_variant_unref);
+    extra->metadata =
+        g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify) g_variant_unref);
   g_hash_table_insert (extra->metadata, g_strdup (name), g_variant_ref (value));
   g_mutex_unlock (&extra->lock);
 }
@@ -440,7 +442,7 @@ set_metadata (StrandCallExtra *extra, const char *name, GVariant *value)
 void
 strand_call_set_metadata (StrandCall *self, const char *name, GVariant *value)
 {
-  g_autoptr (GVariant) sunk = NULL;
+  g_autoptr(GVariant) sunk = NULL;
   StrandCallExtra *extra;
 
   g_return_if_fail (self != NULL && name != NULL && value != NULL);

@@ -1,8 +1,8 @@
 /* strand-call-items.c — what a function emits while it runs, on its way to on_iter.
  *
- * Items wait in a queue of the call (of the stored call, where an attempt emits). With a consumer the queue is
- * bounded by making the producer wait; without one, by dropping the oldest.
- *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
+ * Items wait in a queue of the call (of the stored call, where an attempt emits). With a consumer the queue
+ * is bounded by making the producer wait; without one, by dropping the oldest. SPDX-License-Identifier:
+ * LGPL-2.1-or-later */
 
 #include "config.h"
 #include "strand-call-private.h"
@@ -45,7 +45,7 @@ wait_for_room_locked (StrandCall *self, StrandCallExtra *extra, guint max_items,
 static gboolean
 hand_on (StrandCall *self, const StrandAttemptFuncs *funcs, GVariant *item, GError **error)
 {
-  g_autoptr (GVariant) owned = item;
+  g_autoptr(GVariant) owned = item;
 
   if (!is_stopped (self))
     return funcs->item (self, owned, strand_call_extra (self)->owner, error);
@@ -224,7 +224,7 @@ strand_call_deliver_value_items (StrandCall *self, gint64 deadline_us)
 
   while (extra->value_position < g_variant_n_children (self->value))
     {
-      g_autoptr (GVariant) value = g_variant_get_child_value (self->value, extra->value_position);
+      g_autoptr(GVariant) value = g_variant_get_child_value (self->value, extra->value_position);
 
       if (!show_item (self, value, MAX (strand_call_get_attempt (self), 1), extra->value_position++))
         return TRUE;

@@ -16,7 +16,8 @@
 
 G_BEGIN_DECLS
 
-/* A callback with its data, which is destroyed in the main context that was thread-default when it was set. */
+/* A callback with its data, which is destroyed in the main context that was thread-default when it was set.
+ */
 typedef struct
 {
   gatomicrefcount ref_count;
@@ -56,8 +57,8 @@ void strand_recipe_unref (StrandRecipe *self);
 /* The state word: a status in the low bits, flags above. Every change is one atomic operation. */
 enum
 {
-  STATE_STATUS = 7,   /* StrandStatus, or SETTLING */
-  STATE_SETTLING = 5, /* somebody is writing the outcome */
+  STATE_STATUS = 7,      /* StrandStatus, or SETTLING */
+  STATE_SETTLING = 5,    /* somebody is writing the outcome */
   STATE_STOP = 1 << 3,   /* cancelled, timed out, or its consumer failed */
   STATE_QUEUED = 1 << 4, /* in its delivery's queue, or being dispatched */
   STATE_WAITED = 1 << 5, /* somebody waits for the end */
@@ -101,9 +102,9 @@ typedef struct
   GQueue items; /* of StrandItem */
   guint64 n_emitted;
   guint64 n_dropped;
-  gboolean wants_room;      /* a runner was told that there is none */
-  gsize value_position;     /* of the next element, while a returned array is iterated */
-  guint item_attempt;       /* of the item being delivered; its context's thread only */
+  gboolean wants_room;  /* a runner was told that there is none */
+  gsize value_position; /* of the next element, while a returned array is iterated */
+  guint item_attempt;   /* of the item being delivered; its context's thread only */
   guint64 item_index;
 
   GObject *object;
@@ -137,7 +138,7 @@ struct _StrandCall
   GVariant *arguments;
   GVariant *value; /* written while SETTLING, as the next */
   GError *error;
-  gpointer runner_data; /* the runner's while it has the call */
+  gpointer runner_data;   /* the runner's while it has the call */
   StrandCallExtra *extra; /* atomic; made once */
 };
 
@@ -159,12 +160,14 @@ void strand_call_mark_seen (StrandCall *self);
 void strand_call_drop_child (StrandCall *self);
 gboolean strand_call_request_stop (StrandCall *self, gboolean timed_out);
 gboolean strand_call_cancel_pending (StrandCall *self);
-void strand_call_set_stop_hook (StrandCall *self, void (*hook) (StrandCall *self, gpointer data), gpointer data);
+void strand_call_set_stop_hook (StrandCall *self, void (*hook) (StrandCall *self, gpointer data),
+                                gpointer data);
 void strand_call_add_listener (StrandCall *self, StrandListener *listener);
 void strand_call_remove_listener (StrandCall *self, StrandListener *listener);
 
 /* FALSE if the call has ended already (@func will not be called). */
-gboolean strand_call_add_waiter (StrandCall *self, void (*func) (gpointer data), gpointer data, gboolean pokable);
+gboolean strand_call_add_waiter (StrandCall *self, void (*func) (gpointer data), gpointer data,
+                                 gboolean pokable);
 void strand_call_poke_waiters (StrandCall *self);
 void strand_call_remove_waiter (StrandCall *self, gpointer data);
 gboolean strand_call_wait (StrandCall *self, gint64 timeout_us, GError **error);
@@ -178,12 +181,13 @@ typedef struct
 } StrandItem;
 
 void strand_item_free (StrandItem *item);
-gboolean strand_call_emit (StrandCall *self, GVariant *item, gboolean may_wait, gboolean *room, GError **error);
+gboolean strand_call_emit (StrandCall *self, GVariant *item, gboolean may_wait, gboolean *room,
+                           GError **error);
 gboolean strand_call_deliver_items (StrandCall *self, gint64 deadline_us);
 gboolean strand_call_deliver_value_items (StrandCall *self, gint64 deadline_us);
 
-/* Time that runs while a function waits for @call's condition to change: `over` is then guarded by the call's lock.
- * On the stack of who waits; strand-context.c. */
+/* Time that runs while a function waits for @call's condition to change: `over` is then guarded by the call's
+ * lock. On the stack of who waits; strand-context.c. */
 typedef struct
 {
   StrandCall *call;

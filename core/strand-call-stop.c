@@ -30,10 +30,11 @@ on_grace_over (gpointer data)
   if (error != NULL)
     strand_call_finish_as (self, STRAND_STATUS_FAILED, NULL, error);
   else if (timed_out)
-    strand_call_finish_as (self, STRAND_STATUS_FAILED, NULL,
-                           g_error_new (STRAND_ERROR, STRAND_ERROR_TIMED_OUT,
-                                        "The call of '%s' ran longer than it may and did not stop in its grace",
-                                        self->recipe->function->name));
+    strand_call_finish_as (
+        self, STRAND_STATUS_FAILED, NULL,
+        g_error_new (STRAND_ERROR, STRAND_ERROR_TIMED_OUT,
+                     "The call of '%s' ran longer than it may and did not stop in its grace",
+                     self->recipe->function->name));
   else
     strand_call_finish_as (self, STRAND_STATUS_CANCELLED, NULL,
                            g_error_new (G_IO_ERROR, G_IO_ERROR_CANCELLED,
@@ -67,8 +68,8 @@ gboolean
 strand_call_request_stop (StrandCall *self, gboolean timed_out)
 {
   StrandCallExtra *extra = strand_call_extra (self);
-  g_autoptr (GCancellable) cancellable = NULL;
-  void (*hook) (StrandCall *self, gpointer data);
+  g_autoptr(GCancellable) cancellable = NULL;
+  void (*hook) (StrandCall * self, gpointer data);
   gpointer hook_data;
 
   if (strand_call_is_ended (self))

@@ -1,8 +1,8 @@
 /* strand-call-wait.c — waiting for a call without hanging.
  *
- * A thread that waits dispatches strand's callbacks for its own main context meanwhile (and nothing else), so a call
- * whose items must be consumed here can go on. Waits that could never end are refused; a call that waits in the
- * queue of the very pool that this thread works for is run here instead.
+ * A thread that waits dispatches strand's callbacks for its own main context meanwhile (and nothing else), so
+ * a call whose items must be consumed here can go on. Waits that could never end are refused; a call that
+ * waits in the queue of the very pool that this thread works for is run here instead.
  *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "config.h"
@@ -26,7 +26,8 @@ strand_call_add_waiter (StrandCall *self, void (*func) (gpointer data), gpointer
   old = g_atomic_int_or ((guint *) &self->state, STATE_WAITED);
   if (strand_state_is_terminal ((int) old))
     {
-      /* Whoever settled may not have seen the flag. If it did, it has taken the array or will find it empty. */
+      /* Whoever settled may not have seen the flag. If it did, it has taken the array or will find it empty.
+       */
       g_array_set_size (extra->waiters, (guint) extra->waiters->len - 1);
       g_mutex_unlock (&extra->lock);
       return FALSE;
@@ -111,10 +112,11 @@ ref_child (StrandCall *self)
 static void
 run_if_same_pool (StrandCall *self)
 {
-  g_autoptr (StrandCall) child = ref_child (self);
+  g_autoptr(StrandCall) child = ref_child (self);
   StrandCall *pending = child != NULL ? child : self;
 
-  if (strand_running == NULL || strand_call_get_runner (pending) != strand_call_get_runner (strand_running->call) ||
+  if (strand_running == NULL ||
+      strand_call_get_runner (pending) != strand_call_get_runner (strand_running->call) ||
       strand_call_get_runner (pending) == NULL || strand_call_get_status (pending) != STRAND_STATUS_PENDING ||
       (strand_taskrunner_get_traits (strand_call_get_runner (pending)) & STRAND_RUNNER_OTHER_PROCESS) != 0)
     return;
@@ -131,7 +133,8 @@ is_on_the_stack (StrandCall *self, const StrandFrame *frame)
   return FALSE;
 }
 
-/* What this thread may dispatch while it waits: the call's own callbacks, else those of its own context; NULL for none. */
+/* What this thread may dispatch while it waits: the call's own callbacks, else those of its own context; NULL
+ * for none. */
 static StrandDelivery *
 ref_own_delivery (StrandCall *self)
 {
@@ -146,7 +149,7 @@ ref_own_delivery (StrandCall *self)
 static gboolean
 needs_this_thread (StrandCall *self)
 {
-  g_autoptr (StrandCall) child = ref_child (self);
+  g_autoptr(StrandCall) child = ref_child (self);
   StrandCall *call = child != NULL ? child : self;
   StrandTaskrunner *runner = strand_call_get_runner (call);
 
@@ -158,8 +161,8 @@ static gboolean
 refuse_longer (StrandCall *self, gint64 timeout_us, GError **error)
 {
   g_set_error (error, STRAND_ERROR, STRAND_ERROR_WAIT_TIMED_OUT,
-               "The call of '%s' has not ended in the %.3f s waited for; it goes on", self->recipe->function->name,
-               (double) timeout_us / G_USEC_PER_SEC);
+               "The call of '%s' has not ended in the %.3f s waited for; it goes on",
+               self->recipe->function->name, (double) timeout_us / G_USEC_PER_SEC);
   return FALSE;
 }
 
@@ -171,12 +174,13 @@ unpark (gpointer data)
   parker->unpark (parker);
 }
 
-/* A coroutine is parked; its thread's main context delivers callbacks meanwhile. It wakes when the call ends, when its own
- * call is told to stop, or when time is up. */
+/* A coroutine is parked; its thread's main context delivers callbacks meanwhile. It wakes when the call ends,
+ * when its own call is told to stop, or when time is up. */
 static gboolean
 wait_parked (StrandCall *self, StrandParker *parker, gint64 timeout_us, GError **error)
 {
-  StrandCall *running = strand_running != NULL ? strand_running->call : NULL; /* NULL in a callback on the runner */
+  StrandCall *running =
+      strand_running != NULL ? strand_running->call : NULL; /* NULL in a callback on the runner */
   StrandCall *waiting = running != NULL ? running : self;
   StrandCallExtra *extra = strand_call_extra (waiting);
   gboolean ended, stopped = FALSE;
@@ -206,7 +210,7 @@ gboolean
 strand_call_wait (StrandCall *self, gint64 timeout_us, GError **error)
 {
   gint64 deadline_us = timeout_us >= 0 ? g_get_monotonic_time () + timeout_us : G_MAXINT64;
-  g_autoptr (StrandDelivery) delivery = NULL;
+  g_autoptr(StrandDelivery) delivery = NULL;
   StrandParker *parker = strand_parker_get_current ();
   Sleeper sleeper = { 0 };
   gboolean ended, refused = FALSE;

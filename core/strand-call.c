@@ -1,9 +1,9 @@
 /* strand-call.c — one invocation of a function: from pending to its single end.
  *
  * All transitions are made on one atomic word. Ending takes two steps: whoever moves the call to SETTLING has
- * won and alone writes the outcome; the second step publishes it. A call without options, handle or items never
- * takes a lock, and its callbacks need no further allocation.
- *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
+ * won and alone writes the outcome; the second step publishes it. A call without options, handle or items
+ * never takes a lock, and its callbacks need no further allocation. SPDX-License-Identifier:
+ * LGPL-2.1-or-later */
 
 #include "config.h"
 #include "strand-call-private.h"
@@ -77,7 +77,8 @@ strand_recipe_unref (StrandRecipe *self)
   g_free (self);
 }
 
-/* Takes over @recipe and @arguments: a tuple of the declared type, not floating, or NULL for the empty one. */
+/* Takes over @recipe and @arguments: a tuple of the declared type, not floating, or NULL for the empty one.
+ */
 StrandCall *
 strand_call_new (StrandRecipe *recipe, GVariant *arguments)
 {
@@ -153,7 +154,8 @@ log_unseen_error (StrandCall *self, int state)
     return;
   if (self->extra != NULL && self->extra->funcs != NULL)
     return;
-  g_message ("A call of '%s' failed and nobody looked: %s", self->recipe->function->name, self->error->message);
+  g_message ("A call of '%s' failed and nobody looked: %s", self->recipe->function->name,
+             self->error->message);
 }
 
 /**
@@ -230,7 +232,8 @@ strand_call_set_options (StrandCall *self, StrandOptions *options)
     strand_call_set_header (self, name, value);
 }
 
-/* Gives the call to its target, with the caller's reference. One that the target does not take ends with the reason. */
+/* Gives the call to its target, with the caller's reference. One that the target does not take ends with the
+ * reason. */
 void
 strand_call_submit (StrandCall *self)
 {
@@ -354,8 +357,8 @@ has_undelivered (StrandCall *self)
   return strand_state_is_terminal (state) || (extra != NULL && extra->items.length > 0);
 }
 
-/* The call's turn in its context: items first, then its end. The call stays marked as queued meanwhile, so that
- * nobody else dispatches it and its callbacks never nest. */
+/* The call's turn in its context: items first, then its end. The call stays marked as queued meanwhile, so
+ * that nobody else dispatches it and its callbacks never nest. */
 static gboolean
 dispatch_call (StrandNews *news, gint64 deadline_us)
 {
@@ -397,7 +400,7 @@ move_status (StrandCall *self, int from, int to)
 static void
 wake_waiters (StrandCallExtra *extra)
 {
-  g_autoptr (GArray) waiters = NULL;
+  g_autoptr(GArray) waiters = NULL;
 
   g_mutex_lock (&extra->lock);
   waiters = g_steal_pointer (&extra->waiters);
@@ -449,8 +452,8 @@ tell_of_end (StrandCall *self, StrandCallExtra *extra, gboolean waited)
     wake_waiters (extra);
 }
 
-/* The second step: the outcome is written, everybody may see it. Takes over a reference, which the delivery of a plain
- * call goes on with. */
+/* The second step: the outcome is written, everybody may see it. Takes over a reference, which the delivery
+ * of a plain call goes on with. */
 static void
 publish (StrandCall *self, StrandStatus status)
 {
@@ -463,7 +466,8 @@ publish (StrandCall *self, StrandStatus status)
     end_extra (self, extra);
 
   state = strand_call_peek_state (self);
-  while (!g_atomic_int_compare_and_exchange_full (&self->state, state, (state & ~STATE_STATUS) | status, &state))
+  while (
+      !g_atomic_int_compare_and_exchange_full (&self->state, state, (state & ~STATE_STATUS) | status, &state))
     ;
 
   extra = g_atomic_pointer_get (&self->extra);
@@ -567,11 +571,12 @@ check_result (StrandCall *self, GVariant *value)
         return NULL;
       if (function->result_type == NULL)
         return g_error_new (STRAND_ERROR, STRAND_ERROR_TYPE,
-                            "'%s' returned a value of type '%s' where it is declared to return %s", function->name,
-                            g_variant_get_type_string (value), function->returns_object ? "an object" : "nothing");
+                            "'%s' returned a value of type '%s' where it is declared to return %s",
+                            function->name, g_variant_get_type_string (value),
+                            function->returns_object ? "an object" : "nothing");
       return g_error_new (STRAND_ERROR, STRAND_ERROR_TYPE,
-                          "'%s' returned a value of type '%s' where it is declared to return '%.*s'", function->name,
-                          g_variant_get_type_string (value),
+                          "'%s' returned a value of type '%s' where it is declared to return '%.*s'",
+                          function->name, g_variant_get_type_string (value),
                           (int) g_variant_type_get_string_length (function->result_type),
                           g_variant_type_peek_string (function->result_type));
     }
@@ -580,10 +585,12 @@ check_result (StrandCall *self, GVariant *value)
     return NULL;
   if (function->returns_object && extra != NULL && extra->object != NULL)
     return NULL;
-  return g_error_new (STRAND_ERROR, STRAND_ERROR_FAILED, "'%s' returned neither a value nor an error", function->name);
+  return g_error_new (STRAND_ERROR, STRAND_ERROR_FAILED, "'%s' returned neither a value nor an error",
+                      function->name);
 }
 
-/* Why a call that was told to stop ended with an error: what the caller sees instead of the function's own. */
+/* Why a call that was told to stop ended with an error: what the caller sees instead of the function's own.
+ */
 static StrandStatus
 explain_stop (StrandCall *self, GError **error)
 {
@@ -645,8 +652,8 @@ finish (StrandCall *self, GVariant *value, GError *error)
  * @error: (nullable) (transfer full): why it failed
  *
  * Ends a running call as its function ended. Checks the value's type. After a cancellation or timeout an
- * error of the function is replaced by that. Ignored if the call has ended already (it was abandoned). Any thread;
- * does not block; callbacks of a `sync` call run inside.
+ * error of the function is replaced by that. Ignored if the call has ended already (it was abandoned). Any
+ * thread; does not block; callbacks of a `sync` call run inside.
  *
  * Since: 1.0
  */
@@ -698,8 +705,8 @@ begin_extra (StrandCall *self, StrandCallExtra *extra)
  * strand_call_begin:
  * @self: a call that was submitted to this taskrunner
  *
- * Marks a call as running, starts its timeout, and tells its backend. A runner that uses strand_call_run() does not
- * call this. Any thread; may block briefly in the backend.
+ * Marks a call as running, starts its timeout, and tells its backend. A runner that uses strand_call_run()
+ * does not call this. Any thread; may block briefly in the backend.
  *
  * Returns: %TRUE if the function is to run now; %FALSE if the call was cancelled meanwhile: just drop it
  * Since: 1.0
@@ -721,8 +728,8 @@ strand_call_begin (StrandCall *self)
  * strand_call_run:
  * @self: (transfer full): a call that was submitted to this taskrunner
  *
- * Runs a call on this thread from begin to finish, or does nothing if it was cancelled or has been run. Blocks as
- * long as the function does.
+ * Runs a call on this thread from begin to finish, or does nothing if it was cancelled or has been run.
+ * Blocks as long as the function does.
  *
  * Since: 1.0
  */
@@ -744,7 +751,8 @@ strand_call_run (StrandCall *self)
 
   function = self->recipe->function;
   strand_running = &frame;
-  value = function->func ((StrandContext *) self, strand_call_get_arguments (self), function->user_data, &error);
+  value =
+      function->func ((StrandContext *) self, strand_call_get_arguments (self), function->user_data, &error);
   strand_running = frame.outer;
 
   if (G_UNLIKELY (value != NULL && error != NULL))

@@ -89,7 +89,8 @@ gboolean strand_call_cancel (StrandCall *self);
 STRAND_AVAILABLE_IN_ALL
 GCancellable *strand_call_get_cancellable (StrandCall *self);
 
-/* For taskrunners: a call that was submitted is begun once, may report while it runs, and is finished once. */
+/* For taskrunners: a call that was submitted is begun once, may report while it runs, and is finished once.
+ */
 
 STRAND_AVAILABLE_IN_ALL
 void strand_call_run (StrandCall *self);
@@ -146,8 +147,8 @@ gpointer strand_call_get_data (StrandCall *self, gconstpointer owner);
  * @started: the taskrunner is about to run the attempt; returning %FALSE gives it up unrun. May be `NULL`
  * @changed: progress, message or metadata changed. May be `NULL`
  * @ended: the attempt has its value, object or error (see strand_call_get_status())
- * @item: the function emitted an item. `NULL`: it goes to the stored call's consumer. May block, which holds the
- *   function back; %FALSE with an error tells the function to stop
+ * @item: the function emitted an item. `NULL`: it goes to the stored call's consumer. May block, which holds
+ * the function back; %FALSE with an error tells the function to stop
  *
  * What a backend is told of an attempt. Each runs on the taskrunner's thread (or the timer's, or a
  * canceller's), one after the other, and may not block longer than it takes to queue the news.
@@ -168,8 +169,9 @@ StrandCall *strand_call_new_attempt (StrandCall *self, const StrandAttemptFuncs 
 
 /* An attempt of a call that another process made, and whose record or message this one was given. */
 STRAND_AVAILABLE_IN_ALL
-StrandCall *strand_call_new_for_function (StrandFunction *function, GVariant *arguments, StrandOptions *options,
-                                          guint attempt, const StrandAttemptFuncs *funcs, gpointer owner,
+StrandCall *strand_call_new_for_function (StrandFunction *function, GVariant *arguments,
+                                          StrandOptions *options, guint attempt,
+                                          const StrandAttemptFuncs *funcs, gpointer owner,
                                           gint64 grace_us) G_GNUC_WARN_UNUSED_RESULT;
 
 STRAND_AVAILABLE_IN_ALL

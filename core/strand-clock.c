@@ -20,11 +20,11 @@ typedef struct
 
 static GMutex lock; /* guards everything below, but `manual` is also read without it */
 static GCond changed;
-static GPtrArray *heap;        /* of Timer, earliest first */
-static GHashTable *timers;     /* of Timer, by id */
+static GPtrArray *heap;    /* of Timer, earliest first */
+static GHashTable *timers; /* of Timer, by id */
 static guint64 last_id;
 static GThread *thread;
-static int manual;             /* atomic: whether the two below are the time */
+static int manual; /* atomic: whether the two below are the time */
 static gint64 manual_now_us;
 static gint64 manual_monotonic_us;
 
@@ -112,8 +112,8 @@ step_locked (gint64 to_us)
   manual_monotonic_us += by_us;
 }
 
-/* Runs the timers due at @now_us, unlocking around each. Manual time stops at each of them, so that one that sets
- * another runs it as far apart as it would otherwise. */
+/* Runs the timers due at @now_us, unlocking around each. Manual time stops at each of them, so that one that
+ * sets another runs it as far apart as it would otherwise. */
 static void
 run_due_locked (gint64 now_us)
 {

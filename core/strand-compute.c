@@ -1,9 +1,9 @@
 /* strand-compute.c — a task with a backend of its own, made from the default one by naming what differs.
  *
- * The default backend is the pattern: the new one is of the same class with the same properties, except for those named.
- * A property that the backend does not have but its store does gives the new backend a store of its own, made from the
- * pattern's store in the same way. So this knows no backend or store, and whatever a plugin's property is called can be
- * said here.                                            SPDX-License-Identifier: LGPL-2.1-or-later */
+ * The default backend is the pattern: the new one is of the same class with the same properties, except for
+ * those named. A property that the backend does not have but its store does gives the new backend a store of
+ * its own, made from the pattern's store in the same way. So this knows no backend or store, and whatever a
+ * plugin's property is called can be said here. SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "config.h"
 #include "strand-error.h"
@@ -12,7 +12,8 @@
 
 #include <gobject/gvaluecollector.h>
 
-/* What a new object is to be made of: names and values side by side, as g_object_new_with_properties() takes them. */
+/* What a new object is to be made of: names and values side by side, as g_object_new_with_properties() takes
+ * them. */
 typedef struct
 {
   GPtrArray *names; /* borrowed */
@@ -108,8 +109,8 @@ collect_properties (GObject *backend, StrandStore *store, Properties *of_backend
       G_VALUE_COLLECT_INIT (&value, G_PARAM_SPEC_VALUE_TYPE (pspec), args, 0, &problem);
       if (problem != NULL)
         {
-          g_set_error (error, STRAND_ERROR, STRAND_ERROR_INVALID_ARGUMENT, "Could not set property '%s': %s", name,
-                       problem);
+          g_set_error (error, STRAND_ERROR, STRAND_ERROR_INVALID_ARGUMENT, "Could not set property '%s': %s",
+                       name, problem);
           return FALSE;
         }
       g_value_copy (&value, properties_set (properties, pspec));
@@ -119,10 +120,10 @@ collect_properties (GObject *backend, StrandStore *store, Properties *of_backend
 }
 
 static GObject *
-build_backend (GObject *backend, StrandStore *store, Properties *of_backend, Properties *of_store, gboolean own_store,
-               GError **error)
+build_backend (GObject *backend, StrandStore *store, Properties *of_backend, Properties *of_store,
+               gboolean own_store, GError **error)
 {
-  g_autoptr (GObject) new_store = NULL;
+  g_autoptr(GObject) new_store = NULL;
   GParamSpec *store_pspec = find_writable (backend, "store");
 
   if (own_store)
@@ -162,13 +163,14 @@ clone_backend (GObject *backend, const char *first_property, va_list args, GErro
  * strand_async_compute: (skip)
  * @function: name of a function in the default registry
  * @error: return location for a #GError
- * @first_property: (nullable): what differs from the default backend and its store: `store`, `path`, `ttl`, `serializer`,
- *   `middleware`, `taskrunner`, `retries`, …
+ * @first_property: (nullable): what differs from the default backend and its store: `store`, `path`, `ttl`,
+ * `serializer`, `middleware`, `taskrunner`, `retries`, …
  * @...: its value as for g_object_new(), more properties, `NULL`
  *
- * Makes a task whose calls are stored. Without properties it shares the default stack's default backend; with properties it
- * has a backend like that one, but for what is named (and a store like that one's, where the property is the
- * store's). strand_task_ref_backend(), strand_task_ref_store() and strand_task_cleanup_expired() reach them.
+ * Makes a task whose calls are stored. Without properties it shares the default stack's default backend; with
+ * properties it has a backend like that one, but for what is named (and a store like that one's, where the
+ * property is the store's). strand_task_ref_backend(), strand_task_ref_store() and
+ * strand_task_cleanup_expired() reach them.
  *
  * Returns: (transfer full) (nullable): a task; or `NULL` with %STRAND_ERROR_UNKNOWN_FUNCTION,
  *   %STRAND_ERROR_INVALID_ARGUMENT for a property that neither has, or what the stack says
@@ -177,9 +179,9 @@ clone_backend (GObject *backend, const char *first_property, va_list args, GErro
 StrandTask *
 strand_async_compute (const char *function, GError **error, const char *first_property, ...)
 {
-  g_autoptr (StrandTask) self = NULL;
-  g_autoptr (GObject) shared = NULL;
-  g_autoptr (GObject) own = NULL;
+  g_autoptr(StrandTask) self = NULL;
+  g_autoptr(GObject) shared = NULL;
+  g_autoptr(GObject) own = NULL;
   va_list args;
 
   g_return_val_if_fail (function != NULL, NULL);

@@ -28,7 +28,8 @@ G_DEFINE_BOXED_TYPE (StrandContext, strand_context, context_copy, context_free)
  * strand_context_get_cancellable:
  * @self: a context
  *
- * What is cancelled when the call is cancelled or times out; for passing on to GIO. Any thread; does not block.
+ * What is cancelled when the call is cancelled or times out; for passing on to GIO. Any thread; does not
+ * block.
  *
  * Returns: (transfer none): the cancellable
  * Since: 1.0
@@ -46,8 +47,8 @@ strand_context_get_cancellable (StrandContext *self)
  * @self: a context
  * @error: return location for a #GError
  *
- * Whether the function should stop: the call was cancelled or has timed out. Costs one atomic read, so a loop may ask
- * each time round. Any thread.
+ * Whether the function should stop: the call was cancelled or has timed out. Costs one atomic read, so a loop
+ * may ask each time round. Any thread.
  *
  * Returns: %TRUE with `G_IO_ERROR_CANCELLED` set if so
  * Since: 1.0
@@ -139,9 +140,9 @@ strand_context_sleep (StrandContext *self, gint64 duration_us, GError **error)
  * @item: an item; floating is consumed
  * @error: return location for a #GError
  *
- * Passes an item to the caller while the function goes on. Where the caller has an on_iter that is slower than the
- * function, waits until it has caught up; else keeps the last `max-items`. A coroutine then yields, unless its taskrunner
- * was told otherwise. Any thread of the function's.
+ * Passes an item to the caller while the function goes on. Where the caller has an on_iter that is slower
+ * than the function, waits until it has caught up; else keeps the last `max-items`. A coroutine then yields,
+ * unless its taskrunner was told otherwise. Any thread of the function's.
  *
  * Returns: %TRUE, or %FALSE with `G_IO_ERROR_CANCELLED` if the call was told to stop
  * Since: 1.0
@@ -202,8 +203,8 @@ strand_context_set_metadata (StrandContext *self, const char *name, GVariant *va
  * @self: a context
  * @object: (transfer full): the result
  *
- * For functions declared `-> object`: hands over the result; the function then returns `NULL`. The object goes to
- * strand_call_get_object() and never into a store.
+ * For functions declared `-> object`: hands over the result; the function then returns `NULL`. The object
+ * goes to strand_call_get_object() and never into a store.
  *
  * Since: 1.0
  */
@@ -303,7 +304,8 @@ strand_context_dup_headers (StrandContext *self)
  * @format: a printf format
  * @...: its arguments
  *
- * Logs for the call: GLib's structured log gets STRAND_KEY, STRAND_FUNCTION and STRAND_ATTEMPT beside the message.
+ * Logs for the call: GLib's structured log gets STRAND_KEY, STRAND_FUNCTION and STRAND_ATTEMPT beside the
+ * message.
  *
  * Since: 1.0
  */
@@ -320,6 +322,7 @@ strand_context_log (StrandContext *self, GLogLevelFlags level, const char *forma
   message = g_strdup_vprintf (format, args);
   va_end (args);
   attempt = g_strdup_printf ("%u", strand_context_get_attempt (self));
-  g_log_structured (G_LOG_DOMAIN, level & ~G_LOG_FLAG_FATAL, "STRAND_KEY", strand_context_get_key (self), "STRAND_FUNCTION",
-                    CALL (self)->recipe->function->name, "STRAND_ATTEMPT", attempt, "MESSAGE", "%s", message);
+  g_log_structured (G_LOG_DOMAIN, level & ~G_LOG_FLAG_FATAL, "STRAND_KEY", strand_context_get_key (self),
+                    "STRAND_FUNCTION", CALL (self)->recipe->function->name, "STRAND_ATTEMPT", attempt,
+                    "MESSAGE", "%s", message);
 }

@@ -49,7 +49,7 @@ STRAND_AVAILABLE_IN_ALL
 GVariant *strand_context_dup_headers (StrandContext *self) G_GNUC_WARN_UNUSED_RESULT;
 
 STRAND_AVAILABLE_IN_ALL
-void strand_context_log (StrandContext *self, GLogLevelFlags level, const char *format,
-                         ...) G_GNUC_PRINTF (3, 4);
+void strand_context_log (StrandContext *self, GLogLevelFlags level, const char *format, ...)
+    G_GNUC_PRINTF (3, 4);
 
 G_END_DECLS

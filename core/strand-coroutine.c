@@ -1,7 +1,7 @@
 /* strand-coroutine.c — yielding, and awaiting what GIO does.
  *
- * An await is shared by the function that waits and the operation that will call back; it goes when both have done
- * with it, so a function that was told to stop returns at once and a late result is thrown away.
+ * An await is shared by the function that waits and the operation that will call back; it goes when both have
+ * done with it, so a function that was told to stop returns at once and a late result is thrown away.
  *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "config.h"
@@ -34,8 +34,8 @@ check_inside (StrandContext *context, const char *what, GError **error)
 /**
  * strand_coroutine_is_current:
  *
- * Whether the function that this thread runs can be set aside: it may yield and await, and strand's blocking calls hold
- * nobody up. Any thread; does not block.
+ * Whether the function that this thread runs can be set aside: it may yield and await, and strand's blocking
+ * calls hold nobody up. Any thread; does not block.
  *
  * Returns: %TRUE inside a coroutine
  * Since: 1.0
@@ -53,9 +53,8 @@ strand_coroutine_is_current (void)
  *
  * Lets the other coroutines of the thread have a turn, and its main context too.
  *
- * Returns: %TRUE; %FALSE with `G_IO_ERROR_CANCELLED` if the call was told to stop, or %STRAND_ERROR_NOT_SUPPORTED
- *   outside a coroutine
- * Since: 1.0
+ * Returns: %TRUE; %FALSE with `G_IO_ERROR_CANCELLED` if the call was told to stop, or
+ * %STRAND_ERROR_NOT_SUPPORTED outside a coroutine Since: 1.0
  */
 gboolean
 strand_coroutine_yield (StrandContext *context, GError **error)
@@ -76,8 +75,8 @@ strand_coroutine_yield (StrandContext *context, GError **error)
  * strand_await_new: (skip)
  * @context: the running function's context
  *
- * Prepares to await one asynchronous operation. Pass strand_await_ready() to the operation as its callback with the
- * await as user data, then call strand_await_finish(), in any case and once.
+ * Prepares to await one asynchronous operation. Pass strand_await_ready() to the operation as its callback
+ * with the await as user data, then call strand_await_finish(), in any case and once.
  *
  * Returns: (transfer full): an await; strand_await_finish() takes it back
  * Since: 1.0
@@ -136,9 +135,9 @@ strand_await_ready (GObject *source, GAsyncResult *result, gpointer await)
  * @self: (transfer full): an await whose operation has been started
  * @error: return location for a #GError
  *
- * Sets the coroutine aside until the operation has called back or the call is told to stop. In the latter case it
- * returns at once: give the operation strand_context_get_cancellable(), or it goes on for nobody. Its late result is
- * dropped.
+ * Sets the coroutine aside until the operation has called back or the call is told to stop. In the latter
+ * case it returns at once: give the operation strand_context_get_cancellable(), or it goes on for nobody. Its
+ * late result is dropped.
  *
  * Returns: (transfer full) (nullable): the result, for the operation's own finish function; `NULL` with
  *   `G_IO_ERROR_CANCELLED`, or %STRAND_ERROR_NOT_SUPPORTED outside a coroutine

@@ -1,8 +1,8 @@
 /* strand-coroutine.h — what a function can do besides when it runs as a coroutine.
  *
- * strand's own waits (sleeping, waiting for a call, emitting) park a coroutine by themselves, so most functions need
- * nothing of this. Yielding and awaiting make sense in a coroutine only and are errors elsewhere.
- *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
+ * strand's own waits (sleeping, waiting for a call, emitting) park a coroutine by themselves, so most
+ * functions need nothing of this. Yielding and awaiting make sense in a coroutine only and are errors
+ * elsewhere. SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
 #include "strand-context.h"

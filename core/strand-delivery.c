@@ -73,7 +73,8 @@ has_news (StrandDelivery *self)
   return self->first != NULL || (top != NULL && top != AWAKE);
 }
 
-/* Moves the stack to the end of the list, in the order of pushing. FALSE if there is nothing, and then, unless
+/* Moves the stack to the end of the list, in the order of pushing. FALSE if there is nothing, and then,
+ * unless
  * @stay_awake, the next push wakes us. */
 static gboolean
 take_news (StrandDelivery *self)
@@ -147,7 +148,8 @@ dispatch_news (StrandDelivery *self, gint64 deadline_us)
   return late;
 }
 
-/* A loop runs the ready sources of the highest priority alone, so after a whole turn this one is not ready for once. */
+/* A loop runs the ready sources of the highest priority alone, so after a whole turn this one is not ready
+ * for once. */
 static gboolean
 source_prepare (GSource *source, int *timeout)
 {
@@ -375,7 +377,7 @@ run_errand (gpointer data)
 void
 strand_delivery_run_later (StrandDelivery *self, gint64 delay_us, GDestroyNotify func, gpointer data)
 {
-  g_autoptr (GSource) source = g_timeout_source_new ((guint) (delay_us / 1000) + 1);
+  g_autoptr(GSource) source = g_timeout_source_new ((guint) (delay_us / 1000) + 1);
 
   g_source_set_priority (source, self->priority);
   g_source_set_callback (source, run_errand, errand_new (self, func, data), NULL);

@@ -126,7 +126,7 @@ value_of (const char *line, const char *key)
 static gboolean
 parse_abi (const char *text, int *major, int *minor)
 {
-  g_auto (GStrv) parts = g_strsplit (text, ".", 3);
+  g_auto(GStrv) parts = g_strsplit (text, ".", 3);
   guint64 numbers[2];
 
   if (g_strv_length (parts) != 2)
@@ -134,8 +134,8 @@ parse_abi (const char *text, int *major, int *minor)
   for (int i = 0; i < 2; i++)
     if (!g_ascii_string_to_unsigned (parts[i], 10, 0, 9999, &numbers[i], NULL))
       return FALSE;
-  *major = (int)numbers[0];
-  *minor = (int)numbers[1];
+  *major = (int) numbers[0];
+  *minor = (int) numbers[1];
   return TRUE;
 }
 
@@ -153,7 +153,7 @@ parse_word (const char *line, const char *key, char **word, GError **error)
 static gboolean
 parse_type (StrandDescriptor *self, const char *line, GError **error)
 {
-  g_auto (GStrv) fields = g_strsplit (line, "\t", -1);
+  g_auto(GStrv) fields = g_strsplit (line, "\t", -1);
   StrandProvided *provided;
   StrandKind kind;
 
@@ -196,7 +196,7 @@ parse_types (StrandDescriptor *self, char **lines, GError **error)
   /* The text ends in a line feed, so the last line is an empty one behind "end". */
   for (; lines[0] != NULL && lines[1] != NULL && strcmp (lines[0], "end") != 0; lines++)
     {
-      g_autoptr (GError) local = NULL;
+      g_autoptr(GError) local = NULL;
 
       if (g_str_has_prefix (lines[0], "type\t"))
         parse_type (self, lines[0], &local);
@@ -236,8 +236,8 @@ parse_lines (StrandDescriptor *self, char **lines, GError **error)
 StrandDescriptor *
 strand_descriptor_parse (const char *data, gsize size, GError **error)
 {
-  g_autoptr (StrandDescriptor) self = g_new0 (StrandDescriptor, 1);
-  g_auto (GStrv) lines = NULL;
+  g_autoptr(StrandDescriptor) self = g_new0 (StrandDescriptor, 1);
+  g_auto(GStrv) lines = NULL;
   gsize length = strnlen (data, size);
 
   g_atomic_ref_count_init (&self->refs);
@@ -268,8 +268,8 @@ strand_descriptor_parse (const char *data, gsize size, GError **error)
 StrandDescriptor *
 strand_descriptor_read_fd (int fd, GError **error)
 {
-  g_autoptr (StrandDescriptor) self = NULL;
-  g_autoptr (GBytes) section = NULL;
+  g_autoptr(StrandDescriptor) self = NULL;
+  g_autoptr(GBytes) section = NULL;
   StrandElfTarget target;
   struct stat st;
   const char *data;

@@ -100,7 +100,7 @@ reader_peek (Reader *reader, guint64 offset, gsize size, guint64 look_back, GErr
       reader->start = offset - MIN (offset, look_back);
       reader->length = 0;
       do
-        n = pread (reader->fd, reader->window, sizeof reader->window, (off_t)reader->start);
+        n = pread (reader->fd, reader->window, sizeof reader->window, (off_t) reader->start);
       while (n < 0 && errno == EINTR);
       if (n < 0)
         {
@@ -108,7 +108,7 @@ reader_peek (Reader *reader, guint64 offset, gsize size, guint64 look_back, GErr
                        "reading it failed: %s; check the disk", g_strerror (errno));
           return NULL;
         }
-      reader->length = (gsize)n;
+      reader->length = (gsize) n;
       if (offset + size > reader->start + reader->length)
         {
           /* It shrank while being read. */
@@ -156,9 +156,9 @@ number (const Reader *reader, const guint8 *data, gsize size)
 /* A field of an ELF structure, in the file's word size and byte order. */
 #define FIELD(reader, data, Struct, field)                                                                   \
   ((reader)->target.is_64bit ? number ((reader), (data) + G_STRUCT_OFFSET (Elf64_##Struct, field),           \
-                                       sizeof ((Elf64_##Struct *)0)->field)                                  \
+                                       sizeof ((Elf64_##Struct *) 0)->field)                                 \
                              : number ((reader), (data) + G_STRUCT_OFFSET (Elf32_##Struct, field),           \
-                                       sizeof ((Elf32_##Struct *)0)->field))
+                                       sizeof ((Elf32_##Struct *) 0)->field))
 #define SIZE(reader, Struct) ((reader)->target.is_64bit ? sizeof (Elf64_##Struct) : sizeof (Elf32_##Struct))
 
 static gboolean
@@ -177,7 +177,7 @@ reader_open (Reader *reader, int fd, GError **error)
     }
   if (!S_ISREG (st.st_mode))
     return set_not_elf ("it is not a regular file", error);
-  reader->size = (guint64)st.st_size;
+  reader->size = (guint64) st.st_size;
   if (reader->size < SELFMAG)
     return set_not_elf (reader->size == 0 ? "the file is empty" : "it is not a shared object", error);
   ident = reader_peek (reader, 0, SELFMAG, 0, error);
@@ -204,15 +204,15 @@ read_header (Reader *reader, Header *header, GError **error)
 
   if (data == NULL)
     return FALSE;
-  reader->target.machine = (guint)FIELD (reader, data, Ehdr, e_machine);
-  header->type = (guint)FIELD (reader, data, Ehdr, e_type);
+  reader->target.machine = (guint) FIELD (reader, data, Ehdr, e_machine);
+  header->type = (guint) FIELD (reader, data, Ehdr, e_type);
   header->segments = FIELD (reader, data, Ehdr, e_phoff);
-  header->segment_size = (guint)FIELD (reader, data, Ehdr, e_phentsize);
-  header->n_segments = (guint)FIELD (reader, data, Ehdr, e_phnum);
+  header->segment_size = (guint) FIELD (reader, data, Ehdr, e_phentsize);
+  header->n_segments = (guint) FIELD (reader, data, Ehdr, e_phnum);
   header->sections = FIELD (reader, data, Ehdr, e_shoff);
-  header->section_size = (guint)FIELD (reader, data, Ehdr, e_shentsize);
-  header->n_sections = (guint)FIELD (reader, data, Ehdr, e_shnum);
-  header->names_index = (guint)FIELD (reader, data, Ehdr, e_shstrndx);
+  header->section_size = (guint) FIELD (reader, data, Ehdr, e_shentsize);
+  header->n_sections = (guint) FIELD (reader, data, Ehdr, e_shnum);
+  header->names_index = (guint) FIELD (reader, data, Ehdr, e_shstrndx);
   if (header->type != ET_DYN)
     return set_not_elf ("it is an ELF file, but not a shared object", error);
   return TRUE;
@@ -231,7 +231,7 @@ check_segments (Reader *reader, const Header *header, GError **error)
       guint64 at;
       const guint8 *data;
 
-      if (!g_uint64_checked_add (&at, header->segments, (guint64)i * header->segment_size))
+      if (!g_uint64_checked_add (&at, header->segments, (guint64) i * header->segment_size))
         return set_truncated (reader, G_MAXUINT64, error);
       data = reader_peek (reader, at, SIZE (reader, Phdr), 0, error);
       if (data == NULL)
@@ -250,13 +250,13 @@ read_section_header (Reader *reader, const Header *header, guint index, Extent *
   guint64 at;
   const guint8 *data;
 
-  if (!g_uint64_checked_add (&at, header->sections, (guint64)index * header->section_size))
+  if (!g_uint64_checked_add (&at, header->sections, (guint64) index * header->section_size))
     return set_truncated (reader, G_MAXUINT64, error);
   data = reader_peek (reader, at, SIZE (reader, Shdr), LOOK_BACK, error);
   if (data == NULL)
     return FALSE;
-  extent->name = (guint32)FIELD (reader, data, Shdr, sh_name);
-  extent->type = (guint32)FIELD (reader, data, Shdr, sh_type);
+  extent->name = (guint32) FIELD (reader, data, Shdr, sh_name);
+  extent->type = (guint32) FIELD (reader, data, Shdr, sh_type);
   extent->offset = FIELD (reader, data, Shdr, sh_offset);
   extent->size = FIELD (reader, data, Shdr, sh_size);
   return TRUE;
@@ -292,7 +292,7 @@ read_names (Reader *reader, const Header *header, gsize *size, GError **error)
       set_corrupt (error);
       return NULL;
     }
-  *size = (gsize)names.size;
+  *size = (gsize) names.size;
   return reader_dup (reader, names.offset, *size, error);
 }
 
@@ -363,11 +363,11 @@ strand_elf_read_section (int fd, const char *name, gsize max_size, StrandElfTarg
                    section.size, max_size);
       return NULL;
     }
-  data = reader_dup (&reader, section.offset, (gsize)section.size, error);
+  data = reader_dup (&reader, section.offset, (gsize) section.size, error);
   if (data == NULL)
     return NULL;
   *target = reader.target;
-  return g_bytes_new_take (data, (gsize)section.size);
+  return g_bytes_new_take (data, (gsize) section.size);
 }
 
 /* The linker puts this at the ELF header of the object that we are in, which says what this process is. */

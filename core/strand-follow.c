@@ -1,9 +1,8 @@
 /* strand-follow.c — a call of another process, seen through the store.
  *
- * The follower is the backend of a call that this process did not launch: it watches the record and makes the call
- * show what the record says. Cancelling goes the other way, into the record. The follower knows its call without
- * holding it, so that it ends with the last handle.
- *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
+ * The follower is the backend of a call that this process did not launch: it watches the record and makes the
+ * call show what the record says. Cancelling goes the other way, into the record. The follower knows its call
+ * without holding it, so that it ends with the last handle. SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "config.h"
 #include "strand-follow-private.h"
@@ -90,7 +89,8 @@ error_of (StrandRecord *record)
   if (strand_record_get_status (record) == STRAND_STATUS_CANCELLED)
     return g_error_new (G_IO_ERROR, G_IO_ERROR_CANCELLED, "The call '%s' was cancelled",
                         strand_record_get_key (record));
-  return g_error_new (STRAND_ERROR, STRAND_ERROR_FAILED, "The call '%s' failed, and its record does not say why",
+  return g_error_new (STRAND_ERROR, STRAND_ERROR_FAILED,
+                      "The call '%s' failed, and its record does not say why",
                       strand_record_get_key (record));
 }
 
@@ -138,21 +138,23 @@ on_look (gpointer data)
   on_changed (self->store, self->key, self);
 }
 
-/* A program that dies writes nothing: as long as the call has not ended, its holder is looked at now and then. */
+/* A program that dies writes nothing: as long as the call has not ended, its holder is looked at now and
+ * then. */
 static void
 look_later (StrandFollower *self, StrandCall *call)
 {
   if (!strand_call_is_ended (call))
-    strand_clock_add_timer (strand_clock_monotonic_us () + LOOK_INTERVAL_US, on_look, g_object_ref (self), g_object_unref);
+    strand_clock_add_timer (strand_clock_monotonic_us () + LOOK_INTERVAL_US, on_look, g_object_ref (self),
+                            g_object_unref);
 }
 
 /* Reads the record again. A store that cannot be reached for a moment is tried again at the next change. */
 static void
 follow_record (gpointer data)
 {
-  g_autoptr (StrandFollower) self = data;
-  g_autoptr (StrandRecord) record = NULL;
-  g_autoptr (GError) error = NULL;
+  g_autoptr(StrandFollower) self = data;
+  g_autoptr(StrandRecord) record = NULL;
+  g_autoptr(GError) error = NULL;
   StrandCall *call = ref_call (self);
 
   g_atomic_int_set (&self->dirty, FALSE);
@@ -212,8 +214,8 @@ strand_follower_launch (StrandBackend *backend, StrandCall *call, GError **error
 static void
 cancel_record (gpointer data)
 {
-  g_autoptr (StrandFollower) self = data;
-  g_autoptr (GError) error = NULL;
+  g_autoptr(StrandFollower) self = data;
+  g_autoptr(GError) error = NULL;
 
   if (!strand_store_cancel_call (self->store, self->key, &error) && error != NULL)
     g_warning ("%s", error->message);
@@ -267,7 +269,8 @@ static StrandCall *
 new_call (StrandFollower *self, StrandRecord *record)
 {
   const char *name = strand_record_get_string (record, STRAND_FIELD_FUNCTION);
-  StrandRecipe *recipe = strand_recipe_new (strand_registry_lookup (strand_registry_get_default (), name, NULL));
+  StrandRecipe *recipe =
+      strand_recipe_new (strand_registry_lookup (strand_registry_get_default (), name, NULL));
   StrandCall *call;
   StrandOptions *options;
 
@@ -286,8 +289,8 @@ new_call (StrandFollower *self, StrandRecord *record)
 StrandCall *
 strand_follow (StrandStore *store, const char *key, GError **error)
 {
-  g_autoptr (StrandFollower) self = NULL;
-  g_autoptr (StrandRecord) record = strand_store_get (store, key, error);
+  g_autoptr(StrandFollower) self = NULL;
+  g_autoptr(StrandRecord) record = strand_store_get (store, key, error);
   StrandCall *call;
 
   if (record == NULL)

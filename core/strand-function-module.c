@@ -31,7 +31,7 @@ dup_folders (void)
 
   if (value != NULL && value[0] != '\0')
     {
-      g_auto (GStrv) elements = g_strsplit (value, G_SEARCHPATH_SEPARATOR_S, -1);
+      g_auto(GStrv) elements = g_strsplit (value, G_SEARCHPATH_SEPARATOR_S, -1);
 
       for (guint i = 0; elements[i] != NULL; i++)
         g_ptr_array_add (folders, g_strdup (elements[i]));
@@ -45,10 +45,10 @@ dup_folders (void)
 static char *
 find_by_name (const char *name, GError **error)
 {
-  g_autoptr (GPtrArray) folders = dup_folders ();
+  g_autoptr(GPtrArray) folders = dup_folders ();
   g_autofree char *base = g_str_has_suffix (name, ".so") ? g_strdup (name) : g_strconcat (name, ".so", NULL);
-  g_autoptr (GString) searched = g_string_new (NULL);
-  g_autoptr (GString) skipped = g_string_new (NULL);
+  g_autoptr(GString) searched = g_string_new (NULL);
+  g_autoptr(GString) skipped = g_string_new (NULL);
 
   for (guint i = 0; i < folders->len; i++)
     {
@@ -110,7 +110,7 @@ open_module (const char *path, char **real_path, GError **error)
   module = strand_module_open (real, &checked, error);
   if (module == NULL)
     return NULL;
-  entry = (StrandModuleRegisterFunc)strand_module_symbol (module, "strand_module_register");
+  entry = (StrandModuleRegisterFunc) strand_module_symbol (module, "strand_module_register");
   if (entry == NULL)
     g_set_error_literal (error, STRAND_PLUGIN_ERROR, STRAND_PLUGIN_ERROR_NO_ENTRY,
                          "it does not export strand_module_register(), so it is no function module; put "
@@ -132,7 +132,7 @@ loaded_modules (StrandRegistry *registry)
   if (loaded == NULL)
     {
       loaded = g_ptr_array_new_with_free_func (g_free);
-      g_object_set_qdata_full (G_OBJECT (registry), quark, loaded, (GDestroyNotify)g_ptr_array_unref);
+      g_object_set_qdata_full (G_OBJECT (registry), quark, loaded, (GDestroyNotify) g_ptr_array_unref);
     }
   return loaded;
 }
@@ -142,7 +142,7 @@ register_module (StrandRegistry *registry, const char *real, StrandModuleRegiste
 {
   gboolean outer = strand_registering_portable, done;
   GPtrArray *loaded = loaded_modules (registry);
-  g_autoptr (GError) local = NULL;
+  g_autoptr(GError) local = NULL;
 
   if (g_ptr_array_find_with_equal_func (loaded, real, g_str_equal, NULL))
     return TRUE;
@@ -220,7 +220,8 @@ strand_registry_load_module (StrandRegistry *self, const char *name_or_path, GEr
  * strand_registry_list_modules:
  * @self: a registry
  *
- * Lists the modules that were loaded into a registry, in that order. Any thread; waits while a module registers.
+ * Lists the modules that were loaded into a registry, in that order. Any thread; waits while a module
+ * registers.
  *
  * Returns: (transfer full) (array zero-terminated=1): their real paths
  * Since: 1.0
@@ -228,7 +229,7 @@ strand_registry_load_module (StrandRegistry *self, const char *name_or_path, GEr
 GStrv
 strand_registry_list_modules (StrandRegistry *self)
 {
-  g_autoptr (GPtrArray) paths = NULL;
+  g_autoptr(GPtrArray) paths = NULL;
   GPtrArray *loaded;
 
   g_return_val_if_fail (STRAND_IS_REGISTRY (self), NULL);

@@ -14,8 +14,7 @@
 
 G_DEFINE_BOXED_TYPE (StrandFunction, strand_function, strand_function_ref, strand_function_unref)
 
-G_DEFINE_FLAGS_TYPE (StrandTraits, strand_traits,
-                     G_DEFINE_ENUM_VALUE (STRAND_TRAIT_NONE, "none"),
+G_DEFINE_FLAGS_TYPE (StrandTraits, strand_traits, G_DEFINE_ENUM_VALUE (STRAND_TRAIT_NONE, "none"),
                      G_DEFINE_ENUM_VALUE (STRAND_TRAIT_MAIN_THREAD_ONLY, "main-thread-only"),
                      G_DEFINE_ENUM_VALUE (STRAND_TRAIT_NOT_REENTRANT, "not-reentrant"),
                      G_DEFINE_ENUM_VALUE (STRAND_TRAIT_NOT_PORTABLE, "not-portable"))
@@ -56,8 +55,7 @@ parse_parameter (const char *word, GPtrArray *names, GString *types, GError **er
   g_autofree char *name = NULL;
 
   if (colon == NULL || !is_parameter_name (word, (gsize) (colon - word)) ||
-      !g_variant_type_string_is_valid (colon + 1) ||
-      !g_variant_type_is_definite (G_VARIANT_TYPE (colon + 1)))
+      !g_variant_type_string_is_valid (colon + 1) || !g_variant_type_is_definite (G_VARIANT_TYPE (colon + 1)))
     {
       g_set_error (error, STRAND_ERROR, STRAND_ERROR_INVALID_ARGUMENT,
                    "'%s' is no parameter: NAME:TYPE with a definite GVariant type is", word);
@@ -68,7 +66,8 @@ parse_parameter (const char *word, GPtrArray *names, GString *types, GError **er
   for (guint i = 0; i < names->len; i++)
     if (strcmp (names->pdata[i], name) == 0)
       {
-        g_set_error (error, STRAND_ERROR, STRAND_ERROR_INVALID_ARGUMENT, "two parameters are called '%s'", name);
+        g_set_error (error, STRAND_ERROR, STRAND_ERROR_INVALID_ARGUMENT, "two parameters are called '%s'",
+                     name);
         return FALSE;
       }
 
@@ -85,7 +84,8 @@ parse_result (StrandFunction *self, const char *type, GError **error)
       self->returns_object = TRUE;
       return TRUE;
     }
-  if (type == NULL || !g_variant_type_string_is_valid (type) || !g_variant_type_is_definite (G_VARIANT_TYPE (type)))
+  if (type == NULL || !g_variant_type_string_is_valid (type) ||
+      !g_variant_type_is_definite (G_VARIANT_TYPE (type)))
     {
       g_set_error (error, STRAND_ERROR, STRAND_ERROR_INVALID_ARGUMENT,
                    "'%s' is no result: a definite GVariant type or 'object' is", type != NULL ? type : "");
@@ -114,9 +114,9 @@ split_words (const char *text)
 static gboolean
 parse_signature (StrandFunction *self, const char *signature, GError **error)
 {
-  g_auto (GStrv) words = split_words (signature);
-  g_autoptr (GPtrArray) names = g_ptr_array_new_with_free_func (g_free);
-  g_autoptr (GString) types = g_string_new ("(");
+  g_auto(GStrv) words = split_words (signature);
+  g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func (g_free);
+  g_autoptr(GString) types = g_string_new ("(");
 
   for (guint i = 0; words[i] != NULL; i++)
     {
@@ -170,7 +170,7 @@ StrandFunction *
 strand_function_new (const char *name, const char *signature, const char *help, StrandTraits traits,
                      StrandFunc func, gpointer user_data, GDestroyNotify destroy, GError **error)
 {
-  g_autoptr (StrandFunction) self = NULL;
+  g_autoptr(StrandFunction) self = NULL;
 
   g_return_val_if_fail (name != NULL && signature != NULL && func != NULL, NULL);
 
@@ -377,7 +377,7 @@ strand_function_is_portable (StrandFunction *self)
 char *
 strand_function_dup_signature (StrandFunction *self)
 {
-  g_autoptr (GString) text = g_string_new (NULL);
+  g_autoptr(GString) text = g_string_new (NULL);
   const GVariantType *type;
 
   g_return_val_if_fail (self != NULL, NULL);
@@ -386,7 +386,8 @@ strand_function_dup_signature (StrandFunction *self)
   for (guint i = 0; i < self->n_parameters; i++)
     {
       g_string_append_printf (text, "%s%s:%.*s", i > 0 ? " " : "", self->parameter_names[i],
-                              (int) g_variant_type_get_string_length (type), g_variant_type_peek_string (type));
+                              (int) g_variant_type_get_string_length (type),
+                              g_variant_type_peek_string (type));
       type = g_variant_type_next (type);
     }
   if (self->returns_object)
@@ -411,8 +412,8 @@ describe_parameters (StrandFunction *self)
   return *signature != '\0' ? g_strdup_printf ("(%s)", signature) : g_strdup ("no arguments");
 }
 
-static void
-set_type_error (StrandFunction *self, GError **error, const char *format, ...) G_GNUC_PRINTF (3, 4);
+static void set_type_error (StrandFunction *self, GError **error, const char *format, ...)
+    G_GNUC_PRINTF (3, 4);
 
 static void
 set_type_error (StrandFunction *self, GError **error, const char *format, ...)
@@ -424,7 +425,8 @@ set_type_error (StrandFunction *self, GError **error, const char *format, ...)
   va_start (args, format);
   what = g_strdup_vprintf (format, args);
   va_end (args);
-  g_set_error (error, STRAND_ERROR, STRAND_ERROR_TYPE, "Could not call '%s': %s; it takes %s", self->name, what, takes);
+  g_set_error (error, STRAND_ERROR, STRAND_ERROR_TYPE, "Could not call '%s': %s; it takes %s", self->name,
+               what, takes);
 }
 
 static gboolean
@@ -470,7 +472,7 @@ put_keywords (StrandFunction *self, GVariant **slots, GVariant *keywords, GVaria
   g_variant_iter_init (&iter, keywords);
   while (g_variant_iter_next (&iter, "{&sv}", &name, &boxed))
     {
-      g_autoptr (GVariant) value = boxed;
+      g_autoptr(GVariant) value = boxed;
       int place = find_parameter (self, name);
 
       if (place >= 0 && slots[place] != NULL)
@@ -487,8 +489,9 @@ put_keywords (StrandFunction *self, GVariant **slots, GVariant *keywords, GVaria
         {
           const char *near = strand_suggest (name, (const char *const *) self->parameter_names);
 
-          set_type_error (self, error, "it has no parameter '%s'%s%s%s", name, near != NULL ? " (did you mean '" : "",
-                          near != NULL ? near : "", near != NULL ? "'?)" : "");
+          set_type_error (self, error, "it has no parameter '%s'%s%s%s", name,
+                          near != NULL ? " (did you mean '" : "", near != NULL ? near : "",
+                          near != NULL ? "'?)" : "");
           return FALSE;
         }
       else if (g_variant_dict_contains (rest, name))
@@ -512,15 +515,14 @@ put_keywords (StrandFunction *self, GVariant **slots, GVariant *keywords, GVaria
  * Folds positional and keyword arguments into one tuple of the declared type. Consumes floating arguments.
  * Any thread; does not block.
  *
- * Returns: (transfer full) (nullable): the arguments, never floating; or `NULL` with %STRAND_ERROR_TYPE: too few or
- *   many, of another type, an unknown keyword, or one given twice
- * Since: 1.0
+ * Returns: (transfer full) (nullable): the arguments, never floating; or `NULL` with %STRAND_ERROR_TYPE: too
+ * few or many, of another type, an unknown keyword, or one given twice Since: 1.0
  */
 GVariant *
 strand_function_bind (StrandFunction *self, GVariant *positional, GVariant *keywords, GError **error)
 {
-  g_autoptr (GVariant) tuple = positional != NULL ? g_variant_ref_sink (positional) : NULL;
-  g_autoptr (GVariant) named = keywords != NULL ? g_variant_ref_sink (keywords) : NULL;
+  g_autoptr(GVariant) tuple = positional != NULL ? g_variant_ref_sink (positional) : NULL;
+  g_autoptr(GVariant) named = keywords != NULL ? g_variant_ref_sink (keywords) : NULL;
   g_autofree GVariant **slots = NULL;
   GVariantDict rest;
   GVariant *bound = NULL;
@@ -544,7 +546,7 @@ strand_function_bind (StrandFunction *self, GVariant *positional, GVariant *keyw
   g_variant_dict_init (&rest, NULL);
   for (gsize i = 0; i < n_given; i++)
     {
-      g_autoptr (GVariant) value = g_variant_get_child_value (tuple, i);
+      g_autoptr(GVariant) value = g_variant_get_child_value (tuple, i);
 
       if (!put_value (self, slots, (guint) i, value, parameter_type_at (self, (guint) i), error))
         goto out;
@@ -556,7 +558,7 @@ strand_function_bind (StrandFunction *self, GVariant *positional, GVariant *keyw
     slots[self->n_parameters - 1] = g_variant_ref_sink (g_variant_dict_end (&rest));
   else if (self->takes_keywords && named != NULL)
     {
-      g_autoptr (GVariant) unplaced = g_variant_ref_sink (g_variant_dict_end (&rest));
+      g_autoptr(GVariant) unplaced = g_variant_ref_sink (g_variant_dict_end (&rest));
 
       if (g_variant_n_children (unplaced) > 0)
         {

@@ -1,8 +1,8 @@
 /* strand-handle.c — the caller's view of one call, as an object that widgets can be bound to.
  *
- * A handle belongs to the main context in which it was made: there, and only there, its properties are notified, at
- * most 30 times a second while the call runs and once more at its end. Its methods may be called anywhere. A handle
- * made from a key shows a call that follows the record in the store (strand-follow.c).
+ * A handle belongs to the main context in which it was made: there, and only there, its properties are
+ * notified, at most 30 times a second while the call runs and once more at its end. Its methods may be called
+ * anywhere. A handle made from a key shows a call that follows the record in the store (strand-follow.c).
  *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "config.h"
@@ -38,9 +38,9 @@ struct _StrandHandle
 {
   GObject parent_instance;
 
-  StrandCall *call;         /* set at construction, as the next */
+  StrandCall *call; /* set at construction, as the next */
   StrandListener *listener;
-  Shown shown;              /* the creating context's only, as the next */
+  Shown shown; /* the creating context's only, as the next */
   gint64 shown_us;
 };
 
@@ -148,7 +148,7 @@ static void
 show_in_turn (gpointer data)
 {
   StrandListener *listener = data;
-  g_autoptr (StrandHandle) self = g_weak_ref_get (&listener->handle);
+  g_autoptr(StrandHandle) self = g_weak_ref_get (&listener->handle);
 
   g_atomic_int_set (&listener->queued, FALSE);
   if (self != NULL)
@@ -160,7 +160,7 @@ static gboolean
 dispatch_listener (StrandNews *news, gint64 deadline_us)
 {
   StrandListener *listener = (StrandListener *) news;
-  g_autoptr (StrandHandle) self = g_weak_ref_get (&listener->handle);
+  g_autoptr(StrandHandle) self = g_weak_ref_get (&listener->handle);
   gint64 wait_us;
 
   if (self == NULL)
@@ -420,17 +420,16 @@ strand_handle_new_for_call (StrandCall *call)
  * @key: a call's key
  * @error: return location for a #GError
  *
- * A handle for a call that any process launched: it follows the call's record. Blocks while the record is read the first
- * time.
+ * A handle for a call that any process launched: it follows the call's record. Blocks while the record is
+ * read the first time.
  *
- * Returns: (transfer full) (nullable): a handle; or `NULL` with %STRAND_ERROR_NOT_FOUND, %STRAND_ERROR_INVALID_KEY or
- *   what the store says
- * Since: 1.0
+ * Returns: (transfer full) (nullable): a handle; or `NULL` with %STRAND_ERROR_NOT_FOUND,
+ * %STRAND_ERROR_INVALID_KEY or what the store says Since: 1.0
  */
 StrandHandle *
 strand_handle_new (StrandStore *store, const char *key, GError **error)
 {
-  g_autoptr (StrandCall) call = NULL;
+  g_autoptr(StrandCall) call = NULL;
 
   g_return_val_if_fail (STRAND_IS_STORE (store), NULL);
   g_return_val_if_fail (key != NULL, NULL);
@@ -464,8 +463,8 @@ follow_in_thread (GTask *task)
  * Since: 1.0
  */
 void
-strand_handle_new_async (StrandStore *store, const char *key, GCancellable *cancellable, GAsyncReadyCallback callback,
-                         gpointer user_data)
+strand_handle_new_async (StrandStore *store, const char *key, GCancellable *cancellable,
+                         GAsyncReadyCallback callback, gpointer user_data)
 {
   GTask *task;
 
@@ -487,7 +486,7 @@ strand_handle_new_async (StrandStore *store, const char *key, GCancellable *canc
 StrandHandle *
 strand_handle_new_finish (GAsyncResult *result, GError **error)
 {
-  g_autoptr (StrandCall) call = NULL;
+  g_autoptr(StrandCall) call = NULL;
 
   g_return_val_if_fail (G_IS_TASK (result), NULL);
 
@@ -582,9 +581,8 @@ result_of (StrandHandle *self, GError **error)
  *
  * The call's value, if it has ended; strand_handle_wait() waits for that. Any thread; does not block.
  *
- * Returns: (transfer full) (nullable): the value (`()` where the function returns nothing or an object); or `NULL` with
- *   %STRAND_ERROR_NOT_READY, or the call's own error
- * Since: 1.0
+ * Returns: (transfer full) (nullable): the value (`()` where the function returns nothing or an object); or
+ * `NULL` with %STRAND_ERROR_NOT_READY, or the call's own error Since: 1.0
  */
 GVariant *
 strand_handle_get_result (StrandHandle *self, GError **error)
@@ -717,8 +715,8 @@ strand_handle_dup_metadata (StrandHandle *self)
  * @timeout_us: how long to wait, in microseconds, or -1 for ever
  * @error: return location for a #GError
  *
- * Blocks until the call has ended, however. Meanwhile strand's callbacks for this thread's main context run here,
- * and nothing else does. A thread that owns a main context should use strand_handle_wait_async().
+ * Blocks until the call has ended, however. Meanwhile strand's callbacks for this thread's main context run
+ * here, and nothing else does. A thread that owns a main context should use strand_handle_wait_async().
  *
  * Returns: %TRUE once the call has ended (strand_handle_get_result() says how); %FALSE with
  *   %STRAND_ERROR_WAIT_TIMED_OUT, or %STRAND_ERROR_WOULD_DEADLOCK where it never could
@@ -732,7 +730,8 @@ strand_handle_wait (StrandHandle *self, gint64 timeout_us, GError **error)
   return strand_call_wait (self->call, timeout_us, error);
 }
 
-/* A GTask that waits for a call. The call's waiter only queues the news: a task must not return under a lock. */
+/* A GTask that waits for a call. The call's waiter only queues the news: a task must not return under a lock.
+ */
 typedef struct
 {
   GTask *task;
@@ -745,7 +744,7 @@ static void
 end_async_wait (gpointer data)
 {
   g_autofree AsyncWait *wait = data;
-  g_autoptr (GTask) task = wait->task;
+  g_autoptr(GTask) task = wait->task;
   StrandHandle *self = g_task_get_source_object (task);
   GError *error = NULL;
   GVariant *value;
@@ -757,7 +756,8 @@ end_async_wait (gpointer data)
   strand_call_remove_waiter (self->call, wait);
   if (!strand_call_is_ended (self->call))
     {
-      g_task_return_new_error (task, G_IO_ERROR, G_IO_ERROR_CANCELLED, "The wait was cancelled; the call goes on");
+      g_task_return_new_error (task, G_IO_ERROR, G_IO_ERROR_CANCELLED,
+                               "The wait was cancelled; the call goes on");
       return;
     }
   value = result_of (self, &error);
@@ -818,9 +818,8 @@ strand_handle_wait_async (StrandHandle *self, GCancellable *cancellable, GAsyncR
  * @result: what the callback was given
  * @error: return location for a #GError
  *
- * Returns: (transfer full) (nullable): the value, as strand_handle_get_result(); or `NULL` with the call's error, or
- *   `G_IO_ERROR_CANCELLED` where the wait was cancelled
- * Since: 1.0
+ * Returns: (transfer full) (nullable): the value, as strand_handle_get_result(); or `NULL` with the call's
+ * error, or `G_IO_ERROR_CANCELLED` where the wait was cancelled Since: 1.0
  */
 GVariant *
 strand_handle_wait_finish (StrandHandle *self, GAsyncResult *result, GError **error)
@@ -834,8 +833,8 @@ strand_handle_wait_finish (StrandHandle *self, GAsyncResult *result, GError **er
  * strand_handle_cancel:
  * @self: a handle
  *
- * Asks the call to stop, as strand_call_cancel(); for a call of another process, through the store. Any thread; does not
- * block.
+ * Asks the call to stop, as strand_call_cancel(); for a call of another process, through the store. Any
+ * thread; does not block.
  *
  * Returns: %TRUE if that was requested; %FALSE if it is too late: the call has ended
  * Since: 1.0

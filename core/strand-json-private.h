@@ -25,12 +25,13 @@ typedef struct
 static inline void
 strand_json_skip_space (StrandJsonText *text)
 {
-  while (text->at < text->end
-         && (*text->at == ' ' || *text->at == '\n' || *text->at == '\r' || *text->at == '\t'))
+  while (text->at < text->end &&
+         (*text->at == ' ' || *text->at == '\n' || *text->at == '\r' || *text->at == '\t'))
     text->at++;
 }
 
-/* The next character that is not white space, unread; NUL at the end (a NUL in the text fits nowhere either). */
+/* The next character that is not white space, unread; NUL at the end (a NUL in the text fits nowhere either).
+ */
 static inline char
 strand_json_peek (StrandJsonText *text)
 {
@@ -63,22 +64,23 @@ gboolean strand_json_take_word (StrandJsonText *text, const char *word);
 gboolean strand_json_next (StrandJsonText *text, char close, gboolean *first, gboolean *more, GError **error);
 
 /* The same for objects; the member's name and colon are read too. */
-gboolean strand_json_next_member (StrandJsonText *text, gboolean *first, gboolean *more, StrandJsonString *name,
-                                  GError **error);
+gboolean strand_json_next_member (StrandJsonText *text, gboolean *first, gboolean *more,
+                                  StrandJsonString *name, GError **error);
 
 gboolean strand_json_read_string (StrandJsonText *text, StrandJsonString *string, GError **error);
 
 /* Whether the string, escapes undone, is @literal. */
 gboolean strand_json_string_equal (const StrandJsonString *string, const char *literal, gsize length);
 
-/* Writes the string with its escapes undone, without a NUL at the end, and returns its length: string->length at
- * most, as an escape is never shorter than what it stands for. */
+/* Writes the string with its escapes undone, without a NUL at the end, and returns its length: string->length
+ * at most, as an escape is never shorter than what it stands for. */
 gsize strand_json_string_unescape (const StrandJsonString *string, char *out);
 
 /* The same in memory of its own, with a NUL; NULL with an error if it holds a NUL. */
 char *strand_json_string_dup (StrandJsonText *text, const StrandJsonString *string, GError **error);
 
-gboolean strand_json_read_int (StrandJsonText *text, gint64 minimum, gint64 maximum, gint64 *value, GError **error);
+gboolean strand_json_read_int (StrandJsonText *text, gint64 minimum, gint64 maximum, gint64 *value,
+                               GError **error);
 
 gboolean strand_json_read_uint (StrandJsonText *text, guint64 maximum, guint64 *value, GError **error);
 

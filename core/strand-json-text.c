@@ -42,7 +42,8 @@ skip_plain (const char *at, const char *end)
       quote = word ^ (ONES * '"');
       backslash = word ^ (ONES * '\\');
       /* A byte's top bit is set in (x - 1) where x was 0, and in (word - 0x20) where it was a control
-       * character. A borrow may set it in a byte further up too: then one of the eight was not plain anyway. */
+       * character. A borrow may set it in a byte further up too: then one of the eight was not plain anyway.
+       */
       if (((word | (word - ONES * 0x20) | (quote - ONES) | (backslash - ONES)) & TOPS) != 0)
         break;
       at += 8;
@@ -95,8 +96,8 @@ strand_json_take_word (StrandJsonText *text, const char *word)
 {
   gsize length = strlen (word);
 
-  if (strand_json_peek (text) != *word || (gsize) (text->end - text->at) < length
-      || memcmp (text->at, word, length) != 0)
+  if (strand_json_peek (text) != *word || (gsize) (text->end - text->at) < length ||
+      memcmp (text->at, word, length) != 0)
     return FALSE;
   text->at += length;
   return TRUE;
@@ -341,8 +342,8 @@ scan_integer (StrandJsonText *text, gboolean *negative, guint64 *magnitude, cons
   *negative = *at == '-';
   *magnitude = 0;
   for (at += *negative; at < *after; at++)
-    if (!g_uint64_checked_mul (magnitude, *magnitude, 10)
-        || !g_uint64_checked_add (magnitude, *magnitude, (guint64) (*at - '0')))
+    if (!g_uint64_checked_mul (magnitude, *magnitude, 10) ||
+        !g_uint64_checked_add (magnitude, *magnitude, (guint64) (*at - '0')))
       return FALSE;
 
   return TRUE;
@@ -358,7 +359,8 @@ strand_json_read_int (StrandJsonText *text, gint64 minimum, gint64 maximum, gint
   gint64 read;
 
   strand_json_skip_space (text);
-  if (scan_integer (text, &negative, &magnitude, &after) && magnitude <= (guint64) G_MAXINT64 + (negative ? 1 : 0))
+  if (scan_integer (text, &negative, &magnitude, &after) &&
+      magnitude <= (guint64) G_MAXINT64 + (negative ? 1 : 0))
     {
       read = negative ? (gint64) (0 - magnitude) : (gint64) magnitude;
       if (read >= minimum && read <= maximum)
@@ -369,7 +371,8 @@ strand_json_read_int (StrandJsonText *text, gint64 minimum, gint64 maximum, gint
         }
     }
 
-  g_snprintf (expected, sizeof expected, "an integer from %" G_GINT64_FORMAT " to %" G_GINT64_FORMAT, minimum, maximum);
+  g_snprintf (expected, sizeof expected, "an integer from %" G_GINT64_FORMAT " to %" G_GINT64_FORMAT, minimum,
+              maximum);
   return strand_json_fail (text, text->at, expected, error);
 }
 
@@ -382,7 +385,8 @@ strand_json_read_uint (StrandJsonText *text, guint64 maximum, guint64 *value, GE
   guint64 magnitude;
 
   strand_json_skip_space (text);
-  if (scan_integer (text, &negative, &magnitude, &after) && magnitude <= maximum && (!negative || magnitude == 0))
+  if (scan_integer (text, &negative, &magnitude, &after) && magnitude <= maximum &&
+      (!negative || magnitude == 0))
     {
       *value = magnitude;
       text->at = after;
@@ -393,14 +397,18 @@ strand_json_read_uint (StrandJsonText *text, guint64 maximum, guint64 *value, GE
   return strand_json_fail (text, text->at, expected, error);
 }
 
-/* Numbers that JSON cannot say are strings: "inf", "-inf", "nan", and "nan:" with the 16 hexadecimal digits of any
- * other not-a-number. */
+/* Numbers that JSON cannot say are strings: "inf", "-inf", "nan", and "nan:" with the 16 hexadecimal digits
+ * of any other not-a-number. */
 static gboolean
 read_named_double (StrandJsonText *text, double *value, GError **error)
 {
   const char *at = text->at;
   StrandJsonString name;
-  union { guint64 bits; double real; } pun = { .bits = 0 };
+  union
+  {
+    guint64 bits;
+    double real;
+  } pun = { .bits = 0 };
 
   if (!strand_json_read_string (text, &name, error))
     return FALSE;
@@ -470,8 +478,8 @@ skip_scalar (StrandJsonText *text, GError **error)
 
   if (strand_json_peek (text) == '"')
     return strand_json_read_string (text, &string, error);
-  if (strand_json_take_word (text, "true") || strand_json_take_word (text, "false")
-      || strand_json_take_word (text, "null"))
+  if (strand_json_take_word (text, "true") || strand_json_take_word (text, "false") ||
+      strand_json_take_word (text, "null"))
     return TRUE;
 
   after = scan_number (text->at, text->end, &integral);
@@ -497,8 +505,8 @@ strand_json_skip (StrandJsonText *text, GError **error)
       if (c == '[' || c == '{')
         {
           if (depth == STRAND_JSON_MAX_DEPTH)
-            return strand_json_fail (text, text->at, "at most " G_STRINGIFY (STRAND_JSON_MAX_DEPTH) " nested brackets",
-                                     error);
+            return strand_json_fail (
+                text, text->at, "at most " G_STRINGIFY (STRAND_JSON_MAX_DEPTH) " nested brackets", error);
           closes[depth++] = c == '[' ? ']' : '}';
           text->at++;
           first = TRUE;
@@ -550,7 +558,8 @@ base64_value (char c)
 
 /* g_base64_decode() takes anything; what is not the one encoding of some bytes is refused here. */
 guchar *
-strand_json_decode_base64 (StrandJsonText *text, const StrandJsonString *string, gsize *length, GError **error)
+strand_json_decode_base64 (StrandJsonText *text, const StrandJsonString *string, gsize *length,
+                           GError **error)
 {
   const char *data = string->data;
   gsize n = string->length, n_pad = 0, n_out = 0;
@@ -684,7 +693,11 @@ strand_json_append_int (GString *json, gint64 value)
 static void
 append_not_a_number (GString *json, double value)
 {
-  union { double real; guint64 bits; } pun = { .real = value }, usual = { .real = NAN };
+  union
+  {
+    double real;
+    guint64 bits;
+  } pun = { .real = value }, usual = { .real = NAN };
 
   if (pun.bits == usual.bits)
     g_string_append (json, "\"nan\"");

@@ -2,10 +2,10 @@
  *
  * Both directions walk the type, not the text: the reader knows what it expects at each place, so a text is
  * either a value of that type or an error with its place. It writes GVariant's serialized form straight away
- * (GVariant's documentation has its rules), since a tree of small values would cost several times as much, and
- * more memory than a hostile text should get. Depth is counted down and checked before each step in; it ends
- * where GVariant's own does. docs/record-format.md is the table of encodings.
- *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
+ * (GVariant's documentation has its rules), since a tree of small values would cost several times as much,
+ * and more memory than a hostile text should get. Depth is counted down and checked before each step in; it
+ * ends where GVariant's own does. docs/record-format.md is the table of encodings. SPDX-License-Identifier:
+ * LGPL-2.1-or-later */
 
 #include "config.h"
 #include "strand-json.h"
@@ -27,8 +27,8 @@ typedef struct
   StrandJsonText *text;
   guint8 *data;
   gsize length, room;
-  GArray *ends;        /* gsize: where children end, of all containers that are open, for those that must say so */
-  GPtrArray *types;    /* NULL, or the types that the text named; kept, for pointers into them are keys below */
+  GArray *ends; /* gsize: where children end, of all containers that are open, for those that must say so */
+  GPtrArray *types; /* NULL, or the types that the text named; kept, for pointers into them are keys below */
   GHashTable *layouts; /* NULL, or where a container's type starts -> KnownLayout */
 } Building;
 
@@ -335,9 +335,10 @@ read_container_layout (Building *self, const char **type)
   char name = *(*type)++;
 
   if (name == 'a' || name == 'm')
-    return (Layout) { .alignment = read_layout (self, type).alignment, .size = 0 };
+    return (Layout){ .alignment = read_layout (self, type).alignment, .size = 0 };
 
-  /* A tuple or entry has a fixed size if all its members have, and a size that keeps an array of it aligned. */
+  /* A tuple or entry has a fixed size if all its members have, and a size that keeps an array of it aligned.
+   */
   for (gboolean fixed = TRUE; **type != ')' && **type != '}';)
     {
       Layout member = read_layout (self, type);
@@ -364,7 +365,7 @@ read_layout (Building *self, const char **type)
   if (size != 0 || *start == 'v' || is_string_type (*start))
     {
       (*type)++;
-      return (Layout) { .alignment = size != 0 ? size : *start == 'v' ? 8 : 1, .size = size };
+      return (Layout){ .alignment = size != 0 ? size : *start == 'v' ? 8 : 1, .size = size };
     }
   if (self->layouts == NULL)
     return read_container_layout (self, type);
@@ -421,7 +422,8 @@ write_ends (Building *self, gsize start, guint base, gboolean reversed)
 
   for (guint i = 0; i < n; i++)
     {
-      guint64 end = GUINT64_TO_LE (g_array_index (self->ends, gsize, base + (reversed ? n - 1 - i : i)) - start);
+      guint64 end =
+          GUINT64_TO_LE (g_array_index (self->ends, gsize, base + (reversed ? n - 1 - i : i)) - start);
 
       memcpy (grow (self, size), &end, size);
     }
@@ -451,7 +453,13 @@ read_boolean (StrandJsonText *text, guint8 *value, GError **error)
 static gboolean
 read_fixed (Building *self, char type, GError **error)
 {
-  union { guint8 b; gint64 x; guint64 t; double d; } value = { .t = 0 };
+  union
+  {
+    guint8 b;
+    gint64 x;
+    guint64 t;
+    double d;
+  } value = { .t = 0 };
   gsize size = type == 'y' ? 1 : fixed_size (type);
   gint64 limit = size == 8 ? G_MAXINT64 : (G_GINT64_CONSTANT (1) << (size * 8 - 1)) - 1;
   guint64 natural_limit = size == 8 ? G_MAXUINT64 : (G_GUINT64_CONSTANT (1) << size * 8) - 1;
@@ -624,8 +632,8 @@ read_maybe (Building *self, const char *element, guint depth, GError **error)
 {
   if (strand_json_take_word (self->text, "null"))
     return TRUE;
-  if (!strand_json_expect (self->text, '[', "null or '['", error) || !read_value (self, element, depth, error)
-      || !strand_json_expect (self->text, ']', "']'", error))
+  if (!strand_json_expect (self->text, '[', "null or '['", error) ||
+      !read_value (self, element, depth, error) || !strand_json_expect (self->text, ']', "']'", error))
     return FALSE;
 
   /* Tells an empty value from none. */
@@ -647,7 +655,8 @@ count_members (Building *self, const char *member)
 static gboolean
 fail_members (Building *self, const char *at, const char *format, const char *members, GError **error)
 {
-  g_autofree char *expected = g_strdup_printf ("%s%" G_GSIZE_FORMAT " elements", format, count_members (self, members));
+  g_autofree char *expected =
+      g_strdup_printf ("%s%" G_GSIZE_FORMAT " elements", format, count_members (self, members));
 
   return strand_json_fail (self->text, at, expected, error);
 }
@@ -691,7 +700,8 @@ read_tuple (Building *self, const char *type, guint depth, GError **error)
   return TRUE;
 }
 
-/* The type that a string names, which lives as long as @self; NULL with an error if it is none, or not definite. */
+/* The type that a string names, which lives as long as @self; NULL with an error if it is none, or not
+ * definite. */
 static const char *
 keep_type (Building *self, const StrandJsonString *string, GError **error)
 {
@@ -745,8 +755,8 @@ read_boxed (Building *self, guint depth, GError **error)
         break;
       if (type == NULL && strand_json_string_equal (&name, "type", 4))
         {
-          if (!strand_json_read_string (self->text, &type_name, error)
-              || (type = keep_type (self, &type_name, error)) == NULL)
+          if (!strand_json_read_string (self->text, &type_name, error) ||
+              (type = keep_type (self, &type_name, error)) == NULL)
             return FALSE;
         }
       else if (value == NULL && strand_json_string_equal (&name, "value", 5))
@@ -789,8 +799,8 @@ read_container (Building *self, const char *type, guint depth, GError **error)
     }
 }
 
-/* Appends a value of the type that starts at @type, where the bytes are aligned for it. @depth: how many levels may
- * still be entered. */
+/* Appends a value of the type that starts at @type, where the bytes are aligned for it. @depth: how many
+ * levels may still be entered. */
 static gboolean
 read_value (Building *self, const char *type, guint depth, GError **error)
 {

@@ -14,8 +14,8 @@ G_BEGIN_DECLS
 /**
  * STRAND_JSON_MAX_DEPTH:
  *
- * How deep a value may nest: as deep as a #GVariant that is read from bytes, so every value that can be stored
- * can be written as JSON.
+ * How deep a value may nest: as deep as a #GVariant that is read from bytes, so every value that can be
+ * stored can be written as JSON.
  *
  * Since: 1.0
  */

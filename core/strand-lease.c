@@ -54,7 +54,7 @@ read_stat (gint64 pid, char *state, guint64 *start)
 {
   g_autofree char *path = g_strdup_printf ("/proc/%" G_GINT64_FORMAT "/stat", pid);
   g_autofree char *text = NULL;
-  g_auto (GStrv) fields = NULL;
+  g_auto(GStrv) fields = NULL;
   const char *after;
 
   if (!g_file_get_contents (path, &text, NULL, NULL) || (after = strrchr (text, ')')) == NULL)
@@ -73,7 +73,7 @@ static gboolean
 has_other_threads (gint64 pid)
 {
   g_autofree char *path = g_strdup_printf ("/proc/%" G_GINT64_FORMAT "/task", pid);
-  g_autoptr (GDir) dir = g_dir_open (path, 0, NULL);
+  g_autoptr(GDir) dir = g_dir_open (path, 0, NULL);
   guint n = 0;
 
   while (dir != NULL && g_dir_read_name (dir) != NULL)
@@ -99,7 +99,7 @@ describe_self (Process *self)
 static gboolean
 parse (const char *owner, Process *process)
 {
-  g_auto (GStrv) parts = g_strsplit (owner, ":", 7);
+  g_auto(GStrv) parts = g_strsplit (owner, ":", 7);
   guint64 pid;
 
   memset (process, 0, sizeof *process);

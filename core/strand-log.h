@@ -27,12 +27,12 @@ STRAND_AVAILABLE_IN_ALL
 void strand_log (StrandTopic topic, const char *format, ...) G_GNUC_PRINTF (2, 3);
 
 /* The arguments are evaluated only if the topic is on. */
-#define strand_debug(topic, ...) \
-  G_STMT_START \
-  { \
-    if (strand_log_enabled (topic)) \
-      strand_log ((topic), __VA_ARGS__); \
-  } \
+#define strand_debug(topic, ...)                                                                             \
+  G_STMT_START                                                                                               \
+  {                                                                                                          \
+    if (strand_log_enabled (topic))                                                                          \
+      strand_log ((topic), __VA_ARGS__);                                                                     \
+  }                                                                                                          \
   G_STMT_END
 
 G_END_DECLS

@@ -1,8 +1,8 @@
 /* strand-middleware.c — runs a chain of middleware over a call.
  *
- * A chain is immutable. Where a call stands in it lies with the call, so a middleware that answers LATER holds
- * nothing but the call: resuming goes on from there on whatever thread resumes, and cancelling the call ends the
- * wait. Whoever's `before` answered CONTINUE or ANSWER, or was waited for, is told of the outcome.
+ * A chain is immutable. Where a call stands in it lies with the call, so a middleware that answers LATER
+ * holds nothing but the call: resuming goes on from there on whatever thread resumes, and cancelling the call
+ * ends the wait. Whoever's `before` answered CONTINUE or ANSWER, or was waited for, is told of the outcome.
  *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "config.h"
@@ -130,7 +130,7 @@ static void
 explain_refusal (StrandMiddleware *middleware, StrandCall *call, GError **error)
 {
   gint64 after_us = strand_call_get_retry_after (call);
-  g_autoptr (GDateTime) after = NULL;
+  g_autoptr(GDateTime) after = NULL;
   g_autofree char *text = NULL, *message = NULL;
 
   if (*error == NULL)
@@ -149,13 +149,15 @@ explain_refusal (StrandMiddleware *middleware, StrandCall *call, GError **error)
 
 /* What a stranger's middleware answered, made sound. */
 static StrandVerdict
-check_answer (StrandMiddleware *middleware, StrandCall *call, StrandVerdict verdict, GVariant **value, GError **error)
+check_answer (StrandMiddleware *middleware, StrandCall *call, StrandVerdict verdict, GVariant **value,
+              GError **error)
 {
   if (*value != NULL)
     *value = g_variant_take_ref (*value);
   if (verdict == STRAND_VERDICT_ANSWER && *error == NULL && !fits_function (call, *value))
-    g_set_error (error, STRAND_ERROR, STRAND_ERROR_TYPE, "it answered a call of '%s' with a value of type '%s'",
-                 strand_call_get_function_name (call), *value != NULL ? g_variant_get_type_string (*value) : "nothing");
+    g_set_error (error, STRAND_ERROR, STRAND_ERROR_TYPE,
+                 "it answered a call of '%s' with a value of type '%s'", strand_call_get_function_name (call),
+                 *value != NULL ? g_variant_get_type_string (*value) : "nothing");
   if (verdict == STRAND_VERDICT_REFUSE)
     explain_refusal (middleware, call, error);
   else if (*error != NULL)
@@ -181,7 +183,8 @@ stop_waiting (StrandCall *call, gpointer data)
 
   if (g_atomic_int_compare_and_exchange (&state->waiting, TRUE, FALSE))
     finish_walk (call, state, STRAND_VERDICT_REFUSE, NULL,
-                 g_error_new (G_IO_ERROR, G_IO_ERROR_CANCELLED, "The call of '%s' was cancelled while it waited",
+                 g_error_new (G_IO_ERROR, G_IO_ERROR_CANCELLED,
+                              "The call of '%s' was cancelled while it waited",
                               strand_call_get_function_name (call)));
 }
 
@@ -213,7 +216,8 @@ walk (StrandCall *call, ChainState *state)
         }
       g_atomic_int_set (&state->waiting, FALSE);
       strand_debug (STRAND_TOPIC_MIDDLEWARE, "'%s' let a call of '%s' %s", name_of (one),
-                    strand_call_get_function_name (call), verdict == STRAND_VERDICT_CONTINUE ? "pass" : "not pass");
+                    strand_call_get_function_name (call),
+                    verdict == STRAND_VERDICT_CONTINUE ? "pass" : "not pass");
       if (verdict != STRAND_VERDICT_CONTINUE)
         {
           finish_walk (call, state, verdict, value, error);
@@ -224,7 +228,8 @@ walk (StrandCall *call, ChainState *state)
 }
 
 static void
-start_walk (StrandChain *self, StrandCall *call, gboolean submitting, StrandChainFunc done, gpointer user_data)
+start_walk (StrandChain *self, StrandCall *call, gboolean submitting, StrandChainFunc done,
+            gpointer user_data)
 {
   StrandCallExtra *extra;
   ChainState *state;
@@ -290,7 +295,8 @@ strand_chain_before (StrandChain *self, StrandCall *attempt, StrandChainFunc don
  * @attempt: an attempt that has ended
  * @will_retry: whether another follows
  *
- * Tells each middleware whose `before` was asked of the outcome, innermost first. Blocks as long as the hooks do.
+ * Tells each middleware whose `before` was asked of the outcome, innermost first. Blocks as long as the hooks
+ * do.
  *
  * Returns: (transfer full) (nullable): what `after` hooks complained of
  * Since: 1.0
@@ -312,7 +318,7 @@ strand_chain_settle (StrandChain *self, StrandCall *attempt, gboolean will_retry
     {
       StrandMiddleware *one = self->middleware->pdata[i];
       StrandMiddlewareInterface *iface = STRAND_MIDDLEWARE_GET_IFACE (one);
-      g_autoptr (GError) error = NULL;
+      g_autoptr(GError) error = NULL;
 
       if (failure != NULL && iface->on_error != NULL)
         iface->on_error (one, attempt, failure, will_retry);
@@ -321,8 +327,9 @@ strand_chain_settle (StrandChain *self, StrandCall *attempt, gboolean will_retry
         {
           if (warnings == NULL)
             warnings = g_ptr_array_new ();
-          g_ptr_array_add (warnings, g_strdup_printf ("'%s': %s", name_of (one),
-                                                      error != NULL ? error->message : "failed without saying why"));
+          g_ptr_array_add (warnings,
+                           g_strdup_printf ("'%s': %s", name_of (one),
+                                            error != NULL ? error->message : "failed without saying why"));
         }
     }
   state->n_before = 0;

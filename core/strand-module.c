@@ -39,12 +39,12 @@ static GPrivate current_request;
 static char *
 dup_dlerror (void)
 {
-  locale_t english = newlocale (LC_ALL_MASK, "C", (locale_t)0);
-  locale_t before = english != (locale_t)0 ? uselocale (english) : (locale_t)0;
+  locale_t english = newlocale (LC_ALL_MASK, "C", (locale_t) 0);
+  locale_t before = english != (locale_t) 0 ? uselocale (english) : (locale_t) 0;
   const char *message = dlerror ();
   char *copy = g_strdup (message != NULL ? message : "no reason was given");
 
-  if (english != (locale_t)0)
+  if (english != (locale_t) 0)
     {
       uselocale (before);
       freelocale (english);
@@ -72,13 +72,13 @@ loader_open (lt_user_data data, const char *filename, lt_dladvise advise)
 static int
 loader_close (lt_user_data data, lt_module module)
 {
-  return module == (lt_module)&hollow_module ? 0 : dlclose (module);
+  return module == (lt_module) &hollow_module ? 0 : dlclose (module);
 }
 
 static void *
 loader_find_symbol (lt_user_data data, lt_module module, const char *name)
 {
-  return module == (lt_module)&hollow_module ? NULL : dlsym (module, name);
+  return module == (lt_module) &hollow_module ? NULL : dlsym (module, name);
 }
 
 static const lt_dlvtable loader = {
@@ -196,7 +196,7 @@ strand_module_open (const char *path, const StrandFileIdentity *checked, GError 
 
   if (handle == NULL || !check_unchanged (path, checked, error))
     return NULL;
-  return (StrandModule *)handle;
+  return (StrandModule *) handle;
 }
 
 gpointer
@@ -205,7 +205,7 @@ strand_module_symbol (StrandModule *self, const char *name)
   gpointer symbol;
 
   g_rec_mutex_lock (&ltdl_lock);
-  symbol = lt_dlsym ((lt_dlhandle)self, name);
+  symbol = lt_dlsym ((lt_dlhandle) self, name);
   g_rec_mutex_unlock (&ltdl_lock);
   return symbol;
 }

@@ -55,10 +55,10 @@ strand_filter_free (StrandFilter *self)
   if (self == NULL)
     return;
 
-  g_free ((char *)self->kind);
-  g_free ((char *)self->queue);
-  g_free ((char *)self->function);
-  g_free ((char *)self->lease_owner);
+  g_free ((char *) self->kind);
+  g_free ((char *) self->queue);
+  g_free ((char *) self->function);
+  g_free ((char *) self->lease_owner);
   g_free (self);
 }
 
@@ -113,9 +113,9 @@ strand_page_new (void)
   StrandPage *self = g_new0 (StrandPage, 1);
 
   g_atomic_ref_count_init (&self->refs);
-  self->records = g_ptr_array_new_with_free_func ((GDestroyNotify)strand_record_unref);
+  self->records = g_ptr_array_new_with_free_func ((GDestroyNotify) strand_record_unref);
   self->names = g_ptr_array_new_with_free_func (g_free);
-  self->errors = g_ptr_array_new_with_free_func ((GDestroyNotify)g_error_free);
+  self->errors = g_ptr_array_new_with_free_func ((GDestroyNotify) g_error_free);
   return self;
 }
 

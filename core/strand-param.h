@@ -47,7 +47,7 @@ G_BEGIN_DECLS
 #define STRAND_PARAM_SECRET ((GParamFlags) (1 << (G_PARAM_USER_SHIFT + 3)))
 
 /* What every configuration property of a plugin has: set once, by name, with a static blurb. */
-#define STRAND_PARAM_CONFIG \
+#define STRAND_PARAM_CONFIG                                                                                  \
   ((GParamFlags) (G_PARAM_READWRITE | G_PARAM_CONSTRUCT | G_PARAM_STATIC_STRINGS | G_PARAM_EXPLICIT_NOTIFY))
 
 /* Text to microseconds: `250ms`, `1.5h`, `30s`, `5min`, `1h 30min`, `2d`, `1w`; `none` is -1, `0` is 0. */

@@ -1,8 +1,9 @@
 /* strand-parker.c — how a function that waits lets others use its thread.
  *
- * The current parker is the thread's, and so is what strand notes of the call that a thread runs; both follow the
- * function when it is set aside. A StrandCond keeps a list of those who are parked beside a GCond for threads, so the
- * code that waits is the same for both.                SPDX-License-Identifier: LGPL-2.1-or-later */
+ * The current parker is the thread's, and so is what strand notes of the call that a thread runs; both follow
+ * the function when it is set aside. A StrandCond keeps a list of those who are parked beside a GCond for
+ * threads, so the code that waits is the same for both.                SPDX-License-Identifier:
+ * LGPL-2.1-or-later */
 
 #include "config.h"
 #include "strand-parker-private.h"
@@ -81,8 +82,9 @@ strand_parker_get_current (void)
  * strand_parker_deliver: (skip)
  * @deadline_us: until when, as g_get_monotonic_time() counts
  *
- * For taskrunners that run functions in a main context, while they dispatch a source of it: calls the callbacks that wait
- * for the thread-default context at default priority, which the context would do in its next iteration.
+ * For taskrunners that run functions in a main context, while they dispatch a source of it: calls the
+ * callbacks that wait for the thread-default context at default priority, which the context would do in its
+ * next iteration.
  *
  * Since: 1.0
  */

@@ -62,14 +62,15 @@ write_payload (StrandRecord *self, GVariant *value, StrandField type_field, Stra
                StrandSerializer *serializer, GError **error)
 {
   StrandSerializer *writer = serializer != NULL ? serializer : find_serializer (DEFAULT_SERIALIZER, error);
-  g_autoptr (GBytes) bytes = NULL;
+  g_autoptr(GBytes) bytes = NULL;
 
   if (writer == NULL)
     return FALSE;
   bytes = strand_serializer_serialize (writer, value, error);
   if (bytes == NULL)
     return FALSE;
-  strand_record_set_string (self, STRAND_FIELD_SERIALIZER, strand_plugins_get_type_name (G_OBJECT_TYPE (writer)));
+  strand_record_set_string (self, STRAND_FIELD_SERIALIZER,
+                            strand_plugins_get_type_name (G_OBJECT_TYPE (writer)));
   strand_record_set_string (self, type_field, g_variant_get_type_string (value));
   strand_record_set_bytes (self, bytes_field, bytes);
   return TRUE;
@@ -113,11 +114,13 @@ read_payload (StrandRecord *self, StrandField type_field, StrandField bytes_fiel
  * Since: 1.0
  */
 gboolean
-strand_record_set_arguments (StrandRecord *self, GVariant *arguments, StrandSerializer *serializer, GError **error)
+strand_record_set_arguments (StrandRecord *self, GVariant *arguments, StrandSerializer *serializer,
+                             GError **error)
 {
   g_return_val_if_fail (self != NULL && arguments != NULL, FALSE);
 
-  return write_payload (self, arguments, STRAND_FIELD_ARGUMENTS_TYPE, STRAND_FIELD_ARGUMENTS, serializer, error);
+  return write_payload (self, arguments, STRAND_FIELD_ARGUMENTS_TYPE, STRAND_FIELD_ARGUMENTS, serializer,
+                        error);
 }
 
 /**
@@ -127,8 +130,8 @@ strand_record_set_arguments (StrandRecord *self, GVariant *arguments, StrandSeri
  *
  * Any thread; does not block.
  *
- * Returns: (transfer full) (nullable): the arguments; or `NULL` with %STRAND_ERROR_CORRUPT or a plugin's error
- * Since: 1.0
+ * Returns: (transfer full) (nullable): the arguments; or `NULL` with %STRAND_ERROR_CORRUPT or a plugin's
+ * error Since: 1.0
  */
 GVariant *
 strand_record_dup_arguments (StrandRecord *self, GError **error)
@@ -174,9 +177,8 @@ strand_record_set_value (StrandRecord *self, GVariant *value, StrandSerializer *
  *
  * Any thread; does not block.
  *
- * Returns: (transfer full) (nullable): the value, `()` where there is none; or `NULL` with %STRAND_ERROR_CORRUPT or a
- *   plugin's error
- * Since: 1.0
+ * Returns: (transfer full) (nullable): the value, `()` where there is none; or `NULL` with
+ * %STRAND_ERROR_CORRUPT or a plugin's error Since: 1.0
  */
 GVariant *
 strand_record_dup_value (StrandRecord *self, GError **error)
@@ -191,8 +193,9 @@ strand_record_dup_value (StrandRecord *self, GError **error)
  * @store: where the record is
  * @record: a call's record as it was read
  *
- * A call that waits in no queue is carried out by the program that launched it; if that program is certainly dead, nobody
- * else will end the call. Then this does, as failed with %STRAND_ERROR_LOST. Blocks as the store does.
+ * A call that waits in no queue is carried out by the program that launched it; if that program is certainly
+ * dead, nobody else will end the call. Then this does, as failed with %STRAND_ERROR_LOST. Blocks as the store
+ * does.
  *
  * Returns: whether the call was lost and has been ended now, here or by somebody else meanwhile
  * Since: 1.0
@@ -201,8 +204,8 @@ gboolean
 strand_store_fail_lost (StrandStore *store, StrandRecord *record)
 {
   g_autofree char *owner = NULL;
-  g_autoptr (StrandRecord) lost = NULL;
-  g_autoptr (GError) cause = NULL;
+  g_autoptr(StrandRecord) lost = NULL;
+  g_autoptr(GError) cause = NULL;
 
   g_return_val_if_fail (STRAND_IS_STORE (store) && record != NULL, FALSE);
 
@@ -213,7 +216,8 @@ strand_store_fail_lost (StrandStore *store, StrandRecord *record)
     return FALSE;
 
   lost = strand_record_copy (record);
-  cause = g_error_new (STRAND_ERROR, STRAND_ERROR_LOST, "The program that ran the call ended without finishing it");
+  cause = g_error_new (STRAND_ERROR, STRAND_ERROR_LOST,
+                       "The program that ran the call ended without finishing it");
   strand_record_set_int (lost, STRAND_FIELD_STATUS, STRAND_STATUS_FAILED);
   strand_record_set_int (lost, STRAND_FIELD_COMPLETED, strand_clock_now_us ());
   strand_record_set_string (lost, STRAND_FIELD_LEASE_OWNER, NULL);
@@ -262,8 +266,8 @@ strand_store_cancel_call (StrandStore *store, const char *key, GError **error)
 
   for (guint i = 0; i < MAX_TRIES; i++)
     {
-      g_autoptr (StrandRecord) record = strand_store_get (store, key, error);
-      g_autoptr (GError) local = NULL;
+      g_autoptr(StrandRecord) record = strand_store_get (store, key, error);
+      g_autoptr(GError) local = NULL;
 
       if (record == NULL || strand_status_is_terminal (strand_record_get_status (record)))
         return FALSE;
@@ -287,7 +291,8 @@ static void
 cancel_in_thread (GTask *task)
 {
   GError *error = NULL;
-  gboolean requested = strand_store_cancel_call (g_task_get_source_object (task), g_task_get_task_data (task), &error);
+  gboolean requested =
+      strand_store_cancel_call (g_task_get_source_object (task), g_task_get_task_data (task), &error);
 
   if (error != NULL)
     g_task_return_error (task, error);

@@ -26,7 +26,8 @@ GVariant *strand_record_dup_value (StrandRecord *self, GError **error) G_GNUC_WA
 STRAND_AVAILABLE_IN_ALL
 gboolean strand_store_fail_lost (StrandStore *store, StrandRecord *record);
 
-/* Asks the holder of a call to stop; settles the record where nobody holds it. FALSE without error: too late. */
+/* Asks the holder of a call to stop; settles the record where nobody holds it. FALSE without error: too late.
+ */
 STRAND_AVAILABLE_IN_ALL
 gboolean strand_store_cancel_call (StrandStore *store, const char *key, GError **error);
 

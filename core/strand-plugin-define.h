@@ -26,11 +26,14 @@ G_BEGIN_DECLS
  *
  * Since: 1.0
  */
-#define STRAND_PROVIDES_TASKRUNNER(type, CType, get_type, summary) ("taskrunner", type, CType, get_type, summary)
+#define STRAND_PROVIDES_TASKRUNNER(type, CType, get_type, summary)                                           \
+  ("taskrunner", type, CType, get_type, summary)
 #define STRAND_PROVIDES_BACKEND(type, CType, get_type, summary) ("backend", type, CType, get_type, summary)
 #define STRAND_PROVIDES_STORE(type, CType, get_type, summary) ("store", type, CType, get_type, summary)
-#define STRAND_PROVIDES_SERIALIZER(type, CType, get_type, summary) ("serializer", type, CType, get_type, summary)
-#define STRAND_PROVIDES_MIDDLEWARE(type, CType, get_type, summary) ("middleware", type, CType, get_type, summary)
+#define STRAND_PROVIDES_SERIALIZER(type, CType, get_type, summary)                                           \
+  ("serializer", type, CType, get_type, summary)
+#define STRAND_PROVIDES_MIDDLEWARE(type, CType, get_type, summary)                                           \
+  ("middleware", type, CType, get_type, summary)
 
 /* The section, and the one exported symbol. */
 #define STRAND_PLUGIN_SECTION ".strand.plugin"
@@ -54,21 +57,24 @@ typedef GType (*StrandPluginGetType) (void);
  *
  * Since: 1.0
  */
-#define STRAND_PLUGIN_DEFINE(name, version, license, ...) \
-  _STRAND_EACH (_STRAND_PROVIDES_CHECK, __VA_ARGS__) \
-  _STRAND_PLUGIN_DESCRIPTOR ("strand-plugin 1\nabi " _STRAND_PLUGIN_ABI "\nname " name "\nversion " version \
-                             "\nlicense " license "\n" _STRAND_EACH (_STRAND_PROVIDES_TEXT, __VA_ARGS__) "end\n") \
-  G_BEGIN_DECLS \
-  _STRAND_EXTERN const StrandPluginGetType strand_plugin_types[]; \
-  const StrandPluginGetType strand_plugin_types[] = { _STRAND_EACH (_STRAND_PROVIDES_ITEM, __VA_ARGS__) NULL }; \
+#define STRAND_PLUGIN_DEFINE(name, version, license, ...)                                                    \
+  _STRAND_EACH (_STRAND_PROVIDES_CHECK, __VA_ARGS__)                                                         \
+  _STRAND_PLUGIN_DESCRIPTOR ("strand-plugin 1\nabi " _STRAND_PLUGIN_ABI "\nname " name "\nversion " version  \
+                             "\nlicense " license                                                            \
+                             "\n" _STRAND_EACH (_STRAND_PROVIDES_TEXT, __VA_ARGS__) "end\n")                 \
+  G_BEGIN_DECLS                                                                                              \
+  _STRAND_EXTERN const StrandPluginGetType strand_plugin_types[];                                            \
+  const StrandPluginGetType strand_plugin_types[] = { _STRAND_EACH (_STRAND_PROVIDES_ITEM, __VA_ARGS__)      \
+                                                          NULL };                                            \
   G_END_DECLS
 
 /*< private >*/
 
-/* `used` keeps the compiler and LTO from dropping what nothing refers to, `retain` the linker (--gc-sections). */
-#define _STRAND_PLUGIN_DESCRIPTOR(text) \
-  static const char _strand_plugin_descriptor[] __attribute__ ((section (STRAND_PLUGIN_SECTION), used _STRAND_RETAIN)) \
-      = text;
+/* `used` keeps the compiler and LTO from dropping what nothing refers to, `retain` the linker
+ * (--gc-sections). */
+#define _STRAND_PLUGIN_DESCRIPTOR(text)                                                                      \
+  static const char _strand_plugin_descriptor[]                                                              \
+      __attribute__ ((section (STRAND_PLUGIN_SECTION), used _STRAND_RETAIN)) = text;
 
 #ifdef __has_attribute
 #if __has_attribute(retain)
@@ -87,17 +93,17 @@ typedef GType (*StrandPluginGetType) (void);
 #define _STRAND_PLUGIN_ABI G_STRINGIFY (STRAND_PLUGIN_ABI_MAJOR) "." G_STRINGIFY (STRAND_PLUGIN_ABI_MINOR)
 #endif
 
-#define _STRAND_PROVIDES_TEXT(kind, type, CType, get_type, summary) \
+#define _STRAND_PROVIDES_TEXT(kind, type, CType, get_type, summary)                                          \
   "type\t" kind "\t" type "\t" #CType "\t" summary "\n"
 #define _STRAND_PROVIDES_ITEM(kind, type, CType, get_type, summary) get_type,
-#define _STRAND_PROVIDES_CHECK(kind, type, CType, get_type, summary) \
+#define _STRAND_PROVIDES_CHECK(kind, type, CType, get_type, summary)                                         \
   G_STATIC_ASSERT (sizeof (CType *) == sizeof (gpointer));
 
 /* what tuple, for each tuple of one to sixteen. */
-#define _STRAND_EACH(what, ...) \
-  _STRAND_PICK (__VA_ARGS__, _STRAND_16, _STRAND_15, _STRAND_14, _STRAND_13, _STRAND_12, _STRAND_11, _STRAND_10, \
-                _STRAND_9, _STRAND_8, _STRAND_7, _STRAND_6, _STRAND_5, _STRAND_4, _STRAND_3, _STRAND_2, _STRAND_1, \
-                more than sixteen types) \
+#define _STRAND_EACH(what, ...)                                                                              \
+  _STRAND_PICK (__VA_ARGS__, _STRAND_16, _STRAND_15, _STRAND_14, _STRAND_13, _STRAND_12, _STRAND_11,         \
+                _STRAND_10, _STRAND_9, _STRAND_8, _STRAND_7, _STRAND_6, _STRAND_5, _STRAND_4, _STRAND_3,     \
+                _STRAND_2, _STRAND_1, more than sixteen types)                                               \
   (what, __VA_ARGS__)
 #define _STRAND_PICK(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, it, ...) it
 #define _STRAND_1(what, a) what a

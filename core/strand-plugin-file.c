@@ -97,7 +97,7 @@ strand_plugin_file_prefix (const char *path, GError **error)
 static int
 compare_files (gconstpointer a, gconstpointer b)
 {
-  return strcmp ((*(StrandPluginFile *const *)a)->name, (*(StrandPluginFile *const *)b)->name);
+  return strcmp ((*(StrandPluginFile *const *) a)->name, (*(StrandPluginFile *const *) b)->name);
 }
 
 static void
@@ -127,7 +127,7 @@ strand_plugin_file_scan (const char *folder, GError **error)
       set_folder_error (errno, error);
       return NULL;
     }
-  files = g_ptr_array_new_with_free_func ((GDestroyNotify)strand_plugin_file_unref);
+  files = g_ptr_array_new_with_free_func ((GDestroyNotify) strand_plugin_file_unref);
   while ((entry = readdir (dir)) != NULL)
     if (g_str_has_suffix (entry->d_name, ".so") && entry->d_type != DT_DIR)
       {
@@ -400,7 +400,7 @@ type_of_loaded (const Loaded *loaded, StrandKind kind, const char *type, GError 
 GType
 strand_plugin_file_load (const StrandPluginFile *self, StrandKind kind, const char *type, GError **error)
 {
-  g_autoptr (GError) local = NULL;
+  g_autoptr(GError) local = NULL;
   const Loaded *loaded;
   GType gtype = G_TYPE_INVALID;
 

@@ -199,7 +199,7 @@ folder_ref_namesake (Folder *self, StrandKind kind, const char *type)
 {
   g_autofree char *name = dup_file_name (kind, type);
   g_autofree char *path = g_build_filename (self->path, name, NULL);
-  g_autoptr (StrandPluginFile) file = NULL;
+  g_autoptr(StrandPluginFile) file = NULL;
 
   if (!g_path_is_absolute (self->path) || !strand_descriptor_is_type_name (type))
     return NULL;
@@ -235,7 +235,7 @@ find_locked (StrandPlugins *self, StrandKind kind, const char *type, gboolean af
 static StrandPluginFile *
 ref_file_locked (StrandPlugins *self, StrandKind kind, const char *type)
 {
-  g_autoptr (StrandPluginFile) file = find_locked (self, kind, type, FALSE);
+  g_autoptr(StrandPluginFile) file = find_locked (self, kind, type, FALSE);
 
   if (file != NULL && strand_plugin_file_is_current (file))
     return g_steal_pointer (&file);
@@ -243,7 +243,7 @@ ref_file_locked (StrandPlugins *self, StrandKind kind, const char *type)
 }
 
 /* On a class: its name for keyfiles. */
-static G_DEFINE_QUARK (strand - type - name, type_name)
+static G_DEFINE_QUARK (strand-type-name, type_name)
 
     /* The first answer stands, should two threads have loaded the same type. */
     static GType
@@ -258,7 +258,7 @@ static G_DEFINE_QUARK (strand - type - name, type_name)
   known->gtype = gtype;
   known->file = g_strdup (file);
   g_hash_table_insert (self->known, dup_known_key (kind, type), known);
-  g_type_set_qdata (gtype, type_name_quark (), (gpointer)g_intern_string (type));
+  g_type_set_qdata (gtype, type_name_quark (), (gpointer) g_intern_string (type));
   return gtype;
 }
 
@@ -352,7 +352,7 @@ info_set_judged (StrandPluginInfo *info, const StrandPluginFile *file, const GEr
 static void
 add_infos (GPtrArray *infos, const StrandPluginFile *file, GHashTable *winners)
 {
-  g_autoptr (GError) refusal = NULL;
+  g_autoptr(GError) refusal = NULL;
 
   if (strand_plugin_file_judge (file, &refusal))
     refusal = strand_plugin_file_dup_failure (file);
@@ -442,9 +442,9 @@ list_folder_locked (Folder *folder, gboolean afresh, GHashTable *winners, GHashT
 static GPtrArray *
 list_locked (StrandPlugins *self, gboolean afresh)
 {
-  g_autoptr (GHashTable) winners = known_winners_locked (self);
-  g_autoptr (GHashTable) listed = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
-  GPtrArray *infos = g_ptr_array_new_with_free_func ((GDestroyNotify)strand_plugin_info_free);
+  g_autoptr(GHashTable) winners = known_winners_locked (self);
+  g_autoptr(GHashTable) listed = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  GPtrArray *infos = g_ptr_array_new_with_free_func ((GDestroyNotify) strand_plugin_info_free);
 
   for (guint i = 0; i < self->folders->len; i++)
     list_folder_locked (g_ptr_array_index (self->folders, i), afresh, winners, listed, infos);
@@ -454,16 +454,16 @@ list_locked (StrandPlugins *self, gboolean afresh)
 static int
 compare_strings (gconstpointer a, gconstpointer b)
 {
-  return strcmp (*(const char *const *)a, *(const char *const *)b);
+  return strcmp (*(const char *const *) a, *(const char *const *) b);
 }
 
 /* What was given out once, and what the files have that is neither shadowed nor refused. */
 static GStrv
 list_types_locked (StrandPlugins *self, StrandKind kind)
 {
-  g_autoptr (GPtrArray) infos = list_locked (self, FALSE);
-  g_autoptr (GHashTable) types = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
-  g_autoptr (GPtrArray) sorted = g_ptr_array_new ();
+  g_autoptr(GPtrArray) infos = list_locked (self, FALSE);
+  g_autoptr(GHashTable) types = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  g_autoptr(GPtrArray) sorted = g_ptr_array_new ();
   g_autofree char *prefix = dup_known_key (kind, "");
   GHashTableIter iter;
   gpointer key;
@@ -471,7 +471,7 @@ list_types_locked (StrandPlugins *self, StrandKind kind)
   g_hash_table_iter_init (&iter, self->known);
   while (g_hash_table_iter_next (&iter, &key, NULL))
     if (g_str_has_prefix (key, prefix))
-      g_hash_table_add (types, g_strdup ((const char *)key + strlen (prefix)));
+      g_hash_table_add (types, g_strdup ((const char *) key + strlen (prefix)));
   for (guint i = 0; i < infos->len; i++)
     {
       const StrandPluginInfo *info = g_ptr_array_index (infos, i);
@@ -485,7 +485,7 @@ list_types_locked (StrandPlugins *self, StrandKind kind)
     g_ptr_array_add (sorted, g_strdup (key));
   g_ptr_array_sort (sorted, compare_strings);
   g_ptr_array_add (sorted, NULL);
-  return (GStrv)g_ptr_array_free (g_steal_pointer (&sorted), FALSE);
+  return (GStrv) g_ptr_array_free (g_steal_pointer (&sorted), FALSE);
 }
 
 static guint
@@ -498,7 +498,7 @@ count_unreadable_locked (StrandPlugins *self)
       const Folder *folder = g_ptr_array_index (self->folders, i);
 
       for (guint j = 0; folder->files != NULL && j < folder->files->len; j++)
-        n += ((StrandPluginFile *)g_ptr_array_index (folder->files, j))->error != NULL;
+        n += ((StrandPluginFile *) g_ptr_array_index (folder->files, j))->error != NULL;
     }
   return n;
 }
@@ -528,11 +528,11 @@ static gboolean
 set_not_found_locked (StrandPlugins *self, StrandKind kind, const char *type, GError **error)
 {
   const StrandPluginFile *namesake = find_unreadable_namesake_locked (self, kind, type);
-  g_auto (GStrv) types = list_types_locked (self, kind);
+  g_auto(GStrv) types = list_types_locked (self, kind);
   g_autofree char *names = g_strjoinv ("', '", types);
-  const char *nearest = strand_suggest (type, (const char *const *)types);
+  const char *nearest = strand_suggest (type, (const char *const *) types);
   guint n_unreadable = count_unreadable_locked (self);
-  g_autoptr (GString) message = g_string_new (NULL);
+  g_autoptr(GString) message = g_string_new (NULL);
 
   if (namesake != NULL)
     return strand_plugin_file_judge (namesake, error);
@@ -566,7 +566,7 @@ set_not_found_locked (StrandPlugins *self, StrandKind kind, const char *type, GE
 const char *
 strand_kind_to_string (StrandKind kind)
 {
-  g_return_val_if_fail ((guint)kind < STRAND_N_KINDS, NULL);
+  g_return_val_if_fail ((guint) kind < STRAND_N_KINDS, NULL);
 
   return kind_names[kind];
 }
@@ -590,7 +590,7 @@ strand_kind_from_string (const char *text, StrandKind *kind)
   for (guint i = 0; i < STRAND_N_KINDS; i++)
     if (strcmp (text, kind_names[i]) == 0)
       {
-        *kind = (StrandKind)i;
+        *kind = (StrandKind) i;
         return TRUE;
       }
   return FALSE;
@@ -685,7 +685,7 @@ static void
 add_environment (StrandPlugins *self)
 {
   const char *value = strand_trust_getenv ("STRAND_PLUGIN_PATH");
-  g_auto (GStrv) elements = NULL;
+  g_auto(GStrv) elements = NULL;
 
   if (value == NULL || value[0] == '\0')
     return;
@@ -727,8 +727,8 @@ strand_plugins_get_default (void)
   static gsize host;
 
   if (g_once_init_enter (&host))
-    g_once_init_leave (&host, (gsize)new_default ());
-  return (StrandPlugins *)host;
+    g_once_init_leave (&host, (gsize) new_default ());
+  return (StrandPlugins *) host;
 }
 
 /**
@@ -774,9 +774,9 @@ strand_plugins_add_path (StrandPlugins *self, const char *folder)
 
   g_mutex_lock (&self->lock);
   for (guint i = 0; i < self->folders->len; i++)
-    there |= strcmp (((Folder *)g_ptr_array_index (self->folders, i))->path, folder) == 0;
+    there |= strcmp (((Folder *) g_ptr_array_index (self->folders, i))->path, folder) == 0;
   if (!there)
-    g_ptr_array_insert (self->folders, (int)(self->n_before + self->n_added++), folder_new (folder, TRUE));
+    g_ptr_array_insert (self->folders, (int) (self->n_before + self->n_added++), folder_new (folder, TRUE));
   g_mutex_unlock (&self->lock);
 }
 
@@ -823,7 +823,7 @@ strand_plugins_list_types (StrandPlugins *self, StrandKind kind)
   GStrv types;
 
   g_return_val_if_fail (STRAND_IS_PLUGINS (self), NULL);
-  g_return_val_if_fail ((guint)kind < STRAND_N_KINDS, NULL);
+  g_return_val_if_fail ((guint) kind < STRAND_N_KINDS, NULL);
 
   g_mutex_lock (&self->lock);
   types = list_types_locked (self, kind);
@@ -849,11 +849,11 @@ strand_plugins_list_types (StrandPlugins *self, StrandKind kind)
 gboolean
 strand_plugins_has (StrandPlugins *self, StrandKind kind, const char *type, GError **error)
 {
-  g_autoptr (StrandPluginFile) file = NULL;
+  g_autoptr(StrandPluginFile) file = NULL;
   gboolean known;
 
   g_return_val_if_fail (STRAND_IS_PLUGINS (self), FALSE);
-  g_return_val_if_fail ((guint)kind < STRAND_N_KINDS, FALSE);
+  g_return_val_if_fail ((guint) kind < STRAND_N_KINDS, FALSE);
   g_return_val_if_fail (type != NULL, FALSE);
 
   g_mutex_lock (&self->lock);
@@ -888,12 +888,12 @@ strand_plugins_has (StrandPlugins *self, StrandKind kind, const char *type, GErr
 GType
 strand_plugins_load (StrandPlugins *self, StrandKind kind, const char *type, GError **error)
 {
-  g_autoptr (StrandPluginFile) file = NULL;
+  g_autoptr(StrandPluginFile) file = NULL;
   const Known *known;
   GType gtype = G_TYPE_INVALID;
 
   g_return_val_if_fail (STRAND_IS_PLUGINS (self), G_TYPE_INVALID);
-  g_return_val_if_fail ((guint)kind < STRAND_N_KINDS, G_TYPE_INVALID);
+  g_return_val_if_fail ((guint) kind < STRAND_N_KINDS, G_TYPE_INVALID);
   g_return_val_if_fail (type != NULL, G_TYPE_INVALID);
 
   g_mutex_lock (&self->lock);
@@ -965,7 +965,7 @@ strand_plugins_add_type (StrandPlugins *self, StrandKind kind, const char *type,
   gboolean added;
 
   g_return_val_if_fail (STRAND_IS_PLUGINS (self), FALSE);
-  g_return_val_if_fail ((guint)kind < STRAND_N_KINDS, FALSE);
+  g_return_val_if_fail ((guint) kind < STRAND_N_KINDS, FALSE);
   g_return_val_if_fail (type != NULL, FALSE);
 
   if (!check_program_type (kind, type, gtype, error))
@@ -1000,7 +1000,7 @@ strand_plugins_add_type (StrandPlugins *self, StrandKind kind, const char *type,
 GPtrArray *
 strand_plugins_inspect_file (const char *file, GError **error)
 {
-  g_autoptr (StrandPluginFile) plugin = NULL;
+  g_autoptr(StrandPluginFile) plugin = NULL;
   GPtrArray *infos;
 
   g_return_val_if_fail (file != NULL, NULL);
@@ -1011,7 +1011,7 @@ strand_plugins_inspect_file (const char *file, GError **error)
       strand_plugin_file_judge (plugin, error);
       return NULL;
     }
-  infos = g_ptr_array_new_with_free_func ((GDestroyNotify)strand_plugin_info_free);
+  infos = g_ptr_array_new_with_free_func ((GDestroyNotify) strand_plugin_info_free);
   add_infos (infos, plugin, NULL);
   return infos;
 }

@@ -91,19 +91,19 @@ GType strand_plugin_state_get_type (void);
  */
 typedef struct
 {
-  char *file;                /* real path, or the search path's element where that itself is refused */
+  char *file; /* real path, or the search path's element where that itself is refused */
   gboolean kind_known;
   StrandKind kind;
-  char *type;                /* what `type=` in a keyfile names */
+  char *type; /* what `type=` in a keyfile names */
   char *gtype_name;
-  char *summary;             /* one line */
+  char *summary; /* one line */
   char *plugin_name;
   char *plugin_version;
   char *license;
-  int abi_major, abi_minor;  /* -1 where unknown */
+  int abi_major, abi_minor; /* -1 where unknown */
   StrandPluginState state;
-  char *shadowed_by;         /* file, where shadowed */
-  GError *error;             /* domain STRAND_PLUGIN_ERROR, where shadowed or refused */
+  char *shadowed_by; /* file, where shadowed */
+  GError *error;     /* domain STRAND_PLUGIN_ERROR, where shadowed or refused */
 } StrandPluginInfo;
 
 #define STRAND_TYPE_PLUGIN_INFO (strand_plugin_info_get_type ())
@@ -135,7 +135,8 @@ StrandPlugins *strand_plugins_get_default (void);
 STRAND_AVAILABLE_IN_ALL
 StrandPlugins *strand_plugins_new (const char *const *folders) G_GNUC_WARN_UNUSED_RESULT;
 
-/* A keyfile's plugin-path: after the environment's, before the others. A folder that is there is not added twice. */
+/* A keyfile's plugin-path: after the environment's, before the others. A folder that is there is not added
+ * twice. */
 STRAND_AVAILABLE_IN_ALL
 void strand_plugins_add_path (StrandPlugins *self, const char *folder);
 
@@ -152,7 +153,8 @@ GStrv strand_plugins_list_types (StrandPlugins *self, StrandKind kind) G_GNUC_WA
 STRAND_AVAILABLE_IN_ALL
 gboolean strand_plugins_has (StrandPlugins *self, StrandKind kind, const char *type, GError **error);
 
-/* The type's GType, loading its file if need be. Types registered with strand_plugins_add_type() come first. */
+/* The type's GType, loading its file if need be. Types registered with strand_plugins_add_type() come first.
+ */
 STRAND_AVAILABLE_IN_ALL
 GType strand_plugins_load (StrandPlugins *self, StrandKind kind, const char *type, GError **error);
 

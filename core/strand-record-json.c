@@ -1,11 +1,10 @@
 /* strand-record-json.c — a record's JSON form, in one pass over the text.
  *
- * The form is docs/record-format.md: an object with a member for each field that is not at its default, driven by
- * the table of fields in strand-record.c. A payload that is itself JSON is embedded as it is, so that the record
- * can be read by other programs, and comes out again byte for byte; it is passed over here, not understood.
- * Members are looked for where the writer would have put them, so that reading what strand wrote finds each name
- * at once; any other order is as right.
- *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
+ * The form is docs/record-format.md: an object with a member for each field that is not at its default,
+ * driven by the table of fields in strand-record.c. A payload that is itself JSON is embedded as it is, so
+ * that the record can be read by other programs, and comes out again byte for byte; it is passed over here,
+ * not understood. Members are looked for where the writer would have put them, so that reading what strand
+ * wrote finds each name at once; any other order is as right. SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "config.h"
 #include "strand-record.h"
@@ -135,7 +134,8 @@ append_causes (GString *json, GVariant *causes)
 
   g_string_append_c (json, '[');
   g_variant_iter_init (&iter, causes);
-  while (g_variant_iter_next (&iter, "(u&sx&s&si&s)", &attempt, &worker, &time, &domain, &nick, &code, &message))
+  while (
+      g_variant_iter_next (&iter, "(u&sx&s&si&s)", &attempt, &worker, &time, &domain, &nick, &code, &message))
     {
       g_string_append_printf (json, "%s{\"attempt\":%u,\"worker\":", comma, attempt);
       strand_json_append_string (json, worker);
@@ -225,9 +225,8 @@ strand_record_to_json (StrandRecord *self)
       const StrandFieldInfo *info = &strand_fields[i];
       gboolean with_next = info->form == STRAND_FORM_LEASE || info->form == STRAND_FORM_PAYLOAD;
 
-      if (info->member == NULL
-          || (is_initial (info, &self->values[i])
-              && (!with_next || is_initial (info + 1, &self->values[i + 1]))))
+      if (info->member == NULL || (is_initial (info, &self->values[i]) &&
+                                   (!with_next || is_initial (info + 1, &self->values[i + 1]))))
         continue;
       append_field (json, info, &self->values[i]);
     }
@@ -292,7 +291,8 @@ read_boolean (Reading *self, gint64 *value, GError **error)
 static gboolean
 read_variant (Reading *self, StrandField field, GError **error)
 {
-  GVariant *value = strand_json_read_variant (&self->text, G_VARIANT_TYPE (strand_fields[field].variant_type), error);
+  GVariant *value =
+      strand_json_read_variant (&self->text, G_VARIANT_TYPE (strand_fields[field].variant_type), error);
 
   if (value == NULL)
     return FALSE;
@@ -339,7 +339,8 @@ read_embedded (Reading *self, GBytes **bytes, GError **error)
   start = self->text.at;
   if (!strand_json_skip (&self->text, error))
     return FALSE;
-  *bytes = g_bytes_new_from_bytes (self->json, (gsize) (start - self->text.start), (gsize) (self->text.at - start));
+  *bytes = g_bytes_new_from_bytes (self->json, (gsize) (start - self->text.start),
+                                   (gsize) (self->text.at - start));
   return TRUE;
 }
 
@@ -463,7 +464,8 @@ or_empty (const char *text)
 static gboolean
 read_causes (Reading *self, StrandField field, GError **error)
 {
-  g_auto(GVariantBuilder) builder = G_VARIANT_BUILDER_INIT (G_VARIANT_TYPE (strand_fields[field].variant_type));
+  g_auto(GVariantBuilder) builder =
+      G_VARIANT_BUILDER_INIT (G_VARIANT_TYPE (strand_fields[field].variant_type));
   gboolean first = TRUE, more;
 
   if (!strand_json_expect (&self->text, '[', "'['", error))
@@ -480,8 +482,8 @@ read_causes (Reading *self, StrandField field, GError **error)
       if (!read_cause (&self->text, &cause, error))
         return FALSE;
       g_variant_builder_add (&builder, strand_fields[field].variant_type + 1, (guint32) cause.attempt,
-                             or_empty (cause.worker), cause.time, or_empty (cause.domain), or_empty (cause.nick),
-                             (gint32) cause.code, or_empty (cause.message));
+                             or_empty (cause.worker), cause.time, or_empty (cause.domain),
+                             or_empty (cause.nick), (gint32) cause.code, or_empty (cause.message));
     }
 
   return FALSE;
@@ -499,7 +501,8 @@ read_field (Reading *self, StrandField field, GError **error)
   switch (strand_fields[field].form)
     {
     case STRAND_FORM_INT:
-      return strand_json_read_int (&self->text, strand_fields[field].minimum, G_MAXINT64, &value->integer, error);
+      return strand_json_read_int (&self->text, strand_fields[field].minimum, G_MAXINT64, &value->integer,
+                                   error);
     case STRAND_FORM_BOOLEAN:
       return read_boolean (self, &value->integer, error);
     case STRAND_FORM_STATUS:
@@ -521,7 +524,8 @@ read_field (Reading *self, StrandField field, GError **error)
     }
 }
 
-/* The field whose member has this name, looking first where the last one was found; STRAND_N_FIELDS if none. */
+/* The field whose member has this name, looking first where the last one was found; STRAND_N_FIELDS if none.
+ */
 static guint
 find_field (Reading *self, const StrandJsonString *name)
 {
@@ -546,8 +550,8 @@ read_version (Reading *self, GError **error)
     return TRUE;
 
   g_set_error (error, STRAND_ERROR, STRAND_ERROR_CORRUPT,
-               "the record has version %" G_GINT64_FORMAT ", and this strand reads up to version %d", self->version,
-               STRAND_RECORD_VERSION);
+               "the record has version %" G_GINT64_FORMAT ", and this strand reads up to version %d",
+               self->version, STRAND_RECORD_VERSION);
   return FALSE;
 }
 
@@ -584,8 +588,8 @@ read_record (Reading *self, GError **error)
     return FALSE;
   while (more)
     {
-      if (!strand_json_next_member (&self->text, &first, &more, &name, error)
-          || (more && !read_member (self, &name, error)))
+      if (!strand_json_next_member (&self->text, &first, &more, &name, error) ||
+          (more && !read_member (self, &name, error)))
         return FALSE;
     }
   if (!strand_json_expect_end (&self->text, error))
@@ -599,8 +603,8 @@ read_record (Reading *self, GError **error)
   return strand_record_check (self->record, error);
 }
 
-/* Whether the text is a record of a later version, and @error says so. A later version may give a member that comes
- * before "v" another shape, so that reading stumbles over it first. */
+/* Whether the text is a record of a later version, and @error says so. A later version may give a member that
+ * comes before "v" another shape, so that reading stumbles over it first. */
 static gboolean
 is_later_version (StrandJsonText text, GError **error)
 {
@@ -627,12 +631,11 @@ is_later_version (StrandJsonText text, GError **error)
  * @json: what strand_record_to_json() or another program wrote, or anything else
  * @error: return location for a [error@Strand.Error]
  *
- * Reads a record. Members may come in any order; unknown ones are passed over, but a later version of the form is
- * refused. Payloads are parts of @json, which they keep alive. Does not block.
+ * Reads a record. Members may come in any order; unknown ones are passed over, but a later version of the
+ * form is refused. Payloads are parts of @json, which they keep alive. Does not block.
  *
- * Returns: (transfer full) (nullable): a record of your own, or `NULL` with @error set to `STRAND_ERROR_CORRUPT`,
- *   the place, and what was expected there
- * Since: 1.0
+ * Returns: (transfer full) (nullable): a record of your own, or `NULL` with @error set to
+ * `STRAND_ERROR_CORRUPT`, the place, and what was expected there Since: 1.0
  */
 StrandRecord *
 strand_record_from_json (GBytes *json, GError **error)

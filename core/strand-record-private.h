@@ -18,8 +18,8 @@ typedef union
   GBytes *bytes;
 } StrandRecordValue;
 
-/* How a field looks in JSON. LEASE and PAYLOAD are objects that hold this field and the next one, whose own form
- * is then WITH_PREVIOUS. */
+/* How a field looks in JSON. LEASE and PAYLOAD are objects that hold this field and the next one, whose own
+ * form is then WITH_PREVIOUS. */
 typedef enum
 {
   STRAND_FORM_INT,

@@ -16,27 +16,45 @@
 #include "strand-json-private.h"
 #include "strand-record-private.h"
 
-#define INT(NAME, FORM, MINIMUM, INITIAL) \
-  { .name = NAME, .shape = STRAND_SHAPE_INT, .form = STRAND_FORM_##FORM, .member = NAME, \
-    .prelude = ",\"" NAME "\":", .minimum = MINIMUM, .initial.integer = INITIAL }
-#define DOUBLE(NAME, INITIAL) \
-  { .name = NAME, .shape = STRAND_SHAPE_DOUBLE, .form = STRAND_FORM_DOUBLE, .member = NAME, \
-    .prelude = ",\"" NAME "\":", .initial.real = INITIAL }
-#define STRING(NAME, INITIAL) \
-  { .name = NAME, .shape = STRAND_SHAPE_STRING, .form = STRAND_FORM_STRING, .member = NAME, \
-    .prelude = ",\"" NAME "\":", .initial.string = (char *) INITIAL }
-#define VARIANT(NAME, FORM, TYPE) \
-  { .name = NAME, .shape = STRAND_SHAPE_VARIANT, .form = STRAND_FORM_##FORM, .member = NAME, \
-    .prelude = ",\"" NAME "\":", .variant_type = TYPE }
+#define INT(NAME, FORM, MINIMUM, INITIAL)                                                                    \
+  {                                                                                                          \
+    .name = NAME, .shape = STRAND_SHAPE_INT, .form = STRAND_FORM_##FORM, .member = NAME,                     \
+    .prelude = ",\"" NAME "\":", .minimum = MINIMUM, .initial.integer = INITIAL                              \
+  }
+#define DOUBLE(NAME, INITIAL)                                                                                \
+  {                                                                                                          \
+    .name = NAME, .shape = STRAND_SHAPE_DOUBLE, .form = STRAND_FORM_DOUBLE, .member = NAME,                  \
+    .prelude = ",\"" NAME "\":", .initial.real = INITIAL                                                     \
+  }
+#define STRING(NAME, INITIAL)                                                                                \
+  {                                                                                                          \
+    .name = NAME, .shape = STRAND_SHAPE_STRING, .form = STRAND_FORM_STRING, .member = NAME,                  \
+    .prelude = ",\"" NAME "\":", .initial.string = (char *) INITIAL                                          \
+  }
+#define VARIANT(NAME, FORM, TYPE)                                                                            \
+  {                                                                                                          \
+    .name = NAME, .shape = STRAND_SHAPE_VARIANT, .form = STRAND_FORM_##FORM, .member = NAME,                 \
+    .prelude = ",\"" NAME "\":", .variant_type = TYPE                                                        \
+  }
 /* The two fields of a lease, and the two of a payload, are one object each in JSON. */
-#define LEASE(NAME, OWNER, COUNTER) \
-  { .name = OWNER, .shape = STRAND_SHAPE_STRING, .form = STRAND_FORM_LEASE, .member = NAME, \
-    .prelude = ",\"" NAME "\":" }, \
-  { .name = COUNTER, .shape = STRAND_SHAPE_INT, .form = STRAND_FORM_WITH_PREVIOUS }
-#define PAYLOAD(NAME, TYPE) \
-  { .name = TYPE, .shape = STRAND_SHAPE_STRING, .form = STRAND_FORM_PAYLOAD, .member = NAME, \
-    .prelude = ",\"" NAME "\":" }, \
-  { .name = NAME, .shape = STRAND_SHAPE_BYTES, .form = STRAND_FORM_WITH_PREVIOUS }
+#define LEASE(NAME, OWNER, COUNTER)                                                                          \
+  { .name = OWNER,                                                                                           \
+    .shape = STRAND_SHAPE_STRING,                                                                            \
+    .form = STRAND_FORM_LEASE,                                                                               \
+    .member = NAME,                                                                                          \
+    .prelude = ",\"" NAME "\":" },                                                                           \
+  {                                                                                                          \
+    .name = COUNTER, .shape = STRAND_SHAPE_INT, .form = STRAND_FORM_WITH_PREVIOUS                            \
+  }
+#define PAYLOAD(NAME, TYPE)                                                                                  \
+  { .name = TYPE,                                                                                            \
+    .shape = STRAND_SHAPE_STRING,                                                                            \
+    .form = STRAND_FORM_PAYLOAD,                                                                             \
+    .member = NAME,                                                                                          \
+    .prelude = ",\"" NAME "\":" },                                                                           \
+  {                                                                                                          \
+    .name = NAME, .shape = STRAND_SHAPE_BYTES, .form = STRAND_FORM_WITH_PREVIOUS                             \
+  }
 
 /* In the order of StrandField, which is the order of writing. */
 /* clang-format off */
@@ -77,8 +95,7 @@ const StrandFieldInfo strand_fields[STRAND_N_FIELDS] = {
 
 G_DEFINE_BOXED_TYPE (StrandRecord, strand_record, strand_record_ref, strand_record_unref)
 
-G_DEFINE_ENUM_TYPE (StrandStatus, strand_status,
-                    G_DEFINE_ENUM_VALUE (STRAND_STATUS_PENDING, "pending"),
+G_DEFINE_ENUM_TYPE (StrandStatus, strand_status, G_DEFINE_ENUM_VALUE (STRAND_STATUS_PENDING, "pending"),
                     G_DEFINE_ENUM_VALUE (STRAND_STATUS_RUNNING, "running"),
                     G_DEFINE_ENUM_VALUE (STRAND_STATUS_COMPLETED, "completed"),
                     G_DEFINE_ENUM_VALUE (STRAND_STATUS_FAILED, "failed"),
@@ -140,8 +157,8 @@ copy_value (const StrandFieldInfo *info, const StrandRecordValue *value)
   return copy;
 }
 
-/* The enumeration that names the codes of an error domain, or 0. A record keeps the name beside the number, so
- * that it means the same to a program whose numbers differ. */
+/* The enumeration that names the codes of an error domain, or 0. A record keeps the name beside the number,
+ * so that it means the same to a program whose numbers differ. */
 static GType
 error_domain_enum (GQuark domain)
 {
@@ -196,7 +213,8 @@ quote (const char *text)
 gboolean
 strand_status_is_terminal (StrandStatus status)
 {
-  return status == STRAND_STATUS_COMPLETED || status == STRAND_STATUS_FAILED || status == STRAND_STATUS_CANCELLED;
+  return status == STRAND_STATUS_COMPLETED || status == STRAND_STATUS_FAILED ||
+         status == STRAND_STATUS_CANCELLED;
 }
 
 /**
@@ -573,9 +591,9 @@ strand_record_set_variant (StrandRecord *self, StrandField field, GVariant *valu
 
   g_return_if_fail (self != NULL);
   g_return_if_fail (has_shape (field, STRAND_SHAPE_VARIANT));
-  g_return_if_fail (own == NULL
-                    || (g_variant_is_of_type (own, G_VARIANT_TYPE (strand_fields[field].variant_type))
-                        && strand_json_can_hold (own)));
+  g_return_if_fail (own == NULL ||
+                    (g_variant_is_of_type (own, G_VARIANT_TYPE (strand_fields[field].variant_type)) &&
+                     strand_json_can_hold (own)));
 
   clear_value (&strand_fields[field], &self->values[field]);
   self->values[field].variant = g_steal_pointer (&own);
@@ -726,13 +744,13 @@ check_type (const char *name, const char *type, GError **error)
 {
   g_autofree char *quoted = NULL;
 
-  if (type == NULL
-      || (g_variant_type_string_is_valid (type) && g_variant_type_is_definite (G_VARIANT_TYPE (type))))
+  if (type == NULL ||
+      (g_variant_type_string_is_valid (type) && g_variant_type_is_definite (G_VARIANT_TYPE (type))))
     return TRUE;
 
   quoted = quote (type);
-  g_set_error (error, STRAND_ERROR, STRAND_ERROR_CORRUPT, "field '%s' is %s: expected a definite GVariant type",
-               name, quoted);
+  g_set_error (error, STRAND_ERROR, STRAND_ERROR_CORRUPT,
+               "field '%s' is %s: expected a definite GVariant type", name, quoted);
   return FALSE;
 }
 
@@ -749,8 +767,8 @@ check_int (const StrandFieldInfo *info, gint64 value, GError **error)
     return TRUE;
 
   g_set_error (error, STRAND_ERROR, STRAND_ERROR_CORRUPT,
-               "field '%s' is %" G_GINT64_FORMAT ": expected %" G_GINT64_FORMAT " to %" G_GINT64_FORMAT, info->name,
-               value, info->minimum, maximum);
+               "field '%s' is %" G_GINT64_FORMAT ": expected %" G_GINT64_FORMAT " to %" G_GINT64_FORMAT,
+               info->name, value, info->minimum, maximum);
   return FALSE;
 }
 
@@ -760,7 +778,8 @@ check_progress (double progress, GError **error)
   if (progress == -1.0 || (progress >= 0.0 && progress <= 1.0))
     return TRUE;
 
-  g_set_error (error, STRAND_ERROR, STRAND_ERROR_CORRUPT, "field 'progress' is %g: expected -1, or 0 to 1", progress);
+  g_set_error (error, STRAND_ERROR, STRAND_ERROR_CORRUPT, "field 'progress' is %g: expected -1, or 0 to 1",
+               progress);
   return FALSE;
 }
 
@@ -793,13 +812,13 @@ strand_record_check (StrandRecord *self, GError **error)
       return FALSE;
     }
   for (guint i = 0; i < STRAND_N_FIELDS; i++)
-    if (strand_fields[i].shape == STRAND_SHAPE_INT
-        && !check_int (&strand_fields[i], self->values[i].integer, error))
+    if (strand_fields[i].shape == STRAND_SHAPE_INT &&
+        !check_int (&strand_fields[i], self->values[i].integer, error))
       return FALSE;
 
-  return check_progress (self->values[STRAND_FIELD_PROGRESS].real, error)
-         && check_type ("arguments-type", self->values[STRAND_FIELD_ARGUMENTS_TYPE].string, error)
-         && check_type ("value-type", self->values[STRAND_FIELD_VALUE_TYPE].string, error);
+  return check_progress (self->values[STRAND_FIELD_PROGRESS].real, error) &&
+         check_type ("arguments-type", self->values[STRAND_FIELD_ARGUMENTS_TYPE].string, error) &&
+         check_type ("value-type", self->values[STRAND_FIELD_VALUE_TYPE].string, error);
 }
 
 /**
@@ -808,8 +827,8 @@ strand_record_check (StrandRecord *self, GError **error)
  * @error: return location for a [error@Strand.Error]
  *
  * Checks a key's grammar: `[A-Za-z0-9._-]{1,128}`, not starting with a dot. A key of this form is a safe file
- * name. Keys that start with `strand.` pass, as strand makes such keys itself: whoever takes a key from a user
- * asks strand_key_is_reserved() too.
+ * name. Keys that start with `strand.` pass, as strand makes such keys itself: whoever takes a key from a
+ * user asks strand_key_is_reserved() too.
  *
  * Returns: whether it is one; if not, @error is `STRAND_ERROR_INVALID_KEY`
  * Since: 1.0
@@ -831,14 +850,15 @@ strand_key_check (const char *key, GError **error)
   if (*key == '\0')
     g_set_error (error, STRAND_ERROR, STRAND_ERROR_INVALID_KEY, "the key is empty");
   else if (*key == '.')
-    g_set_error (error, STRAND_ERROR, STRAND_ERROR_INVALID_KEY, "%s is no key: a key does not start with a dot",
-                 quoted);
+    g_set_error (error, STRAND_ERROR, STRAND_ERROR_INVALID_KEY,
+                 "%s is no key: a key does not start with a dot", quoted);
   else if (key[length] != '\0')
     g_set_error (error, STRAND_ERROR, STRAND_ERROR_INVALID_KEY,
                  "%s is no key: byte %" G_GSIZE_FORMAT " is not one of A-Z a-z 0-9 . _ -", quoted, length);
   else
     g_set_error (error, STRAND_ERROR, STRAND_ERROR_INVALID_KEY,
-                 "%s is no key: it is %" G_GSIZE_FORMAT " bytes long, and a key has 128 at most", quoted, length);
+                 "%s is no key: it is %" G_GSIZE_FORMAT " bytes long, and a key has 128 at most", quoted,
+                 length);
   return FALSE;
 }
 

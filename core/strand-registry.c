@@ -43,7 +43,8 @@ static void
 strand_registry_init (StrandRegistry *self)
 {
   g_rw_lock_init (&self->lock);
-  self->functions = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, (GDestroyNotify) strand_function_unref);
+  self->functions =
+      g_hash_table_new_full (g_str_hash, g_str_equal, NULL, (GDestroyNotify) strand_function_unref);
 }
 
 /**
@@ -96,7 +97,7 @@ gboolean
 strand_registry_add (StrandRegistry *self, const char *name, const char *signature, const char *help,
                      StrandFunc func, gpointer user_data, GDestroyNotify destroy, GError **error)
 {
-  g_autoptr (StrandFunction) function = NULL;
+  g_autoptr(StrandFunction) function = NULL;
 
   g_return_val_if_fail (STRAND_IS_REGISTRY (self), FALSE);
 

@@ -24,7 +24,8 @@ G_DECLARE_FINAL_TYPE (StrandRegistry, strand_registry, STRAND, REGISTRY, GObject
  */
 typedef gboolean (*StrandModuleRegisterFunc) (StrandRegistry *registry, GError **error);
 
-/* What a function module puts before its strand_module_register(), so that a hidden-by-default build exports it. */
+/* What a function module puts before its strand_module_register(), so that a hidden-by-default build exports
+ * it. */
 #define STRAND_MODULE_EXPORT __attribute__ ((visibility ("default"))) extern
 
 /* A module defines this; nothing else does. */

@@ -1,8 +1,9 @@
 /* strand-semaphore.c — taking turns between functions, whether threads or coroutines.
  *
- * A place that is given back goes straight to whoever has waited longest, so nobody who comes later can take it first.
- * Those who wait do so on their own call's condition, where being told to stop wakes them too. Lock order: the semaphore,
- * then a call.                                         SPDX-License-Identifier: LGPL-2.1-or-later */
+ * A place that is given back goes straight to whoever has waited longest, so nobody who comes later can take
+ * it first. Those who wait do so on their own call's condition, where being told to stop wakes them too. Lock
+ * order: the semaphore, then a call.                                         SPDX-License-Identifier:
+ * LGPL-2.1-or-later */
 
 #include "config.h"
 #include "strand-semaphore.h"
@@ -109,8 +110,8 @@ wait_for_grant (Waiter *waiter)
  * @context: the running function's context
  * @error: return location for a #GError
  *
- * Takes a place; waits for one, in the order of coming, or until the call is told to stop. Blocks the thread (a
- * coroutine is parked).
+ * Takes a place; waits for one, in the order of coming, or until the call is told to stop. Blocks the thread
+ * (a coroutine is parked).
  *
  * Returns: %TRUE with a place taken, to be given back with strand_semaphore_release(); %FALSE with
  *   `G_IO_ERROR_CANCELLED` and none
@@ -231,8 +232,8 @@ strand_mutex_unref (StrandMutex *self)
  *
  * Locks, as strand_semaphore_acquire() takes a place.
  *
- * Returns: %TRUE; %FALSE with `G_IO_ERROR_CANCELLED`, or %STRAND_ERROR_WOULD_DEADLOCK if the function holds it already
- * Since: 1.0
+ * Returns: %TRUE; %FALSE with `G_IO_ERROR_CANCELLED`, or %STRAND_ERROR_WOULD_DEADLOCK if the function holds
+ * it already Since: 1.0
  */
 gboolean
 strand_mutex_lock (StrandMutex *self, StrandContext *context, GError **error)
@@ -241,7 +242,8 @@ strand_mutex_lock (StrandMutex *self, StrandContext *context, GError **error)
 
   if (g_atomic_pointer_get (&self->owner) == context)
     {
-      g_set_error (error, STRAND_ERROR, STRAND_ERROR_WOULD_DEADLOCK, "Could not lock a mutex: '%s' holds it already",
+      g_set_error (error, STRAND_ERROR, STRAND_ERROR_WOULD_DEADLOCK,
+                   "Could not lock a mutex: '%s' holds it already",
                    ((StrandCall *) context)->recipe->function->name);
       return FALSE;
     }

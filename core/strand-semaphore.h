@@ -1,7 +1,7 @@
 /* strand-semaphore.h — taking turns between functions, whether threads or coroutines.
  *
- * A wait ends when the call is told to stop, and parks a coroutine instead of blocking its thread, as a GMutex would:
- * two coroutines of one thread that share a GMutex across a wait hang for ever.
+ * A wait ends when the call is told to stop, and parks a coroutine instead of blocking its thread, as a
+ * GMutex would: two coroutines of one thread that share a GMutex across a wait hang for ever.
  *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 

@@ -1,4 +1,5 @@
-/* strand-serializer.c — the border guard of serializers: what plugins need not check, because it is checked here.
+/* strand-serializer.c — the border guard of serializers: what plugins need not check, because it is checked
+ * here.
  *
  * A serializer that fails has set its error, and one that succeeds returns a value of exactly the type asked
  * for: whatever a plugin does, callers can rely on both.
@@ -21,8 +22,9 @@ static void
 ensure_error (StrandSerializer *self, const char *method, GError **error, GError *given)
 {
   if (given == NULL)
-    given = g_error_new (STRAND_ERROR, STRAND_ERROR_FAILED, "Serializer '%s' failed in %s() without saying why",
-                         G_OBJECT_TYPE_NAME (self), method);
+    given =
+        g_error_new (STRAND_ERROR, STRAND_ERROR_FAILED, "Serializer '%s' failed in %s() without saying why",
+                     G_OBJECT_TYPE_NAME (self), method);
   g_propagate_error (error, given);
 }
 
@@ -33,7 +35,8 @@ ensure_error (StrandSerializer *self, const char *method, GError **error, GError
  * @error: return location for a [error@Strand.Error]
  *
  * Writes @value as bytes, from which strand_serializer_deserialize() makes an equal value. Any thread; does
- * not block. Fails where the serializer cannot hold @value, with `STRAND_ERROR_TOO_LARGE` if it nests too deep.
+ * not block. Fails where the serializer cannot hold @value, with `STRAND_ERROR_TOO_LARGE` if it nests too
+ * deep.
  *
  * Returns: (transfer full) (nullable): the bytes, or `NULL` with @error set
  * Since: 1.0
@@ -76,7 +79,8 @@ strand_serializer_serialize (StrandSerializer *self, GVariant *value, GError **e
  * Since: 1.0
  */
 GVariant *
-strand_serializer_deserialize (StrandSerializer *self, GBytes *bytes, const GVariantType *type, GError **error)
+strand_serializer_deserialize (StrandSerializer *self, GBytes *bytes, const GVariantType *type,
+                               GError **error)
 {
   g_autoptr(GVariant) value = NULL;
   GError *why = NULL;
@@ -96,9 +100,10 @@ strand_serializer_deserialize (StrandSerializer *self, GBytes *bytes, const GVar
   g_clear_error (&why);
   if (!g_variant_is_of_type (value, type))
     {
-      g_set_error (error, STRAND_ERROR, STRAND_ERROR_CORRUPT, "Serializer '%s' made a value of type '%s', expected '%.*s'",
-                   G_OBJECT_TYPE_NAME (self), g_variant_get_type_string (value),
-                   (int) g_variant_type_get_string_length (type), g_variant_type_peek_string (type));
+      g_set_error (error, STRAND_ERROR, STRAND_ERROR_CORRUPT,
+                   "Serializer '%s' made a value of type '%s', expected '%.*s'", G_OBJECT_TYPE_NAME (self),
+                   g_variant_get_type_string (value), (int) g_variant_type_get_string_length (type),
+                   g_variant_type_peek_string (type));
       return NULL;
     }
 

@@ -32,7 +32,7 @@ job_free (Job *job)
 static void
 run_job (gpointer data)
 {
-  g_autoptr (GTask) task = data;
+  g_autoptr(GTask) task = data;
   Job *job = g_task_get_task_data (task);
   GError *error = NULL;
 
@@ -49,7 +49,7 @@ start_job (StrandStore *self, Job *job, gpointer tag, GCancellable *cancellable,
   GTask *task = g_task_new (self, cancellable, callback, user_data);
 
   g_task_set_source_tag (task, tag);
-  g_task_set_task_data (task, job, (GDestroyNotify)job_free);
+  g_task_set_task_data (task, job, (GDestroyNotify) job_free);
   strand_blocking_run (run_job, task);
 }
 
@@ -60,7 +60,7 @@ run_get (StrandStore *self, gpointer data, GTask *task, GError **error)
   StrandRecord *record = strand_store_get (self, job->key, error);
 
   if (record != NULL)
-    g_task_return_pointer (task, record, (GDestroyNotify)strand_record_unref);
+    g_task_return_pointer (task, record, (GDestroyNotify) strand_record_unref);
   return record != NULL;
 }
 
@@ -93,7 +93,7 @@ run_list (StrandStore *self, gpointer data, GTask *task, GError **error)
   StrandPage *page = strand_store_list (self, job->filter, job->cursor, job->limit, error);
 
   if (page != NULL)
-    g_task_return_pointer (task, page, (GDestroyNotify)strand_page_unref);
+    g_task_return_pointer (task, page, (GDestroyNotify) strand_page_unref);
   return page != NULL;
 }
 

@@ -184,7 +184,7 @@ is_expired (StrandRecord *record)
 static gboolean
 discard (StrandStore *self, Visit *visit, StrandRecord *record)
 {
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
   const char *key = strand_record_get_key (record);
 
   if (visit->methods->remove (self, key, strand_record_get_revision (record), &error))
@@ -216,7 +216,7 @@ cleanup_by_listing (StrandStore *self, Visit *visit, gint64 now_us, gint64 budge
 
   do
     {
-      g_autoptr (StrandPage) page = visit->methods->list (self, &filter, cursor, PAGE_SIZE, error);
+      g_autoptr(StrandPage) page = visit->methods->list (self, &filter, cursor, PAGE_SIZE, error);
 
       if (page == NULL)
         return -1;
@@ -260,7 +260,7 @@ cleanup (StrandStore *self, Visit *visit, gint64 budget_us, GError **error)
 static void
 cleanup_automatically (StrandStore *self, Visit *visit)
 {
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
   gint64 start_us = strand_clock_monotonic_us ();
   gint64 n_removed = cleanup (self, visit, CLEANUP_BUDGET_US, &error);
   gint64 now_us = strand_clock_monotonic_us ();
@@ -377,8 +377,8 @@ get_in_visit (StrandStore *self, Visit *visit, const char *key, gboolean *discar
 static gboolean
 put_in_visit (StrandStore *self, Visit *visit, StrandRecord *record, guint64 expected, GError **error)
 {
-  g_autoptr (GError) local_error = NULL;
-  g_autoptr (StrandRecord) old = NULL;
+  g_autoptr(GError) local_error = NULL;
+  g_autoptr(StrandRecord) old = NULL;
 
   if (visit->methods->put (self, record, expected, &local_error))
     return TRUE;
@@ -403,7 +403,7 @@ check_size (Visit *visit, StrandRecord *record, GError **error)
   if (visit->max_record_size < 0)
     return TRUE;
   size = strand_store_measure (record);
-  if (size <= (guint64)visit->max_record_size)
+  if (size <= (guint64) visit->max_record_size)
     return TRUE;
 
   size_text = strand_size_to_string (size);
@@ -463,7 +463,7 @@ strand_store_default_init (StrandStoreInterface *iface)
 StrandRecord *
 strand_store_get (StrandStore *self, const char *key, GError **error)
 {
-  g_autoptr (GError) local_error = NULL;
+  g_autoptr(GError) local_error = NULL;
   gboolean discarded = FALSE;
   StrandRecord *record;
   Visit visit;
@@ -514,7 +514,7 @@ strand_store_get (StrandStore *self, const char *key, GError **error)
 gboolean
 strand_store_put (StrandStore *self, StrandRecord *record, guint64 expected, GError **error)
 {
-  g_autoptr (GError) local_error = NULL;
+  g_autoptr(GError) local_error = NULL;
   gint64 revision;
   gboolean done;
   Visit visit;
@@ -570,7 +570,7 @@ strand_store_put (StrandStore *self, StrandRecord *record, guint64 expected, GEr
 gboolean
 strand_store_remove (StrandStore *self, const char *key, guint64 expected, GError **error)
 {
-  g_autoptr (GError) local_error = NULL;
+  g_autoptr(GError) local_error = NULL;
   gboolean done;
   Visit visit;
 
@@ -602,7 +602,7 @@ strand_store_remove (StrandStore *self, const char *key, guint64 expected, GErro
 static GPtrArray *
 drop_expired (StrandStore *self, Visit *visit, StrandPage *page)
 {
-  g_autoptr (GPtrArray) gone = g_ptr_array_new_with_free_func (g_free);
+  g_autoptr(GPtrArray) gone = g_ptr_array_new_with_free_func (g_free);
   gint64 now_us = strand_clock_now_us ();
 
   for (guint i = strand_page_get_records (page)->len; i > 0; i--)
@@ -640,8 +640,8 @@ StrandPage *
 strand_store_list (StrandStore *self, const StrandFilter *filter, const char *cursor, guint limit,
                    GError **error)
 {
-  g_autoptr (GError) local_error = NULL;
-  g_autoptr (GPtrArray) gone = NULL;
+  g_autoptr(GError) local_error = NULL;
+  g_autoptr(GPtrArray) gone = NULL;
   StrandPage *page;
   Visit visit;
 
@@ -678,7 +678,7 @@ count_by_listing (StrandStore *self, Visit *visit, const StrandFilter *filter, G
 
   do
     {
-      g_autoptr (StrandPage) page = visit->methods->list (self, filter, cursor, PAGE_SIZE, error);
+      g_autoptr(StrandPage) page = visit->methods->list (self, filter, cursor, PAGE_SIZE, error);
 
       if (page == NULL)
         return -1;
@@ -707,7 +707,7 @@ count_by_listing (StrandStore *self, Visit *visit, const StrandFilter *filter, G
 gint64
 strand_store_count (StrandStore *self, const StrandFilter *filter, GError **error)
 {
-  g_autoptr (GError) local_error = NULL;
+  g_autoptr(GError) local_error = NULL;
   gint64 n;
   Visit visit;
 
@@ -751,7 +751,7 @@ strand_store_count (StrandStore *self, const StrandFilter *filter, GError **erro
 gint64
 strand_store_cleanup_expired (StrandStore *self, gint64 budget_us, GError **error)
 {
-  g_autoptr (GError) local_error = NULL;
+  g_autoptr(GError) local_error = NULL;
   gint64 n;
   Visit visit;
 

@@ -1,7 +1,7 @@
 /* strand-task-call.c — calling a task: from arguments to a call on its way to its target.
  *
- * Whatever is wrong with a call, it is made, and ends with the reason where its caller looks: in its callbacks and its handle.
- *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
+ * Whatever is wrong with a call, it is made, and ends with the reason where its caller looks: in its
+ * callbacks and its handle. SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "config.h"
 #include "strand-task-private.h"
@@ -27,9 +27,9 @@ make_recipe_locked (StrandTask *self, GObject *target)
   recipe->on_error = self->on_error != NULL ? strand_closure_ref (self->on_error) : NULL;
   recipe->options = self->options != NULL ? strand_options_copy (self->options) : NULL;
   recipe->priority = self->priority;
-  recipe->on_runner = self->on_runner ||
-                      (recipe->runner != NULL &&
-                       (strand_taskrunner_get_traits (recipe->runner) & STRAND_RUNNER_INLINE) != 0);
+  recipe->on_runner =
+      self->on_runner ||
+      (recipe->runner != NULL && (strand_taskrunner_get_traits (recipe->runner) & STRAND_RUNNER_INLINE) != 0);
   recipe->max_items = self->max_items;
   recipe->grace_us = self->grace_us;
   recipe->checks = self->checks;
@@ -62,8 +62,8 @@ ref_current_recipe (StrandTask *self)
   return recipe;
 }
 
-/* The target is found without the lock: that may load plugins and make objects. If the task is changed meanwhile, this
- * call still goes where the task was aimed when it was made. */
+/* The target is found without the lock: that may load plugins and make objects. If the task is changed
+ * meanwhile, this call still goes where the task was aimed when it was made. */
 static StrandRecipe *
 ref_recipe (StrandTask *self, GError **error)
 {
@@ -103,8 +103,8 @@ new_failed_call (StrandTask *self)
 static GVariant *
 bind_arguments (StrandTask *self, GVariant *arguments, GVariant *keywords, GError **error)
 {
-  g_autoptr (GVariant) positional = arguments != NULL ? g_variant_ref_sink (arguments) : NULL;
-  g_autoptr (GVariant) named = keywords != NULL ? g_variant_ref_sink (keywords) : NULL;
+  g_autoptr(GVariant) positional = arguments != NULL ? g_variant_ref_sink (arguments) : NULL;
+  g_autoptr(GVariant) named = keywords != NULL ? g_variant_ref_sink (keywords) : NULL;
   GVariant *joined;
 
   /* The common case: nothing is bound, and what is given fits as it is. */
@@ -174,16 +174,18 @@ check_options (StrandCall *call, GError **error)
     return check_own_key (options->key, error);
 
   g_set_error (error, STRAND_ERROR, STRAND_ERROR_NOT_SUPPORTED,
-               "Could not call '%s': option '%s' needs a record, and a taskrunner keeps none: aim the task at a backend",
+               "Could not call '%s': option '%s' needs a record, and a taskrunner keeps none: aim the task "
+               "at a backend",
                recipe->function->name, option);
   return FALSE;
 }
 
 /* Makes a call, pending and not yet submitted; or one that has failed, which @failure says. */
 static StrandCall *
-prepare_call (StrandTask *self, GVariant *arguments, GVariant *keywords, StrandOptions *options, GError **failure)
+prepare_call (StrandTask *self, GVariant *arguments, GVariant *keywords, StrandOptions *options,
+              GError **failure)
 {
-  g_autoptr (GVariant) bound = NULL;
+  g_autoptr(GVariant) bound = NULL;
   StrandRecipe *recipe;
   StrandCall *call;
 
@@ -196,8 +198,8 @@ prepare_call (StrandTask *self, GVariant *arguments, GVariant *keywords, StrandO
         g_variant_unref (g_variant_ref_sink (keywords));
       return new_failed_call (self);
     }
-  /* Most often there is nothing to bind: no arguments, and none expected. A call that fails here has its recipe, so
-   * that it ends where it would have ended otherwise. */
+  /* Most often there is nothing to bind: no arguments, and none expected. A call that fails here has its
+   * recipe, so that it ends where it would have ended otherwise. */
   if (arguments != NULL || keywords != NULL || self->function->n_parameters > 0)
     {
       bound = bind_arguments (self, arguments, keywords, failure);
@@ -238,7 +240,8 @@ set_delivery (StrandCall *call)
 
 /* @handle: (out) (optional) */
 static void
-launch (StrandTask *self, GVariant *arguments, GVariant *keywords, StrandOptions *options, StrandHandle **handle)
+launch (StrandTask *self, GVariant *arguments, GVariant *keywords, StrandOptions *options,
+        StrandHandle **handle)
 {
   GError *failure = NULL;
   StrandCall *call = prepare_call (self, arguments, keywords, options, &failure);
@@ -269,8 +272,8 @@ collect (StrandTask *self, const char *format, va_list *args)
  * @format: (nullable): a GVariant format of a tuple, such as `(xx)`; `NULL` for no arguments
  * @...: the arguments
  *
- * Calls the task. Any thread; does not block (but `sync` runs the function here). Whatever goes wrong, the call ends
- * in its callbacks and its handle.
+ * Calls the task. Any thread; does not block (but `sync` runs the function here). Whatever goes wrong, the
+ * call ends in its callbacks and its handle.
  *
  * Returns: (transfer full): a handle; dropping it cancels nothing
  * Since: 1.0
@@ -335,7 +338,8 @@ strand_task_call_full (StrandTask *self, GVariant *arguments, GVariant *keywords
  * @format: (nullable): a GVariant format of a tuple, such as `(xx)`; `NULL` for no arguments
  * @...: the arguments
  *
- * Calls the task without asking for a handle: the callbacks tell how it went. The cheapest way to make a call.
+ * Calls the task without asking for a handle: the callbacks tell how it went. The cheapest way to make a
+ * call.
  *
  * Since: 1.0
  */
@@ -378,7 +382,7 @@ on_cancelled (GCancellable *cancellable, gpointer data)
 static void
 call_ended (GObject *source, GAsyncResult *result, gpointer data)
 {
-  g_autoptr (GTask) task = data;
+  g_autoptr(GTask) task = data;
   GError *error = NULL;
   GVariant *value = strand_handle_wait_finish (STRAND_HANDLE (source), result, &error);
   gulong *id = g_task_get_task_data (task);
@@ -404,10 +408,10 @@ call_ended (GObject *source, GAsyncResult *result, gpointer data)
  * Since: 1.0
  */
 void
-strand_task_call_async (StrandTask *self, GVariant *arguments, GCancellable *cancellable, GAsyncReadyCallback callback,
-                        gpointer user_data)
+strand_task_call_async (StrandTask *self, GVariant *arguments, GCancellable *cancellable,
+                        GAsyncReadyCallback callback, gpointer user_data)
 {
-  g_autoptr (StrandHandle) handle = NULL;
+  g_autoptr(StrandHandle) handle = NULL;
   GTask *task;
   gulong *id;
 
@@ -420,7 +424,8 @@ strand_task_call_async (StrandTask *self, GVariant *arguments, GCancellable *can
   id = g_new0 (gulong, 1);
   g_task_set_task_data (task, id, g_free);
   if (cancellable != NULL)
-    *id = g_cancellable_connect (cancellable, G_CALLBACK (on_cancelled), strand_call_ref (strand_handle_get_call (handle)),
+    *id = g_cancellable_connect (cancellable, G_CALLBACK (on_cancelled),
+                                 strand_call_ref (strand_handle_get_call (handle)),
                                  (GDestroyNotify) strand_call_unref);
   strand_handle_wait_async (handle, NULL, call_ended, task);
 }
@@ -431,8 +436,8 @@ strand_task_call_async (StrandTask *self, GVariant *arguments, GCancellable *can
  * @result: what the callback was given
  * @error: return location for a #GError
  *
- * Returns: (transfer full) (nullable): the value, as strand_handle_get_result(); or `NULL` with the call's error
- * Since: 1.0
+ * Returns: (transfer full) (nullable): the value, as strand_handle_get_result(); or `NULL` with the call's
+ * error Since: 1.0
  */
 GVariant *
 strand_task_call_finish (StrandTask *self, GAsyncResult *result, GError **error)
@@ -446,8 +451,8 @@ strand_task_call_finish (StrandTask *self, GAsyncResult *result, GError **error)
  * strand_set_inline:
  * @inline_mode: whether calls run in their caller
  *
- * For tests: while on, every call of any task runs, and its callbacks too, before the function that makes the call
- * returns. Calls under way are not affected.
+ * For tests: while on, every call of any task runs, and its callbacks too, before the function that makes the
+ * call returns. Calls under way are not affected.
  *
  * Since: 1.0
  */

@@ -10,15 +10,15 @@ struct _StrandTask
 {
   GObject parent_instance;
 
-  GMutex lock; /* guards everything below */
+  GMutex lock;          /* guards everything below */
   StrandRecipe *recipe; /* complete; NULL after a change */
   guint64 generation;   /* of the stack, when the recipe was made */
 
   StrandFunction *function;
-  StrandStack *stack;   /* NULL: the default one at each call */
-  char *target_name;    /* resolved in the stack; NULL where target is set */
+  StrandStack *stack; /* NULL: the default one at each call */
+  char *target_name;  /* resolved in the stack; NULL where target is set */
   GObject *target;
-  GVariant *bound;      /* a tuple of leading arguments, or NULL, as the next */
+  GVariant *bound; /* a tuple of leading arguments, or NULL, as the next */
   GVariant *keywords;
   StrandClosure *on_iter;
   StrandClosure *on_end;

@@ -1,9 +1,8 @@
 /* strand-task.c — a function with bound arguments, callbacks and a target.
  *
- * What its calls need lies in a recipe: immutable, shared by all of them, made anew when the task is changed or its
- * stack reloaded. So calling takes one look at the recipe and no lock that another thread holds for long, and a call
- * in flight keeps the target it was given.
- *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
+ * What its calls need lies in a recipe: immutable, shared by all of them, made anew when the task is changed
+ * or its stack reloaded. So calling takes one look at the recipe and no lock that another thread holds for
+ * long, and a call in flight keeps the target it was given. SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "config.h"
 #include "strand-task-private.h"
@@ -166,8 +165,8 @@ strand_task_class_init (StrandTaskClass *klass)
   /**
    * StrandTask:max-items:
    *
-   * How many emitted items wait for their consumer before the function is made to wait; without a consumer, how many of
-   * the last ones are kept.
+   * How many emitted items wait for their consumer before the function is made to wait; without a consumer,
+   * how many of the last ones are kept.
    *
    * Since: 1.0
    */
@@ -175,12 +174,12 @@ strand_task_class_init (StrandTaskClass *klass)
   /**
    * StrandTask:grace:
    *
-   * How long a function may go on after it was told to stop, in microseconds; -1 for ever. A backend has its own.
+   * How long a function may go on after it was told to stop, in microseconds; -1 for ever. A backend has its
+   * own.
    *
    * Since: 1.0
    */
-  props[PROP_GRACE] =
-      g_param_spec_int64 ("grace", NULL, NULL, -1, G_MAXINT64, DEFAULT_GRACE_US, flags);
+  props[PROP_GRACE] = g_param_spec_int64 ("grace", NULL, NULL, -1, G_MAXINT64, DEFAULT_GRACE_US, flags);
   /**
    * StrandTask:checks:
    *
@@ -244,8 +243,8 @@ strand_task_new (StrandFunction *function, GObject *target)
 StrandTask *
 strand_task_new_for_name (const char *function, const char *target, GError **error)
 {
-  g_autoptr (StrandFunction) found = NULL;
-  g_autoptr (StrandTask) self = NULL;
+  g_autoptr(StrandFunction) found = NULL;
+  g_autoptr(StrandTask) self = NULL;
 
   g_return_val_if_fail (function != NULL, NULL);
 
@@ -266,7 +265,8 @@ make_target (GType type, const char *first_property, va_list args, GError **erro
   if (!g_type_is_a (type, STRAND_TYPE_TASKRUNNER) && !g_type_is_a (type, STRAND_TYPE_BACKEND))
     {
       g_set_error (error, STRAND_ERROR, STRAND_ERROR_UNKNOWN_TARGET,
-                   "Could not aim a task at type '%s': it is neither a taskrunner nor a backend", g_type_name (type));
+                   "Could not aim a task at type '%s': it is neither a taskrunner nor a backend",
+                   g_type_name (type));
       return NULL;
     }
   target = g_object_new_valist (type, first_property, args);
@@ -287,9 +287,10 @@ make_target (GType type, const char *first_property, va_list args, GError **erro
  * Since: 1.0
  */
 StrandTask *
-strand_task_new_for_type (StrandFunction *function, GType target_type, GError **error, const char *first_property, ...)
+strand_task_new_for_type (StrandFunction *function, GType target_type, GError **error,
+                          const char *first_property, ...)
 {
-  g_autoptr (GObject) target = NULL;
+  g_autoptr(GObject) target = NULL;
   va_list args;
 
   g_return_val_if_fail (function != NULL, NULL);
@@ -308,10 +309,11 @@ ref_stack_locked (StrandTask *self)
 
 /* The target's own kind of object with properties of one's own: named target, private object. */
 static gboolean
-aim_with_properties (StrandTask *self, const char *name, const char *first_property, va_list args, GError **error)
+aim_with_properties (StrandTask *self, const char *name, const char *first_property, va_list args,
+                     GError **error)
 {
-  g_autoptr (GObject) shared = NULL;
-  g_autoptr (GObject) own = NULL;
+  g_autoptr(GObject) shared = NULL;
+  g_autoptr(GObject) own = NULL;
 
   if (!strand_task_set_target (self, name, error))
     return FALSE;
@@ -343,7 +345,7 @@ aim_with_properties (StrandTask *self, const char *name, const char *first_prope
 StrandTask *
 strand_as_task (const char *function, const char *target, GError **error, const char *first_property, ...)
 {
-  g_autoptr (StrandTask) self = NULL;
+  g_autoptr(StrandTask) self = NULL;
   gboolean ok = TRUE;
   va_list args;
 
@@ -375,8 +377,8 @@ strand_as_task (const char *function, const char *target, GError **error, const 
 gboolean
 strand_task_set_target (StrandTask *self, const char *name, GError **error)
 {
-  g_autoptr (StrandStack) stack = NULL;
-  g_autoptr (GObject) found = NULL;
+  g_autoptr(StrandStack) stack = NULL;
+  g_autoptr(GObject) found = NULL;
 
   g_return_val_if_fail (STRAND_IS_TASK (self), FALSE);
 
@@ -451,8 +453,8 @@ strand_task_set_stack (StrandTask *self, StrandStack *stack)
 gboolean
 strand_task_bind (StrandTask *self, GVariant *positional, GVariant *keywords, GError **error)
 {
-  g_autoptr (GVariant) tuple = positional != NULL ? g_variant_ref_sink (positional) : NULL;
-  g_autoptr (GVariant) named = keywords != NULL ? g_variant_ref_sink (keywords) : NULL;
+  g_autoptr(GVariant) tuple = positional != NULL ? g_variant_ref_sink (positional) : NULL;
+  g_autoptr(GVariant) named = keywords != NULL ? g_variant_ref_sink (keywords) : NULL;
   gsize n;
 
   g_return_val_if_fail (STRAND_IS_TASK (self), FALSE);
@@ -480,13 +482,14 @@ strand_task_bind (StrandTask *self, GVariant *positional, GVariant *keywords, GE
   if (n <= self->function->n_parameters)
     return TRUE;
   g_set_error (error, STRAND_ERROR, STRAND_ERROR_TYPE,
-               "Could not bind arguments of '%s': %" G_GSIZE_FORMAT " are too many, it takes %u", self->function->name, n,
-               self->function->n_parameters);
+               "Could not bind arguments of '%s': %" G_GSIZE_FORMAT " are too many, it takes %u",
+               self->function->name, n, self->function->n_parameters);
   return FALSE;
 }
 
 static void
-replace_closure (StrandTask *self, StrandClosure **place, GCallback func, gpointer user_data, GDestroyNotify destroy)
+replace_closure (StrandTask *self, StrandClosure **place, GCallback func, gpointer user_data,
+                 GDestroyNotify destroy)
 {
   StrandClosure *old;
 
@@ -506,8 +509,8 @@ replace_closure (StrandTask *self, StrandClosure **place, GCallback func, gpoint
  * @user_data: (closure func): data for @func
  * @destroy: (nullable): frees @user_data, in the main context that is thread-default now
  *
- * Sets what later calls tell of their items: what the function emits, or the elements of the array or dictionary that it
- * returns if it emitted nothing.
+ * Sets what later calls tell of their items: what the function emits, or the elements of the array or
+ * dictionary that it returns if it emitted nothing.
  *
  * Since: 1.0
  */
@@ -595,7 +598,7 @@ strand_task_get_function (StrandTask *self)
 GObject *
 strand_task_find_target (StrandTask *self, guint64 *generation, GError **error)
 {
-  g_autoptr (StrandStack) stack = NULL;
+  g_autoptr(StrandStack) stack = NULL;
   g_autofree char *name = NULL;
   GObject *target;
 
@@ -616,8 +619,8 @@ strand_task_find_target (StrandTask *self, guint64 *generation, GError **error)
  *
  * What a call made now would be given to.
  *
- * Returns: (transfer full) (nullable): a #StrandTaskrunner or #StrandBackend; or `NULL` with %STRAND_ERROR_UNKNOWN_TARGET
- * Since: 1.0
+ * Returns: (transfer full) (nullable): a #StrandTaskrunner or #StrandBackend; or `NULL` with
+ * %STRAND_ERROR_UNKNOWN_TARGET Since: 1.0
  */
 GObject *
 strand_task_ref_target (StrandTask *self, GError **error)
@@ -634,21 +637,21 @@ strand_task_ref_target (StrandTask *self, GError **error)
  * @self: a task
  * @error: return location for a #GError
  *
- * Returns: (transfer full) (nullable): the backend it is aimed at; or `NULL` with %STRAND_ERROR_NOT_SUPPORTED where it is
- *   aimed at a taskrunner, whose calls are not stored
- * Since: 1.0
+ * Returns: (transfer full) (nullable): the backend it is aimed at; or `NULL` with %STRAND_ERROR_NOT_SUPPORTED
+ * where it is aimed at a taskrunner, whose calls are not stored Since: 1.0
  */
 StrandBackend *
 strand_task_ref_backend (StrandTask *self, GError **error)
 {
-  g_autoptr (GObject) target = strand_task_ref_target (self, error);
+  g_autoptr(GObject) target = strand_task_ref_target (self, error);
 
   if (target == NULL)
     return NULL;
   if (STRAND_IS_BACKEND (target))
     return STRAND_BACKEND (g_steal_pointer (&target));
   g_set_error (error, STRAND_ERROR, STRAND_ERROR_NOT_SUPPORTED,
-               "Calls of '%s' go to a taskrunner and are not stored: aim the task at a backend", self->function->name);
+               "Calls of '%s' go to a taskrunner and are not stored: aim the task at a backend",
+               self->function->name);
   return NULL;
 }
 
@@ -657,13 +660,13 @@ strand_task_ref_backend (StrandTask *self, GError **error)
  * @self: a task
  * @error: return location for a #GError
  *
- * Returns: (transfer full) (nullable): where the records of its calls are; or `NULL` as strand_task_ref_backend()
- * Since: 1.0
+ * Returns: (transfer full) (nullable): where the records of its calls are; or `NULL` as
+ * strand_task_ref_backend() Since: 1.0
  */
 StrandStore *
 strand_task_ref_store (StrandTask *self, GError **error)
 {
-  g_autoptr (StrandBackend) backend = strand_task_ref_backend (self, error);
+  g_autoptr(StrandBackend) backend = strand_task_ref_backend (self, error);
 
   return backend != NULL ? g_object_ref (strand_backend_get_store (backend)) : NULL;
 }
@@ -681,7 +684,7 @@ strand_task_ref_store (StrandTask *self, GError **error)
 gint64
 strand_task_cleanup_expired (StrandTask *self, GError **error)
 {
-  g_autoptr (StrandStore) store = strand_task_ref_store (self, error);
+  g_autoptr(StrandStore) store = strand_task_ref_store (self, error);
 
   return store != NULL ? strand_store_cleanup_expired (store, -1, error) : -1;
 }

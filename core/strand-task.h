@@ -26,7 +26,8 @@ typedef gboolean (*StrandItemFunc) (StrandCall *call, GVariant *item, gpointer u
 /**
  * StrandEndFunc:
  * @call: the call
- * @value: (nullable): the value; `NULL` where the function returns nothing or an object (strand_call_get_object())
+ * @value: (nullable): the value; `NULL` where the function returns nothing or an object
+ * (strand_call_get_object())
  * @user_data: data
  *
  * Told once that a call has completed.
@@ -93,8 +94,7 @@ StrandTask *strand_task_new_for_name (const char *function, const char *target,
 
 STRAND_AVAILABLE_IN_ALL
 StrandTask *strand_task_new_for_type (StrandFunction *function, GType target_type, GError **error,
-                                      const char *first_property,
-                                      ...) G_GNUC_WARN_UNUSED_RESULT;
+                                      const char *first_property, ...) G_GNUC_WARN_UNUSED_RESULT;
 
 /* Setting it up, before the calls that it is meant for. */
 
@@ -117,7 +117,8 @@ STRAND_AVAILABLE_IN_ALL
 void strand_task_on_end (StrandTask *self, StrandEndFunc func, gpointer user_data, GDestroyNotify destroy);
 
 STRAND_AVAILABLE_IN_ALL
-void strand_task_on_error (StrandTask *self, StrandErrorFunc func, gpointer user_data, GDestroyNotify destroy);
+void strand_task_on_error (StrandTask *self, StrandErrorFunc func, gpointer user_data,
+                           GDestroyNotify destroy);
 
 STRAND_AVAILABLE_IN_ALL
 void strand_task_set_options (StrandTask *self, StrandOptions *options);
@@ -138,8 +139,8 @@ STRAND_AVAILABLE_IN_ALL
 gint64 strand_task_cleanup_expired (StrandTask *self, GError **error);
 
 STRAND_AVAILABLE_IN_ALL
-void strand_task_cleanup_expired_async (StrandTask *self, GCancellable *cancellable, GAsyncReadyCallback callback,
-                                        gpointer user_data);
+void strand_task_cleanup_expired_async (StrandTask *self, GCancellable *cancellable,
+                                        GAsyncReadyCallback callback, gpointer user_data);
 
 STRAND_AVAILABLE_IN_ALL
 gint64 strand_task_cleanup_expired_finish (StrandTask *self, GAsyncResult *result, GError **error);

@@ -49,9 +49,9 @@ is_main_thread (void)
  * @call: a call
  * @error: return location for a #GError
  *
- * Whether the traits of the call's function allow it to run there. Tasks ask this of their taskrunner, backends of theirs,
- * before they accept a call and on the thread that submits it; a task's `checks` can switch it off. Any thread; does not
- * block.
+ * Whether the traits of the call's function allow it to run there. Tasks ask this of their taskrunner,
+ * backends of theirs, before they accept a call and on the thread that submits it; a task's `checks` can
+ * switch it off. Any thread; does not block.
  *
  * Returns: %TRUE, or %FALSE with %STRAND_ERROR_UNSAFE
  * Since: 1.0
@@ -125,8 +125,8 @@ ref_parent (StrandTaskrunner *self, StrandCall *call)
  * @call: (transfer full): a pending call; taken over on success only
  * @error: return location for a #GError
  *
- * Gives a call to a taskrunner. Any thread. At the runner's limit a worker thread waits, while the owner of a main
- * context gets %STRAND_ERROR_FULL.
+ * Gives a call to a taskrunner. Any thread. At the runner's limit a worker thread waits, while the owner of a
+ * main context gets %STRAND_ERROR_FULL.
  *
  * Returns: %TRUE, or %FALSE with %STRAND_ERROR_FULL or %STRAND_ERROR_CLOSED
  * Since: 1.0
@@ -134,7 +134,7 @@ ref_parent (StrandTaskrunner *self, StrandCall *call)
 gboolean
 strand_taskrunner_submit (StrandTaskrunner *self, StrandCall *call, GError **error)
 {
-  g_autoptr (StrandCall) parent = NULL;
+  g_autoptr(StrandCall) parent = NULL;
   GError *local = NULL;
 
   g_return_val_if_fail (STRAND_IS_TASKRUNNER (self), FALSE);
@@ -157,7 +157,8 @@ strand_taskrunner_submit (StrandTaskrunner *self, StrandCall *call, GError **err
 
   if (local == NULL)
     g_set_error (&local, STRAND_ERROR, STRAND_ERROR_FAILED, "%s did not say why", G_OBJECT_TYPE_NAME (self));
-  g_propagate_prefixed_error (error, local, "Could not run a call of '%s': ", strand_call_get_function_name (call));
+  g_propagate_prefixed_error (error, local,
+                              "Could not run a call of '%s': ", strand_call_get_function_name (call));
   return FALSE;
 }
 
@@ -167,8 +168,8 @@ strand_taskrunner_submit (StrandTaskrunner *self, StrandCall *call, GError **err
  * @deadline_us: until when calls may finish, as g_get_monotonic_time() counts, or -1 for ever
  * @error: return location for a #GError
  *
- * Ends all use: lets what was submitted finish until the deadline, then cancels it. Blocks; not for threads that own a main
- * context, nor for the runner's own.
+ * Ends all use: lets what was submitted finish until the deadline, then cancels it. Blocks; not for threads
+ * that own a main context, nor for the runner's own.
  *
  * Returns: %TRUE if everything ended by itself; else %FALSE with %STRAND_ERROR_TIMED_OUT
  * Since: 1.0
@@ -186,7 +187,8 @@ close_in_thread (GTask *task)
 {
   GError *error = NULL;
 
-  if (strand_taskrunner_close (g_task_get_source_object (task), *(gint64 *) g_task_get_task_data (task), &error))
+  if (strand_taskrunner_close (g_task_get_source_object (task), *(gint64 *) g_task_get_task_data (task),
+                               &error))
     g_task_return_boolean (task, TRUE);
   else
     g_task_return_error (task, error);

@@ -74,7 +74,8 @@ struct _StrandTaskrunnerInterface
   gboolean (*close) (StrandTaskrunner *self, gint64 deadline_us, GError **error);
 
   /* A thread is about to block until @call ends. TRUE if the call could then never go on, because it runs in
-   * a main context of that thread's: the wait fails with STRAND_ERROR_WOULD_DEADLOCK. Must not block. Optional. */
+   * a main context of that thread's: the wait fails with STRAND_ERROR_WOULD_DEADLOCK. Must not block.
+   * Optional. */
   gboolean (*needs_thread) (StrandTaskrunner *self, StrandCall *call);
 
   /*< private >*/

@@ -85,8 +85,8 @@ set_untrusted (const char *path, const struct stat *st, gboolean is_parent, cons
   g_set_error (error, STRAND_PLUGIN_ERROR,
                is_parent ? STRAND_PLUGIN_ERROR_UNTRUSTED_PARENT : STRAND_PLUGIN_ERROR_UNTRUSTED_FILE,
                "%s '%s' (mode %04o, owner %u, group %u) %s; run %s '%s' or keep it elsewhere",
-               is_parent ? "the folder" : "the file", path, (guint)st->st_mode & 07777, (guint)st->st_uid,
-               (guint)st->st_gid, why, cure, path);
+               is_parent ? "the folder" : "the file", path, (guint) st->st_mode & 07777, (guint) st->st_uid,
+               (guint) st->st_gid, why, cure, path);
   return FALSE;
 }
 

@@ -104,8 +104,8 @@ strand_watchers_new (void)
   g_mutex_init (&self->switch_lock);
   g_mutex_init (&self->lock);
   g_cond_init (&self->changed);
-  self->by_id = g_hash_table_new_full (NULL, NULL, NULL, (GDestroyNotify)watcher_unref);
-  self->keyed = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify)g_ptr_array_unref);
+  self->by_id = g_hash_table_new_full (NULL, NULL, NULL, (GDestroyNotify) watcher_unref);
+  self->keyed = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify) g_ptr_array_unref);
   self->unkeyed = g_ptr_array_new ();
   return self;
 }
@@ -132,7 +132,7 @@ add_watchers (GPtrArray **found, GPtrArray *list)
     return;
 
   if (*found == NULL)
-    *found = g_ptr_array_new_with_free_func ((GDestroyNotify)watcher_unref);
+    *found = g_ptr_array_new_with_free_func ((GDestroyNotify) watcher_unref);
   for (guint i = 0; i < list->len; i++)
     g_ptr_array_add (*found, watcher_ref (g_ptr_array_index (list, i)));
 }
@@ -210,7 +210,7 @@ tell (StrandWatchers *self, StrandStore *store, Watcher *watcher, const char *ke
 void
 strand_watchers_announce (StrandWatchers *self, StrandStore *store, const char *key)
 {
-  g_autoptr (GPtrArray) found = NULL;
+  g_autoptr(GPtrArray) found = NULL;
 
   g_mutex_lock (&self->lock);
   found = find_watchers_locked (self, key);
@@ -271,8 +271,8 @@ note (Poller *poller, GHashTable *now, const char *key, guint64 revision)
 static guint64
 look_up (StrandStore *store, const char *key)
 {
-  g_autoptr (GError) error = NULL;
-  g_autoptr (StrandRecord) record = STRAND_STORE_GET_IFACE (store)->get (store, key, &error);
+  g_autoptr(GError) error = NULL;
+  g_autoptr(StrandRecord) record = STRAND_STORE_GET_IFACE (store)->get (store, key, &error);
 
   if (record != NULL)
     return strand_record_get_revision (record);
@@ -282,10 +282,10 @@ look_up (StrandStore *store, const char *key)
 static void
 look_at_keys (StrandStore *store, Poller *poller, GHashTable *now, GPtrArray *changed)
 {
-  g_auto (GStrv) keys = NULL;
+  g_auto(GStrv) keys = NULL;
 
   g_mutex_lock (&poller->watchers->lock);
-  keys = (char **)g_hash_table_get_keys_as_array (poller->watchers->keyed, NULL);
+  keys = (char **) g_hash_table_get_keys_as_array (poller->watchers->keyed, NULL);
   for (char **key = keys; *key != NULL; key++)
     *key = g_strdup (*key);
   g_mutex_unlock (&poller->watchers->lock);
@@ -305,7 +305,7 @@ look_at_everything (StrandStore *store, Poller *poller, GHashTable *now, GPtrArr
 
   do
     {
-      g_autoptr (StrandPage) page =
+      g_autoptr(StrandPage) page =
           STRAND_STORE_GET_IFACE (store)->list (store, &filter, cursor, PAGE_SIZE, NULL);
       GPtrArray *records = page != NULL ? strand_page_get_records (page) : NULL;
 
@@ -331,8 +331,8 @@ look_at_everything (StrandStore *store, Poller *poller, GHashTable *now, GPtrArr
 static gboolean
 poll_once (StrandStore *store, Poller *poller)
 {
-  g_autoptr (GHashTable) now = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
-  g_autoptr (GPtrArray) changed = g_ptr_array_new_with_free_func (g_free);
+  g_autoptr(GHashTable) now = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
+  g_autoptr(GPtrArray) changed = g_ptr_array_new_with_free_func (g_free);
   gboolean everything;
 
   if (!strand_store_begin_visit (store))
@@ -382,7 +382,7 @@ run_poller (gpointer data)
 
   while (wait_to_poll (poller->watchers, &interval_us))
     {
-      g_autoptr (StrandStore) store = g_weak_ref_get (&poller->store);
+      g_autoptr(StrandStore) store = g_weak_ref_get (&poller->store);
 
       if (store != NULL && poll_once (store, poller))
         interval_us = POLL_SHORTEST_US;
@@ -466,7 +466,7 @@ static void
 start_noticing (StrandWatchers *self, StrandStore *store)
 {
   StrandStoreInterface *methods = STRAND_STORE_GET_IFACE (store);
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
   gboolean watches, stopped;
 
   g_mutex_lock (&self->lock);
@@ -521,7 +521,7 @@ strand_watchers_add (StrandWatchers *self, StrandStore *store, const char *key, 
 void
 strand_watchers_remove (StrandWatchers *self, StrandStore *store, guint id)
 {
-  g_autoptr (Watcher) watcher = NULL;
+  g_autoptr(Watcher) watcher = NULL;
   gboolean last;
 
   g_mutex_lock (&self->switch_lock);
@@ -555,7 +555,7 @@ strand_watchers_stop (StrandWatchers *self, StrandStore *store)
 void
 strand_watchers_abandon (StrandWatchers *self)
 {
-  g_autoptr (GHashTable) by_id = NULL;
+  g_autoptr(GHashTable) by_id = NULL;
 
   set_stopped (self);
   g_mutex_lock (&self->lock);

@@ -1,13 +1,14 @@
 /* local-backend.c — pairs any taskrunner with a store and middleware, in this process.
  *
- * Each call has an entry from launch to end. What happens to it is noted in the entry by whoever learns of it (caller,
- * runner, canceller, timer, store) and carried out by one thread, the backend's clerk: it alone writes records, asks the
- * middleware and starts attempts, so the steps of a call never overlap and a call that starts and ends while the clerk
- * is busy costs one write less. A call ends for its caller only after its record has.
+ * Each call has an entry from launch to end. What happens to it is noted in the entry by whoever learns of it
+ * (caller, runner, canceller, timer, store) and carried out by one thread, the backend's clerk: it alone
+ * writes records, asks the middleware and starts attempts, so the steps of a call never overlap and a call
+ * that starts and ends while the clerk is busy costs one write less. A call ends for its caller only after
+ * its record has.
  *
- * Records carry this process as lease owner and stand in no queue: readers never take them. What a program left behind
- * when it died is failed as LOST by the next backend on the same store.
- *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
+ * Records carry this process as lease owner and stand in no queue: readers never take them. What a program
+ * left behind when it died is failed as LOST by the next backend on the same store. SPDX-License-Identifier:
+ * LGPL-2.1-or-later */
 
 #include "config.h"
 #include "local-backend.h"
@@ -135,12 +136,12 @@ static gpointer
 sweep (gpointer data)
 {
   const StrandFilter filter = { .statuses = 1 << STRAND_STATUS_PENDING | 1 << STRAND_STATUS_RUNNING };
-  g_autoptr (StrandLocalBackend) self = data;
+  g_autoptr(StrandLocalBackend) self = data;
   g_autofree char *cursor = NULL;
 
   do
     {
-      g_autoptr (StrandPage) page = strand_store_list (self->store, &filter, cursor, SWEEP_PAGE, NULL);
+      g_autoptr(StrandPage) page = strand_store_list (self->store, &filter, cursor, SWEEP_PAGE, NULL);
       GPtrArray *records = page != NULL ? strand_page_get_records (page) : NULL;
 
       for (guint i = 0; records != NULL && i < records->len; i++)
@@ -157,7 +158,7 @@ static void
 on_store_changed (StrandStore *store, const char *key, gpointer data)
 {
   StrandLocalBackend *self = data;
-  g_autoptr (GPtrArray) changed = g_ptr_array_new_with_free_func (local_entry_unref);
+  g_autoptr(GPtrArray) changed = g_ptr_array_new_with_free_func (local_entry_unref);
   GHashTableIter iter;
   gpointer entry;
 
@@ -200,12 +201,12 @@ work_on_locked (StrandLocalBackend *self, LocalEntry *entry)
   g_mutex_lock (&self->lock);
 }
 
-/* The clerk's thread holds the backend; with nothing to do for a while it ends, so that a backend nobody holds any more
- * can go. */
+/* The clerk's thread holds the backend; with nothing to do for a while it ends, so that a backend nobody
+ * holds any more can go. */
 static gpointer
 clerk (gpointer data)
 {
-  g_autoptr (StrandLocalBackend) self = data;
+  g_autoptr(StrandLocalBackend) self = data;
   guint watch = strand_store_watch (self->store, NULL, on_store_changed, self, NULL);
   gboolean idle = FALSE;
 
@@ -348,7 +349,7 @@ strand_local_backend_cancel (StrandBackend *backend, StrandCall *call)
 static void
 cancel_all (StrandLocalBackend *self)
 {
-  g_autoptr (GPtrArray) calls = g_ptr_array_new_with_free_func ((GDestroyNotify) strand_call_unref);
+  g_autoptr(GPtrArray) calls = g_ptr_array_new_with_free_func ((GDestroyNotify) strand_call_unref);
 
   g_mutex_lock (&self->lock);
   for (GList *l = self->all.head; l != NULL; l = l->next)
@@ -529,23 +530,23 @@ strand_local_backend_class_init (StrandLocalBackendClass *klass)
                                            fixed | STRAND_PARAM_REQUIRED);
   props[PROP_MIDDLEWARE] =
       g_param_spec_object ("middleware", NULL, "What wraps calls, outermost first", G_TYPE_LIST_MODEL, fixed);
-  props[PROP_SERIALIZER] = g_param_spec_object ("serializer", NULL, "What writes arguments and values; json by default",
-                                                STRAND_TYPE_SERIALIZER, fixed);
-  props[PROP_TIMEOUT] = g_param_spec_int64 ("timeout", NULL, "How long an attempt may run", -1, G_MAXINT64, -1,
-                                            fixed | STRAND_PARAM_DURATION);
+  props[PROP_SERIALIZER] = g_param_spec_object (
+      "serializer", NULL, "What writes arguments and values; json by default", STRAND_TYPE_SERIALIZER, fixed);
+  props[PROP_TIMEOUT] = g_param_spec_int64 ("timeout", NULL, "How long an attempt may run", -1, G_MAXINT64,
+                                            -1, fixed | STRAND_PARAM_DURATION);
   props[PROP_GRACE] =
-      g_param_spec_int64 ("grace", NULL, "How long a function may go on after it was told to stop", 0, G_MAXINT64,
-                          DEFAULT_GRACE_US, fixed | STRAND_PARAM_DURATION);
-  props[PROP_RETRIES] = g_param_spec_uint ("retries", NULL, "How many further attempts follow a failed one", 0,
-                                           G_MAXUINT16, 0, fixed);
+      g_param_spec_int64 ("grace", NULL, "How long a function may go on after it was told to stop", 0,
+                          G_MAXINT64, DEFAULT_GRACE_US, fixed | STRAND_PARAM_DURATION);
+  props[PROP_RETRIES] = g_param_spec_uint ("retries", NULL, "How many further attempts follow a failed one",
+                                           0, G_MAXUINT16, 0, fixed);
   props[PROP_RETRY_DELAY] =
-      g_param_spec_int64 ("retry-delay", NULL, "The longest wait before the first retry; doubles with each", 0,
-                          G_MAXINT64, DEFAULT_RETRY_DELAY_US, fixed | STRAND_PARAM_DURATION);
-  props[PROP_RETRY_MAX_DELAY] = g_param_spec_int64 ("retry-max-delay", NULL, "The longest wait before any retry", 0,
-                                                    G_MAXINT64, DEFAULT_RETRY_MAX_DELAY_US,
-                                                    fixed | STRAND_PARAM_DURATION);
-  props[PROP_MAX_PENDING] = g_param_spec_uint ("max-pending", NULL, "How many calls may be in flight", 1, G_MAXUINT,
-                                               DEFAULT_MAX_PENDING, fixed);
+      g_param_spec_int64 ("retry-delay", NULL, "The longest wait before the first retry; doubles with each",
+                          0, G_MAXINT64, DEFAULT_RETRY_DELAY_US, fixed | STRAND_PARAM_DURATION);
+  props[PROP_RETRY_MAX_DELAY] =
+      g_param_spec_int64 ("retry-max-delay", NULL, "The longest wait before any retry", 0, G_MAXINT64,
+                          DEFAULT_RETRY_MAX_DELAY_US, fixed | STRAND_PARAM_DURATION);
+  props[PROP_MAX_PENDING] = g_param_spec_uint ("max-pending", NULL, "How many calls may be in flight", 1,
+                                               G_MAXUINT, DEFAULT_MAX_PENDING, fixed);
   g_object_class_install_properties (object_class, N_PROPS, props);
 }
 
@@ -558,6 +559,7 @@ strand_local_backend_init (StrandLocalBackend *self)
   self->owner = strand_lease_owner_self (OWNER_KIND);
 }
 
-STRAND_PLUGIN_DEFINE ("local-backend", STRAND_VERSION, "LGPL-2.1-or-later",
-                      STRAND_PROVIDES_BACKEND ("local", StrandLocalBackend, strand_local_backend_get_type,
-                                               "Runs calls in this program and keeps their records in a store"))
+STRAND_PLUGIN_DEFINE (
+    "local-backend", STRAND_VERSION, "LGPL-2.1-or-later",
+    STRAND_PROVIDES_BACKEND ("local", StrandLocalBackend, strand_local_backend_get_type,
+                             "Runs calls in this program and keeps their records in a store"))

@@ -30,7 +30,7 @@ typedef struct
   gboolean queued;
   gboolean working; /* somebody carries out what was noted */
   gboolean over;
-  GList link; /* in the backend's list of all */
+  GList link;          /* in the backend's list of all */
   StrandCall *attempt; /* under way; NULL between attempts */
 
   /* The clerk's. */
@@ -59,11 +59,11 @@ struct _StrandLocalBackend
 
   GMutex lock; /* guards everything below */
   GCond changed;
-  GThread *clerk; /* NULL while there has been nothing to do; not held */
-  GQueue queue;   /* of LocalEntry */
+  GThread *clerk;      /* NULL while there has been nothing to do; not held */
+  GQueue queue;        /* of LocalEntry */
   GHashTable *entries; /* of LocalEntry, by key; those whose record is written */
-  GQueue all; /* of LocalEntry, by their links, from launch to end */
-  gboolean swept; /* what a dead program left behind has been looked for */
+  GQueue all;          /* of LocalEntry, by their links, from launch to end */
+  gboolean swept;      /* what a dead program left behind has been looked for */
   gboolean closed;
 };
 

@@ -1,14 +1,15 @@
 /* local-entry.c — one call in the care of the local backend, from launch to end.
  *
- * What the runner, a timer or a canceller has to say of a call is only noted; everything else here runs on the clerk's
- * thread, one thing after the other. A record is written by saying what changes in it, so that the change can be made again
- * to a newer record when somebody else wrote in between.
+ * What the runner, a timer or a canceller has to say of a call is only noted; everything else here runs on
+ * the clerk's thread, one thing after the other. A record is written by saying what changes in it, so that
+ * the change can be made again to a newer record when somebody else wrote in between.
  *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "config.h"
 #include "local-backend.h"
 
-/* Progress is written at most this often: a person or a script looks no more often, and a write costs 100 µs. */
+/* Progress is written at most this often: a person or a script looks no more often, and a write costs 100 µs.
+ */
 #define PROGRESS_INTERVAL_US (G_USEC_PER_SEC / 4)
 
 /* How often a write is tried again when somebody else wrote in between. */
@@ -72,7 +73,7 @@ static void
 fill_live_fields (LocalEntry *entry, StrandRecord *record)
 {
   g_autofree char *message = NULL;
-  g_autoptr (GVariant) metadata = strand_call_dup_metadata (entry->call);
+  g_autoptr(GVariant) metadata = strand_call_dup_metadata (entry->call);
   gint64 started_us;
 
   strand_call_get_times (entry->call, NULL, &started_us, NULL);
@@ -98,7 +99,8 @@ carry_over (StrandRecord *from, StrandRecord *to)
     strand_record_set_variant (to, STRAND_FIELD_WARNINGS, warnings);
   if (value == NULL)
     return;
-  strand_record_set_string (to, STRAND_FIELD_VALUE_TYPE, strand_record_get_string (from, STRAND_FIELD_VALUE_TYPE));
+  strand_record_set_string (to, STRAND_FIELD_VALUE_TYPE,
+                            strand_record_get_string (from, STRAND_FIELD_VALUE_TYPE));
   strand_record_set_bytes (to, STRAND_FIELD_VALUE, value);
 }
 
@@ -111,7 +113,8 @@ take_newer (LocalEntry *entry, GError **error)
   if (newer == NULL)
     return FALSE;
   if (strand_status_is_terminal (strand_record_get_status (newer)) ||
-      strand_record_get_int (newer, STRAND_FIELD_FENCE) != strand_record_get_int (entry->record, STRAND_FIELD_FENCE))
+      strand_record_get_int (newer, STRAND_FIELD_FENCE) !=
+          strand_record_get_int (entry->record, STRAND_FIELD_FENCE))
     {
       g_set_error (error, STRAND_ERROR, STRAND_ERROR_STALE, "Call '%s' was ended or taken by somebody else",
                    strand_record_get_key (newer));
@@ -131,11 +134,12 @@ write_record (LocalEntry *entry, Change change, gpointer data, GError **error)
 {
   for (guint i = 0; i < MAX_TRIES; i++)
     {
-      g_autoptr (StrandRecord) record = strand_record_copy (entry->record);
-      g_autoptr (GError) local = NULL;
+      g_autoptr(StrandRecord) record = strand_record_copy (entry->record);
+      g_autoptr(GError) local = NULL;
 
       change (entry, record, data);
-      if (strand_store_put (entry->backend->store, record, strand_record_get_revision (entry->record), &local))
+      if (strand_store_put (entry->backend->store, record, strand_record_get_revision (entry->record),
+                            &local))
         {
           strand_record_unref (entry->record);
           entry->record = g_steal_pointer (&record);
@@ -222,7 +226,7 @@ add_warnings (StrandRecord *record, GStrv warnings)
   g_variant_builder_init (&builder, G_VARIANT_TYPE_STRING_ARRAY);
   for (gsize i = 0; there != NULL && i < g_variant_n_children (there); i++)
     {
-      g_autoptr (GVariant) child = g_variant_get_child_value (there, i);
+      g_autoptr(GVariant) child = g_variant_get_child_value (there, i);
 
       g_variant_builder_add_value (&builder, child);
     }
@@ -254,7 +258,7 @@ change_to_failure (LocalEntry *entry, StrandRecord *record, gpointer data)
 static void
 fail_entry (LocalEntry *entry, GError *error)
 {
-  g_autoptr (GError) local = NULL;
+  g_autoptr(GError) local = NULL;
 
   if (!write_record (entry, change_to_failure, error, &local))
     {
@@ -312,7 +316,8 @@ on_time (gpointer data)
 static void
 attempt_later (LocalEntry *entry, gint64 delay_us)
 {
-  entry->timer = strand_clock_add_timer (strand_clock_monotonic_us () + delay_us, on_time, local_entry_ref (entry), local_entry_unref);
+  entry->timer = strand_clock_add_timer (strand_clock_monotonic_us () + delay_us, on_time,
+                                         local_entry_ref (entry), local_entry_unref);
 }
 
 static void
@@ -336,7 +341,8 @@ local_status_of (StrandVerdict verdict, const GError *error)
 {
   if (verdict == STRAND_VERDICT_ANSWER)
     return STRAND_STATUS_COMPLETED;
-  return g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED) ? STRAND_STATUS_CANCELLED : STRAND_STATUS_FAILED;
+  return g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED) ? STRAND_STATUS_CANCELLED
+                                                                   : STRAND_STATUS_FAILED;
 }
 
 static void
@@ -369,8 +375,9 @@ start_attempt (LocalEntry *entry)
                                       strand_call_get_function_name (entry->call)));
       return;
     }
-  attempt = strand_call_new_attempt (entry->call, &attempt_funcs, entry,
-                                     timeout_us == STRAND_UNSET ? self->timeout_us : timeout_us, self->grace_us);
+  attempt =
+      strand_call_new_attempt (entry->call, &attempt_funcs, entry,
+                               timeout_us == STRAND_UNSET ? self->timeout_us : timeout_us, self->grace_us);
   strand_debug (STRAND_TOPIC_BACKEND, "attempt %u of call '%s'", strand_call_get_attempt (attempt),
                 strand_call_get_key (attempt));
   set_attempt (entry, strand_call_ref (attempt));
@@ -393,17 +400,19 @@ static gboolean
 will_retry (LocalEntry *entry, StrandCall *attempt)
 {
   return strand_call_get_status (attempt) == STRAND_STATUS_FAILED && !entry->refused &&
-         !strand_call_is_stopping (entry->call) && strand_call_get_attempt (entry->call) <= allowed_retries (entry);
+         !strand_call_is_stopping (entry->call) &&
+         strand_call_get_attempt (entry->call) <= allowed_retries (entry);
 }
 
-/* Exponential with full jitter ("Exponential Backoff and Jitter", AWS Architecture Blog, 2015), so that calls which failed
- * together do not come back together. */
+/* Exponential with full jitter ("Exponential Backoff and Jitter", AWS Architecture Blog, 2015), so that calls
+ * which failed together do not come back together. */
 static gint64
 retry_delay (LocalEntry *entry)
 {
   StrandLocalBackend *self = entry->backend;
   guint doublings = MIN (strand_call_get_attempt (entry->call) - 1, 30);
-  double longest = MIN ((double) self->retry_delay_us * (double) (1u << doublings), (double) self->retry_max_delay_us);
+  double longest =
+      MIN ((double) self->retry_delay_us * (double) (1u << doublings), (double) self->retry_max_delay_us);
 
   return (gint64) g_random_double_range (0, longest + 1);
 }
@@ -438,9 +447,10 @@ make_record (LocalEntry *entry, GError **error)
 {
   StrandLocalBackend *self = entry->backend;
   StrandOptions *options = strand_call_get_options (entry->call);
-  g_autoptr (StrandRecord) record = strand_record_new (strand_call_get_key (entry->call));
-  g_autoptr (GVariant) headers = strand_call_dup_headers (entry->call);
-  gint64 ttl_us = strand_options_get_ttl (options), timeout_us = strand_options_get_timeout (options), created_us;
+  g_autoptr(StrandRecord) record = strand_record_new (strand_call_get_key (entry->call));
+  g_autoptr(GVariant) headers = strand_call_dup_headers (entry->call);
+  gint64 ttl_us = strand_options_get_ttl (options), timeout_us = strand_options_get_timeout (options),
+         created_us;
 
   if (ttl_us == STRAND_UNSET)
     g_object_get (self->store, "ttl", &ttl_us, NULL);
@@ -448,7 +458,8 @@ make_record (LocalEntry *entry, GError **error)
   strand_record_set_string (record, STRAND_FIELD_FUNCTION, strand_call_get_function_name (entry->call));
   strand_record_set_int (record, STRAND_FIELD_CREATED, created_us > 0 ? created_us : strand_clock_now_us ());
   strand_record_set_int (record, STRAND_FIELD_TTL, ttl_us);
-  strand_record_set_int (record, STRAND_FIELD_TIMEOUT, timeout_us == STRAND_UNSET ? self->timeout_us : timeout_us);
+  strand_record_set_int (record, STRAND_FIELD_TIMEOUT,
+                         timeout_us == STRAND_UNSET ? self->timeout_us : timeout_us);
   strand_record_set_int (record, STRAND_FIELD_RETRIES, allowed_retries (entry));
   strand_record_set_int (record, STRAND_FIELD_PRIORITY, strand_options_get_priority (options));
   strand_record_set_int (record, STRAND_FIELD_NOT_BEFORE, strand_options_get_not_before (options));
@@ -471,7 +482,8 @@ do_launch (LocalEntry *entry)
   entry->record = make_record (entry, &error);
   if (entry->record == NULL || !strand_store_put (self->store, entry->record, 0, &error))
     {
-      g_prefix_error (&error, "Could not launch a call of '%s': ", strand_call_get_function_name (entry->call));
+      g_prefix_error (&error,
+                      "Could not launch a call of '%s': ", strand_call_get_function_name (entry->call));
       end_with_error (entry, STRAND_STATUS_FAILED, error);
       return;
     }
@@ -497,7 +509,7 @@ change_to_running (LocalEntry *entry, StrandRecord *record, gpointer data)
 static void
 show_running (LocalEntry *entry)
 {
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
 
   entry->progress_us = strand_clock_monotonic_us ();
   if (!write_record (entry, change_to_running, NULL, &error))
@@ -522,16 +534,16 @@ do_changed (LocalEntry *entry)
       show_running (entry);
     }
   else if (entry->timer == 0)
-    entry->timer = strand_clock_add_timer (strand_clock_monotonic_us () + wait_us, on_progress_due, local_entry_ref (entry),
-                                           local_entry_unref);
+    entry->timer = strand_clock_add_timer (strand_clock_monotonic_us () + wait_us, on_progress_due,
+                                           local_entry_ref (entry), local_entry_unref);
 }
 
 static void
 do_ended (LocalEntry *entry)
 {
-  g_autoptr (StrandCall) attempt = ref_attempt (entry);
+  g_autoptr(StrandCall) attempt = ref_attempt (entry);
   gboolean retry;
-  g_auto (GStrv) warnings = NULL;
+  g_auto(GStrv) warnings = NULL;
 
   if (attempt == NULL)
     return;
@@ -554,12 +566,13 @@ change_to_cancelled (LocalEntry *entry, StrandRecord *record, gpointer data)
   strand_record_set_string (record, STRAND_FIELD_LEASE_OWNER, NULL);
 }
 
-/* An attempt under way ends by itself when it is stopped; between attempts nothing else would end the call. */
+/* An attempt under way ends by itself when it is stopped; between attempts nothing else would end the call.
+ */
 static void
 do_cancel (LocalEntry *entry)
 {
-  g_autoptr (StrandCall) attempt = ref_attempt (entry);
-  g_autoptr (GError) error = NULL;
+  g_autoptr(StrandCall) attempt = ref_attempt (entry);
+  g_autoptr(GError) error = NULL;
 
   if (attempt != NULL)
     {
@@ -569,16 +582,18 @@ do_cancel (LocalEntry *entry)
   if (entry->record == NULL)
     return; /* cancelled at the door: the launch that follows will see it */
   if (!write_record (entry, change_to_cancelled, NULL, &error))
-    g_message ("Could not write that call '%s' was cancelled: %s", strand_call_get_key (entry->call), error->message);
+    g_message ("Could not write that call '%s' was cancelled: %s", strand_call_get_key (entry->call),
+               error->message);
   end_with_error (entry, STRAND_STATUS_CANCELLED,
-                  g_error_new (G_IO_ERROR, G_IO_ERROR_CANCELLED, "The call of '%s' was cancelled before it started",
+                  g_error_new (G_IO_ERROR, G_IO_ERROR_CANCELLED,
+                               "The call of '%s' was cancelled before it started",
                                strand_call_get_function_name (entry->call)));
 }
 
 static void
 do_look (LocalEntry *entry)
 {
-  g_autoptr (StrandRecord) record =
+  g_autoptr(StrandRecord) record =
       strand_store_get (entry->backend->store, strand_call_get_key (entry->call), NULL);
 
   if (record == NULL || strand_status_is_terminal (strand_record_get_status (record)) ||
@@ -611,7 +626,8 @@ local_entry_carry_out (LocalEntry *entry, guint todo)
 guint
 local_todo_next (guint *todo)
 {
-  static const guint order[] = { TODO_LAUNCH, TODO_ENDED, TODO_CANCEL, TODO_ATTEMPT, TODO_STARTED, TODO_CHANGED, TODO_LOOK };
+  static const guint order[] = { TODO_LAUNCH,  TODO_ENDED,   TODO_CANCEL, TODO_ATTEMPT,
+                                 TODO_STARTED, TODO_CHANGED, TODO_LOOK };
 
   if ((*todo & TODO_ENDED) != 0)
     *todo &= ~(guint) (TODO_STARTED | TODO_CHANGED);

@@ -207,10 +207,10 @@ strand_logging_middleware_set_property (GObject *object, guint id, const GValue 
 {
   StrandLoggingMiddleware *self = STRAND_LOGGING_MIDDLEWARE (object);
 
-  switch ((Property)id)
+  switch ((Property) id)
     {
     case PROP_LEVEL:
-      self->level = (GLogLevelFlags)g_value_get_enum (value);
+      self->level = (GLogLevelFlags) g_value_get_enum (value);
       break;
     case PROP_DOMAIN:
       g_free (self->domain);
@@ -229,10 +229,10 @@ strand_logging_middleware_get_property (GObject *object, guint id, GValue *value
 {
   StrandLoggingMiddleware *self = STRAND_LOGGING_MIDDLEWARE (object);
 
-  switch ((Property)id)
+  switch ((Property) id)
     {
     case PROP_LEVEL:
-      g_value_set_enum (value, (int)self->level);
+      g_value_set_enum (value, (int) self->level);
       break;
     case PROP_DOMAIN:
       g_value_set_string (value, self->domain);
@@ -256,7 +256,7 @@ static void
 strand_logging_middleware_class_init (StrandLoggingMiddlewareClass *klass)
 {
   GObjectClass *object_class = G_OBJECT_CLASS (klass);
-  GParamFlags fixed = (GParamFlags)(G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | G_PARAM_STATIC_STRINGS);
+  GParamFlags fixed = (GParamFlags) (G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | G_PARAM_STATIC_STRINGS);
 
   object_class->set_property = strand_logging_middleware_set_property;
   object_class->get_property = strand_logging_middleware_get_property;

@@ -1,8 +1,8 @@
 /* gvariant-serializer.c — values as GVariant's own bytes: the least work, for values large or many.
  *
  * Written in normal form and little-endian on every machine, so that equal values have equal bytes wherever
- * they were written. Read only if they are in normal form: GVariant would give defaults for what is not, and a
- * damaged value must be an error. Nothing is configured and nothing kept, so any thread may use it.
+ * they were written. Read only if they are in normal form: GVariant would give defaults for what is not, and
+ * a damaged value must be an error. Nothing is configured and nothing kept, so any thread may use it.
  *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "config.h"
@@ -10,7 +10,8 @@
 #include <strand-plugin.h>
 
 #define STRAND_TYPE_GVARIANT_SERIALIZER (strand_gvariant_serializer_get_type ())
-G_DECLARE_FINAL_TYPE (StrandGvariantSerializer, strand_gvariant_serializer, STRAND, GVARIANT_SERIALIZER, GObject)
+G_DECLARE_FINAL_TYPE (StrandGvariantSerializer, strand_gvariant_serializer, STRAND, GVARIANT_SERIALIZER,
+                      GObject)
 
 struct _StrandGvariantSerializer
 {
@@ -42,7 +43,8 @@ read_normal (GBytes *bytes, const GVariantType *type)
   return g_steal_pointer (&value);
 }
 
-/* Only what was nested by hand can be too deep to be read again; without a variant inside, a type is never. */
+/* Only what was nested by hand can be too deep to be read again; without a variant inside, a type is never.
+ */
 static gboolean
 can_be_read (GVariant *value, GBytes *bytes)
 {
@@ -104,6 +106,7 @@ strand_gvariant_serializer_init (StrandGvariantSerializer *self)
 {
 }
 
-STRAND_PLUGIN_DEFINE ("gvariant-serializer", STRAND_VERSION, "LGPL-2.1-or-later",
-  STRAND_PROVIDES_SERIALIZER ("gvariant", StrandGvariantSerializer, strand_gvariant_serializer_get_type,
-                              "Values as GVariant's own bytes, little-endian: small, quick, not text"))
+STRAND_PLUGIN_DEFINE (
+    "gvariant-serializer", STRAND_VERSION, "LGPL-2.1-or-later",
+    STRAND_PROVIDES_SERIALIZER ("gvariant", StrandGvariantSerializer, strand_gvariant_serializer_get_type,
+                                "Values as GVariant's own bytes, little-endian: small, quick, not text"))

@@ -1,8 +1,8 @@
 /* json-serializer.c — values as JSON that is exact for every GVariant type.
  *
- * The format is strand-json.h's: natural JSON wherever JSON can say it, so that a record's arguments and value
- * can be read, and written, in any language. Nothing is configured and nothing kept, so any thread may use it.
- *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
+ * The format is strand-json.h's: natural JSON wherever JSON can say it, so that a record's arguments and
+ * value can be read, and written, in any language. Nothing is configured and nothing kept, so any thread may
+ * use it. SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "config.h"
 #include <strand-plugin.h>
@@ -36,7 +36,8 @@ strand_json_serializer_serialize (StrandSerializer *self, GVariant *value, GErro
 }
 
 static GVariant *
-strand_json_serializer_deserialize (StrandSerializer *self, GBytes *bytes, const GVariantType *type, GError **error)
+strand_json_serializer_deserialize (StrandSerializer *self, GBytes *bytes, const GVariantType *type,
+                                    GError **error)
 {
   gsize size;
   const char *json = g_bytes_get_data (bytes, &size);
@@ -65,6 +66,7 @@ strand_json_serializer_init (StrandJsonSerializer *self)
 {
 }
 
-STRAND_PLUGIN_DEFINE ("json-serializer", STRAND_VERSION, "LGPL-2.1-or-later",
-  STRAND_PROVIDES_SERIALIZER ("json", StrandJsonSerializer, strand_json_serializer_get_type,
-                              "Values as JSON, exact for every type and readable in any language"))
+STRAND_PLUGIN_DEFINE (
+    "json-serializer", STRAND_VERSION, "LGPL-2.1-or-later",
+    STRAND_PROVIDES_SERIALIZER ("json", StrandJsonSerializer, strand_json_serializer_get_type,
+                                "Values as JSON, exact for every type and readable in any language"))

@@ -97,7 +97,7 @@ folder_of (const char *key)
   guint32 hash = 2166136261u;
 
   for (const char *c = key; *c != '\0'; c++)
-    hash = (hash ^ (guchar)*c) * 16777619u;
+    hash = (hash ^ (guchar) *c) * 16777619u;
   return hash & (FILESYSTEM_N_FOLDERS - 1);
 }
 
@@ -227,7 +227,7 @@ read_fully (int fd, char *buffer, gsize size)
 static GBytes *
 read_rest (int fd, const char *start, gsize length)
 {
-  g_autoptr (GByteArray) all = g_byte_array_new ();
+  g_autoptr(GByteArray) all = g_byte_array_new ();
   struct stat info;
   gssize more;
 
@@ -239,13 +239,13 @@ read_rest (int fd, const char *start, gsize length)
       return NULL;
     }
 
-  g_byte_array_append (all, (const guint8 *)start, length);
+  g_byte_array_append (all, (const guint8 *) start, length);
   do
     {
-      gsize size = MAX ((gsize)info.st_size + 1, length + READ_SIZE);
+      gsize size = MAX ((gsize) info.st_size + 1, length + READ_SIZE);
 
       g_byte_array_set_size (all, size);
-      more = read_fully (fd, (char *)all->data + length, size - length);
+      more = read_fully (fd, (char *) all->data + length, size - length);
       if (more < 0)
         return NULL;
       length += more;
@@ -297,9 +297,9 @@ static StrandRecord *
 read_record (StrandFilesystemStore *self, int dir, const char *name, const char *key, const char *path,
              GError **error)
 {
-  g_autoptr (GBytes) json = read_file (self, dir, name, path, error);
-  g_autoptr (GError) cause = NULL;
-  g_autoptr (StrandRecord) record = NULL;
+  g_autoptr(GBytes) json = read_file (self, dir, name, path, error);
+  g_autoptr(GError) cause = NULL;
+  g_autoptr(StrandRecord) record = NULL;
   g_autofree char *why = NULL;
 
   if (json == NULL)
@@ -516,8 +516,8 @@ move_over (StrandFilesystemStore *self, const char *folder, const char *temp, co
 {
   g_autofree char *name = g_path_get_basename (path);
   g_autofree char *temp_name = g_path_get_basename (temp);
-  g_autoptr (StrandRecord) old = NULL;
-  g_autoptr (GError) local_error = NULL;
+  g_autoptr(StrandRecord) old = NULL;
+  g_autoptr(GError) local_error = NULL;
   int dir = lock_folder (folder);
   MoveResult result = REFUSED;
 
@@ -560,7 +560,7 @@ strand_filesystem_store_put (StrandStore *store, StrandRecord *record, guint64 e
 {
   StrandFilesystemStore *self = STRAND_FILESYSTEM_STORE (store);
   const char *key = strand_record_get_key (record);
-  g_autoptr (GBytes) json = NULL;
+  g_autoptr(GBytes) json = NULL;
   g_autofree char *folder = NULL;
   g_autofree char *path = NULL;
   MoveResult result = VANISHED;
@@ -603,7 +603,7 @@ remove_locked (StrandFilesystemStore *self, int dir, const char *key, const char
 
   if (expected > 0)
     {
-      g_autoptr (StrandRecord) old = read_record (self, dir, name, key, path, error);
+      g_autoptr(StrandRecord) old = read_record (self, dir, name, key, path, error);
 
       if (old == NULL || !check_revision (old, expected, error))
         return FALSE;
@@ -713,7 +713,7 @@ position_parse (Position *position, const char *cursor, GError **error)
 static int
 compare_names (gconstpointer a, gconstpointer b)
 {
-  return strcmp (*(const char *const *)a, *(const char *const *)b);
+  return strcmp (*(const char *const *) a, *(const char *const *) b);
 }
 
 /* The names in a directory after @after, sorted: what a listing goes by, as the kernel's own order may change
@@ -721,9 +721,9 @@ compare_names (gconstpointer a, gconstpointer b)
 static GPtrArray *
 read_names (const char *path, const char *after)
 {
-  g_autoptr (GPtrArray) names = g_ptr_array_new_with_free_func (g_free);
-  g_autoptr (GError) error = NULL;
-  g_autoptr (GDir) dir = NULL;
+  g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func (g_free);
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GDir) dir = NULL;
   const char *name;
 
   errno = 0;
@@ -740,7 +740,7 @@ read_names (const char *path, const char *after)
 static void
 add_foreign (StrandPage *page, const char *path, const char *why)
 {
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
   g_autofree char *shown = g_filename_display_name (path);
 
   set_corrupt (&error, path, why);
@@ -755,8 +755,8 @@ list_file (StrandFilesystemStore *self, guint folder, const char *name, const St
   g_autofree char *path = g_strdup_printf ("%s/%02x/%s", self->path, folder, name);
   g_autofree char *shown = NULL;
   g_autofree char *key = NULL;
-  g_autoptr (StrandRecord) record = NULL;
-  g_autoptr (GError) error = NULL;
+  g_autoptr(StrandRecord) record = NULL;
+  g_autoptr(GError) error = NULL;
 
   if (g_str_has_prefix (name, TEMP_PREFIX))
     return;
@@ -796,7 +796,7 @@ is_folder_name (const char *name)
 static gboolean
 list_root (StrandFilesystemStore *self, StrandPage *page, GError **error)
 {
-  g_autoptr (GPtrArray) names = read_names (self->path, NULL);
+  g_autoptr(GPtrArray) names = read_names (self->path, NULL);
 
   if (names == NULL)
     {
@@ -822,11 +822,11 @@ list_folder (StrandFilesystemStore *self, const StrandFilter *filter, guint limi
 {
   guint folder = position->folder;
   g_autofree char *path = path_of_folder (self, folder);
-  g_autoptr (GPtrArray) names = read_names (path, position->name);
+  g_autoptr(GPtrArray) names = read_names (path, position->name);
 
   if (names == NULL)
     {
-      g_autoptr (GError) error = NULL;
+      g_autoptr(GError) error = NULL;
 
       if (errno == ENOENT)
         return TRUE;
@@ -854,9 +854,9 @@ strand_filesystem_store_list (StrandStore *store, const StrandFilter *filter, co
                               GError **error)
 {
   StrandFilesystemStore *self = STRAND_FILESYSTEM_STORE (store);
-  g_autoptr (StrandPage) page = strand_page_new ();
-  g_auto (Position) position = { 0, NULL };
-  g_autoptr (GError) local_error = NULL;
+  g_autoptr(StrandPage) page = strand_page_new ();
+  g_auto(Position) position = { 0, NULL };
+  g_autoptr(GError) local_error = NULL;
   g_autofree char *next = NULL;
   guint n_looks = 0;
 
@@ -910,7 +910,7 @@ clean_file (StrandFilesystemStore *self, guint folder, const char *name, gint64 
 {
   g_autofree char *path = g_strdup_printf ("%s/%02x/%s", self->path, folder, name);
   g_autofree char *key = NULL;
-  g_autoptr (StrandRecord) record = NULL;
+  g_autoptr(StrandRecord) record = NULL;
 
   if (g_str_has_prefix (name, TEMP_PREFIX))
     {
@@ -943,7 +943,7 @@ clean_folder (StrandFilesystemStore *self, Position *position, gint64 now_us, gi
 {
   guint folder = position->folder;
   g_autofree char *path = path_of_folder (self, folder);
-  g_autoptr (GPtrArray) names = read_names (path, position->name);
+  g_autoptr(GPtrArray) names = read_names (path, position->name);
 
   for (guint i = 0; names != NULL && i < names->len; i++)
     {
@@ -964,7 +964,7 @@ strand_filesystem_store_cleanup_expired (StrandStore *store, gint64 now_us, gint
 {
   StrandFilesystemStore *self = STRAND_FILESYSTEM_STORE (store);
   gint64 start_us = strand_clock_monotonic_us ();
-  g_auto (Position) position = { 0, NULL };
+  g_auto(Position) position = { 0, NULL };
   g_autofree char *cursor = NULL;
   gint64 n_removed = 0;
 

@@ -61,7 +61,7 @@ watch_unref (FilesystemWatch *self)
 static void
 tell (FilesystemWatch *self, const char *key)
 {
-  g_autoptr (StrandStore) store = g_weak_ref_get (&self->store);
+  g_autoptr(StrandStore) store = g_weak_ref_get (&self->store);
 
   if (store != NULL && !g_atomic_int_get (&self->stopped))
     strand_store_changed (store, key);
@@ -90,7 +90,7 @@ tell_of_file (FilesystemWatch *self, const char *name)
 static void
 tell_of_folder (FilesystemWatch *self, const char *path)
 {
-  g_autoptr (GDir) dir = g_dir_open (path, 0, NULL);
+  g_autoptr(GDir) dir = g_dir_open (path, 0, NULL);
   const char *name;
 
   while (dir != NULL && (name = g_dir_read_name (dir)) != NULL)
@@ -210,7 +210,7 @@ handle_events (FilesystemWatch *self)
   while (!g_atomic_int_get (&self->stopped) && (length = read (self->inotify_fd, buffer, sizeof buffer)) > 0)
     for (const char *at = buffer; at < buffer + length;)
       {
-        const struct inotify_event *event = (const struct inotify_event *)(const void *)at;
+        const struct inotify_event *event = (const struct inotify_event *) (const void *) at;
 
         handle_event (self, event);
         at += sizeof *event + event->len;

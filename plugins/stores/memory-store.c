@@ -125,7 +125,7 @@ static gboolean
 make_room_locked (StrandMemoryStore *self, gint64 more_records, gint64 more_bytes, Entry *keep,
                   GPtrArray *dropped, GError **error)
 {
-  g_autoptr (GPtrArray) oldest = g_ptr_array_new ();
+  g_autoptr(GPtrArray) oldest = g_ptr_array_new ();
 
   for (GList *l = self->finished.head; l != NULL && is_over_locked (self, more_records, more_bytes);
        l = l->next)
@@ -166,7 +166,7 @@ insert_locked (StrandMemoryStore *self, StrandRecord *copy)
   entry->serial = ++self->last_serial;
   entry->finished_link.data = entry;
   entry->place = g_sequence_append (self->by_serial, entry);
-  g_hash_table_insert (self->entries, (char *)strand_record_get_key (copy), entry);
+  g_hash_table_insert (self->entries, (char *) strand_record_get_key (copy), entry);
   return entry;
 }
 
@@ -177,7 +177,7 @@ replace_locked (StrandMemoryStore *self, Entry *entry, StrandRecord *copy)
   g_hash_table_steal (self->entries, strand_record_get_key (entry->record));
   strand_record_unref (entry->record);
   entry->record = copy;
-  g_hash_table_insert (self->entries, (char *)strand_record_get_key (copy), entry);
+  g_hash_table_insert (self->entries, (char *) strand_record_get_key (copy), entry);
 }
 
 static gboolean
@@ -209,7 +209,7 @@ static StrandRecord *
 strand_memory_store_get (StrandStore *store, const char *key, GError **error)
 {
   StrandMemoryStore *self = STRAND_MEMORY_STORE (store);
-  g_autoptr (StrandRecord) record = NULL;
+  g_autoptr(StrandRecord) record = NULL;
   Entry *entry;
 
   g_mutex_lock (&self->lock);
@@ -230,8 +230,8 @@ static gboolean
 strand_memory_store_put (StrandStore *store, StrandRecord *record, guint64 expected, GError **error)
 {
   StrandMemoryStore *self = STRAND_MEMORY_STORE (store);
-  g_autoptr (StrandRecord) copy = strand_record_copy (record);
-  g_autoptr (GPtrArray) dropped = g_ptr_array_new_with_free_func (entry_free);
+  g_autoptr(StrandRecord) copy = strand_record_copy (record);
+  g_autoptr(GPtrArray) dropped = g_ptr_array_new_with_free_func (entry_free);
   gint64 bytes = strand_store_measure (copy) + RECORD_OVERHEAD;
   gboolean finished = strand_status_is_terminal (strand_record_get_status (copy));
   gboolean done;
@@ -302,7 +302,7 @@ strand_memory_store_list (StrandStore *store, const StrandFilter *filter, const 
                           GError **error)
 {
   StrandMemoryStore *self = STRAND_MEMORY_STORE (store);
-  g_autoptr (GPtrArray) found = g_ptr_array_new_with_free_func ((GDestroyNotify)strand_record_unref);
+  g_autoptr(GPtrArray) found = g_ptr_array_new_with_free_func ((GDestroyNotify) strand_record_unref);
   StrandPage *page;
   GSequenceIter *iter;
   Entry after = { 0 };
@@ -330,7 +330,7 @@ strand_memory_store_list (StrandStore *store, const StrandFilter *filter, const 
   page = strand_page_new ();
   for (guint i = 0; i < found->len; i++)
     {
-      g_autoptr (StrandRecord) copy = strand_record_copy (g_ptr_array_index (found, i));
+      g_autoptr(StrandRecord) copy = strand_record_copy (g_ptr_array_index (found, i));
 
       strand_page_add (page, copy);
     }
@@ -356,7 +356,7 @@ strand_memory_store_count (StrandStore *store, const StrandFilter *filter, GErro
   g_hash_table_iter_init (&iter, self->entries);
   while (g_hash_table_iter_next (&iter, NULL, &value))
     {
-      StrandRecord *record = ((Entry *)value)->record;
+      StrandRecord *record = ((Entry *) value)->record;
 
       n += strand_filter_matches (filter, record) && !strand_record_is_expired (record, now_us);
     }
@@ -371,7 +371,7 @@ static gint64
 strand_memory_store_cleanup_expired (StrandStore *store, gint64 now_us, gint64 budget_us, GError **error)
 {
   StrandMemoryStore *self = STRAND_MEMORY_STORE (store);
-  g_autoptr (GPtrArray) gone = g_ptr_array_new_with_free_func (entry_free);
+  g_autoptr(GPtrArray) gone = g_ptr_array_new_with_free_func (entry_free);
   gint64 start_us = strand_clock_monotonic_us ();
   GList *next;
   guint n = 0;

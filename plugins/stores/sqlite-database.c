@@ -213,7 +213,7 @@ sqlite_database_reset (sqlite3_stmt *statement)
 gboolean
 sqlite_database_run (SqliteDatabase *self, const char *sql, GError **error)
 {
-  g_autoptr (SqliteUse) statement = sqlite_database_prepare (self, sql, error);
+  g_autoptr(SqliteUse) statement = sqlite_database_prepare (self, sql, error);
 
   return statement != NULL && sqlite_database_step (self, statement, error) == SQLITE_DONE;
 }
@@ -315,8 +315,8 @@ static const char *const schema_1[] = {
 static gboolean
 make_schema (SqliteDatabase *self, GError **error)
 {
-  g_autoptr (StrandRecord) fresh = strand_record_new ("fresh");
-  g_autoptr (GString) table = g_string_new ("CREATE TABLE records (");
+  g_autoptr(StrandRecord) fresh = strand_record_new ("fresh");
+  g_autoptr(GString) table = g_string_new ("CREATE TABLE records (");
 
   for (StrandField field = 0; field < STRAND_N_FIELDS; field++)
     {
@@ -340,7 +340,7 @@ static gboolean (*const steps[SCHEMA_VERSION]) (SqliteDatabase *self, GError **e
 static GHashTable *
 read_columns (SqliteDatabase *self, GError **error)
 {
-  g_autoptr (GHashTable) names = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  g_autoptr(GHashTable) names = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   sqlite3_stmt *statement = sqlite_database_prepare (
       self, g_intern_static_string ("SELECT name FROM pragma_table_info('records')"), error);
   int code;
@@ -356,7 +356,7 @@ read_columns (SqliteDatabase *self, GError **error)
 static gboolean
 has_all_columns (SqliteDatabase *self, gboolean *all, GError **error)
 {
-  g_autoptr (GHashTable) names = read_columns (self, error);
+  g_autoptr(GHashTable) names = read_columns (self, error);
 
   if (names == NULL)
     return FALSE;
@@ -369,15 +369,15 @@ has_all_columns (SqliteDatabase *self, gboolean *all, GError **error)
 static gboolean
 add_columns (SqliteDatabase *self, GError **error)
 {
-  g_autoptr (StrandRecord) fresh = strand_record_new ("fresh");
-  g_autoptr (GHashTable) names = read_columns (self, error);
+  g_autoptr(StrandRecord) fresh = strand_record_new ("fresh");
+  g_autoptr(GHashTable) names = read_columns (self, error);
 
   if (names == NULL)
     return FALSE;
   for (StrandField field = 0; field < STRAND_N_FIELDS; field++)
     if (!g_hash_table_contains (names, strand_field_get_name (field)))
       {
-        g_autoptr (GString) sql = g_string_new ("ALTER TABLE records ADD COLUMN ");
+        g_autoptr(GString) sql = g_string_new ("ALTER TABLE records ADD COLUMN ");
 
         append_column (sql, fresh, field);
         if (!run (self, sql->str, NULL, error))
@@ -435,7 +435,7 @@ static gboolean
 set_journal (SqliteDatabase *self, GError **error)
 {
   g_autofree char *shown = g_filename_display_name (self->path);
-  g_autoptr (SqliteUse) statement =
+  g_autoptr(SqliteUse) statement =
       sqlite_database_prepare (self, g_intern_static_string ("PRAGMA journal_mode = WAL"), error);
 
   if (statement == NULL || sqlite_database_step (self, statement, error) != SQLITE_ROW)
@@ -521,7 +521,7 @@ deadline_after (gint64 timeout_us)
 static SqliteDatabase *
 open_handle (const SqliteSettings *settings, gboolean frozen, GError **error)
 {
-  g_autoptr (SqliteDatabase) self = g_new0 (SqliteDatabase, 1);
+  g_autoptr(SqliteDatabase) self = g_new0 (SqliteDatabase, 1);
   g_autofree char *uri = NULL;
   int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE;
 
@@ -561,8 +561,8 @@ is_frozen (const char *path)
 SqliteDatabase *
 sqlite_database_open (const SqliteSettings *settings, gboolean create, GError **error)
 {
-  g_autoptr (SqliteDatabase) self = NULL;
-  g_autoptr (GError) local_error = NULL;
+  g_autoptr(SqliteDatabase) self = NULL;
+  g_autoptr(GError) local_error = NULL;
   gboolean is_empty = TRUE, ready = FALSE;
 
   if (create ? !make_file (settings->path, error) : g_access (settings->path, F_OK) != 0 && errno == ENOENT)

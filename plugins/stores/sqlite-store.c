@@ -176,7 +176,7 @@ bind_text (sqlite3_stmt *statement, int param, const char *text)
 static void
 bind_variant (sqlite3_stmt *statement, int param, GVariant *variant)
 {
-  g_autoptr (GString) json = NULL;
+  g_autoptr(GString) json = NULL;
   gsize length;
 
   if (variant == NULL)
@@ -227,7 +227,7 @@ static gboolean
 read_variant (sqlite3_stmt *row, int column, StrandRecord *record, StrandField field, GError **error)
 {
   const char *json = (const char *) sqlite3_column_text (row, column);
-  g_autoptr (GVariant) value =
+  g_autoptr(GVariant) value =
       strand_json_to_variant (json, sqlite3_column_bytes (row, column), type_of (field), error);
 
   if (value == NULL)
@@ -265,7 +265,7 @@ read_field (sqlite3_stmt *row, StrandRecord *record, StrandField field, GError *
     return read_variant (row, column, record, field, error);
   if (strand_field_get_shape (field) == STRAND_SHAPE_BYTES)
     {
-      g_autoptr (GBytes) bytes =
+      g_autoptr(GBytes) bytes =
           g_bytes_new (sqlite3_column_blob (row, column), sqlite3_column_bytes (row, column));
 
       strand_record_set_bytes (record, field, bytes);
@@ -296,8 +296,8 @@ name_row (StrandSqliteStore *self, sqlite3_stmt *row)
 static StrandRecord *
 read_record (StrandSqliteStore *self, sqlite3_stmt *row, GError **error)
 {
-  g_autoptr (StrandRecord) record = strand_record_new ("");
-  g_autoptr (GError) cause = NULL;
+  g_autoptr(StrandRecord) record = strand_record_new ("");
+  g_autoptr(GError) cause = NULL;
   g_autofree char *name = NULL;
 
   for (StrandField field = 0; field < STRAND_N_FIELDS && cause == NULL; field++)
@@ -444,7 +444,7 @@ set_not_found (GError **error)
 static StrandRecord *
 get_row (StrandSqliteStore *self, SqliteDatabase *database, const char *key, GError **error)
 {
-  g_autoptr (SqliteUse) statement = sqlite_database_prepare (database, texts.get, error);
+  g_autoptr(SqliteUse) statement = sqlite_database_prepare (database, texts.get, error);
   StrandRecord *record = NULL;
   int code;
 
@@ -463,7 +463,7 @@ static StrandRecord *
 strand_sqlite_store_get (StrandStore *store, const char *key, GError **error)
 {
   StrandSqliteStore *self = STRAND_SQLITE_STORE (store);
-  g_autoptr (GError) local_error = NULL;
+  g_autoptr(GError) local_error = NULL;
   SqliteDatabase *database = take (self, FALSE, &local_error);
   StrandRecord *record = NULL;
 
@@ -483,7 +483,7 @@ static int
 put_row (StrandSqliteStore *self, SqliteDatabase *database, StrandRecord *record, guint64 expected,
          GError **error)
 {
-  g_autoptr (SqliteUse) statement =
+  g_autoptr(SqliteUse) statement =
       sqlite_database_prepare (database, expected == 0 ? texts.insert : texts.update, error);
 
   if (statement == NULL)
@@ -500,7 +500,7 @@ static void
 explain_revision (SqliteDatabase *database, const char *key, guint64 expected, StrandError gone,
                   GError **error)
 {
-  g_autoptr (SqliteUse) statement = sqlite_database_prepare (database, texts.revision, error);
+  g_autoptr(SqliteUse) statement = sqlite_database_prepare (database, texts.revision, error);
   int code;
 
   if (statement == NULL)
@@ -521,7 +521,7 @@ static gboolean
 strand_sqlite_store_put (StrandStore *store, StrandRecord *record, guint64 expected, GError **error)
 {
   StrandSqliteStore *self = STRAND_SQLITE_STORE (store);
-  g_autoptr (GError) local_error = NULL;
+  g_autoptr(GError) local_error = NULL;
   SqliteDatabase *database = take (self, expected == 0, &local_error);
   int n_changed = 0;
 
@@ -549,7 +549,7 @@ static int
 remove_row (StrandSqliteStore *self, SqliteDatabase *database, const char *key, guint64 expected,
             GError **error)
 {
-  g_autoptr (SqliteUse) statement =
+  g_autoptr(SqliteUse) statement =
       sqlite_database_prepare (database, expected == 0 ? texts.remove : texts.remove_revision, error);
 
   if (statement == NULL)
@@ -564,7 +564,7 @@ static gboolean
 strand_sqlite_store_remove (StrandStore *store, const char *key, guint64 expected, GError **error)
 {
   StrandSqliteStore *self = STRAND_SQLITE_STORE (store);
-  g_autoptr (GError) local_error = NULL;
+  g_autoptr(GError) local_error = NULL;
   SqliteDatabase *database = take (self, FALSE, &local_error);
   int n_changed = 0;
 
@@ -759,7 +759,7 @@ static gboolean
 fill_page (StrandSqliteStore *self, SqliteDatabase *database, const Query *query, const char *after,
            guint limit, StrandPage *page, GError **error)
 {
-  g_autoptr (SqliteUse) statement = prepare_listing (database, query, error);
+  g_autoptr(SqliteUse) statement = prepare_listing (database, query, error);
   guint n_rows = 0;
   int code;
 
@@ -771,8 +771,8 @@ fill_page (StrandSqliteStore *self, SqliteDatabase *database, const Query *query
 
   while ((code = sqlite_database_step (database, statement, error)) == SQLITE_ROW)
     {
-      g_autoptr (GError) why = NULL;
-      g_autoptr (StrandRecord) record = read_record (self, statement, &why);
+      g_autoptr(GError) why = NULL;
+      g_autoptr(StrandRecord) record = read_record (self, statement, &why);
       g_autofree char *name = NULL;
 
       if (record != NULL)
@@ -794,9 +794,9 @@ strand_sqlite_store_list (StrandStore *store, const StrandFilter *filter, const 
 {
   StrandSqliteStore *self = STRAND_SQLITE_STORE (store);
   Query query = query_for (filter);
-  g_autoptr (StrandPage) page = strand_page_new ();
+  g_autoptr(StrandPage) page = strand_page_new ();
   g_autofree char *after = parse_cursor (cursor, error);
-  g_autoptr (GError) local_error = NULL;
+  g_autoptr(GError) local_error = NULL;
   SqliteDatabase *database;
 
   if (after == NULL)
@@ -849,7 +849,7 @@ prepare_count (SqliteDatabase *database, const Query *query, GError **error)
 static gint64
 count_rows (SqliteDatabase *database, const Query *query, gint64 now_us, GError **error)
 {
-  g_autoptr (SqliteUse) statement = prepare_count (database, query, error);
+  g_autoptr(SqliteUse) statement = prepare_count (database, query, error);
 
   if (statement == NULL)
     return -1;
@@ -865,7 +865,7 @@ strand_sqlite_store_count (StrandStore *store, const StrandFilter *filter, GErro
 {
   StrandSqliteStore *self = STRAND_SQLITE_STORE (store);
   Query query = query_for (filter);
-  g_autoptr (GError) local_error = NULL;
+  g_autoptr(GError) local_error = NULL;
   SqliteDatabase *database = take (self, FALSE, &local_error);
   gint64 n = 0;
 
@@ -886,7 +886,7 @@ strand_sqlite_store_count (StrandStore *store, const StrandFilter *filter, GErro
 static gboolean
 clean_some (StrandSqliteStore *self, SqliteDatabase *database, gint64 now_us, GPtrArray *gone, GError **error)
 {
-  g_autoptr (SqliteUse) statement = sqlite_database_prepare (database, texts.cleanup, error);
+  g_autoptr(SqliteUse) statement = sqlite_database_prepare (database, texts.cleanup, error);
   int code;
 
   if (statement == NULL || !begin_writing (self, error))
@@ -902,7 +902,7 @@ static gint64
 strand_sqlite_store_cleanup_expired (StrandStore *store, gint64 now_us, gint64 budget_us, GError **error)
 {
   StrandSqliteStore *self = STRAND_SQLITE_STORE (store);
-  g_autoptr (GError) local_error = NULL;
+  g_autoptr(GError) local_error = NULL;
   SqliteDatabase *database = take (self, FALSE, &local_error);
   gint64 start_us = strand_clock_monotonic_us ();
   gint64 n_removed = 0;
@@ -910,7 +910,7 @@ strand_sqlite_store_cleanup_expired (StrandStore *store, gint64 now_us, gint64 b
 
   while (more)
     {
-      g_autoptr (GPtrArray) gone = g_ptr_array_new_with_free_func (g_free);
+      g_autoptr(GPtrArray) gone = g_ptr_array_new_with_free_func (g_free);
 
       more = clean_some (self, database, now_us, gone, &local_error) && gone->len == CLEANUP_STEP &&
              (budget_us < 0 || strand_clock_monotonic_us () - start_us < budget_us);

@@ -81,7 +81,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (SqliteWatch, watch_unref)
 static void
 tell (SqliteWatch *self, const char *key)
 {
-  g_autoptr (StrandStore) store = g_weak_ref_get (&self->store);
+  g_autoptr(StrandStore) store = g_weak_ref_get (&self->store);
 
   if (store != NULL && !g_atomic_int_get (&self->stopped))
     strand_store_changed (store, key);
@@ -99,7 +99,7 @@ static gboolean
 connect_database (SqliteWatch *self, GError **error)
 {
   SqliteSettings settings = { self->path, self->sync, self->timeout_us };
-  g_autoptr (GError) local_error = NULL;
+  g_autoptr(GError) local_error = NULL;
 
   self->database = sqlite_database_open (&settings, FALSE, &local_error);
   if (local_error == NULL)
@@ -113,7 +113,7 @@ connect_database (SqliteWatch *self, GError **error)
 static gboolean
 read_number (SqliteWatch *self, GError **error)
 {
-  g_autoptr (SqliteUse) statement = sqlite_database_prepare (
+  g_autoptr(SqliteUse) statement = sqlite_database_prepare (
       self->database, g_intern_static_string ("SELECT coalesce(max(number), 0) FROM changes"), error);
 
   if (statement == NULL || sqlite_database_step (self->database, statement, error) != SQLITE_ROW)
@@ -128,8 +128,8 @@ read_changes (SqliteWatch *self, gboolean *some_forgotten)
 {
   const char *sql = g_intern_static_string (
       "SELECT number, \"key\" FROM changes WHERE number > ?1 ORDER BY number LIMIT " PAGE_SIZE_TEXT);
-  g_autoptr (GPtrArray) keys = g_ptr_array_new_with_free_func (g_free);
-  g_autoptr (SqliteUse) statement = sqlite_database_prepare (self->database, sql, NULL);
+  g_autoptr(GPtrArray) keys = g_ptr_array_new_with_free_func (g_free);
+  g_autoptr(SqliteUse) statement = sqlite_database_prepare (self->database, sql, NULL);
 
   if (statement == NULL)
     return g_steal_pointer (&keys);
@@ -153,7 +153,7 @@ tell_changes (SqliteWatch *self)
   do
     {
       gboolean some_forgotten = FALSE;
-      g_autoptr (GPtrArray) keys = read_changes (self, &some_forgotten);
+      g_autoptr(GPtrArray) keys = read_changes (self, &some_forgotten);
 
       for (guint i = 0; i < keys->len; i++)
         tell (self, g_ptr_array_index (keys, i));
@@ -259,7 +259,7 @@ watch_new (StrandStore *store, const SqliteSettings *settings)
 SqliteWatch *
 sqlite_watch_start (StrandStore *store, const SqliteSettings *settings, GError **error)
 {
-  g_autoptr (SqliteWatch) self = watch_new (store, settings);
+  g_autoptr(SqliteWatch) self = watch_new (store, settings);
 
   if (self->kick_fd < 0 || self->inotify_fd < 0)
     {

@@ -198,7 +198,7 @@ hold_base (StrandTemporaryStore *self, GError **error)
                                                             : g_get_tmp_dir ();
   g_autofree char *name = g_strdup_printf ("strand-%u", geteuid ());
   g_autofree char *path = g_build_filename (above, name, NULL);
-  g_autoptr (Held) base = NULL;
+  g_autoptr(Held) base = NULL;
 
   if (g_mkdir_with_parents (path, 0700) != 0)
     {
@@ -215,8 +215,8 @@ hold_base (StrandTemporaryStore *self, GError **error)
 static GPtrArray *
 hold_left_behind (Held *base)
 {
-  g_autoptr (GPtrArray) left = g_ptr_array_new_with_free_func ((GDestroyNotify) held_free);
-  g_autoptr (GDir) dir = g_dir_open (base->path, 0, NULL);
+  g_autoptr(GPtrArray) left = g_ptr_array_new_with_free_func ((GDestroyNotify) held_free);
+  g_autoptr(GDir) dir = g_dir_open (base->path, 0, NULL);
   const char *name;
 
   while (dir != NULL && (name = g_dir_read_name (dir)) != NULL)
@@ -234,9 +234,9 @@ hold_left_behind (Held *base)
 static Held *
 make_directory (StrandTemporaryStore *self, GError **error)
 {
-  g_autoptr (Held) base = hold_base (self, error);
-  g_autoptr (Held) own = NULL;
-  g_autoptr (GPtrArray) left = NULL;
+  g_autoptr(Held) base = hold_base (self, error);
+  g_autoptr(Held) own = NULL;
+  g_autoptr(GPtrArray) left = NULL;
   g_autofree char *path = NULL;
 
   if (base == NULL)

@@ -1,12 +1,12 @@
 /* coroutine-loop.c — the coroutines of one main context, and whose turn it is.
  *
- * Calls and coroutines that may go on come from any thread on two lock-free stacks; the loop's thread, in the dispatch of
- * one GSource, takes them into two lines and goes round: everybody in the ready line once, then some new calls. New ones
- * come last so that a flood of short calls keeps few stacks busy.
+ * Calls and coroutines that may go on come from any thread on two lock-free stacks; the loop's thread, in the
+ * dispatch of one GSource, takes them into two lines and goes round: everybody in the ready line once, then
+ * some new calls. New ones come last so that a flood of short calls keeps few stacks busy.
  *
- * A turn ends after a millisecond, and after it the context goes round once without us, so that sources of lower priority
- * have their chance even while a coroutine does nothing but yield.
- *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
+ * A turn ends after a millisecond, and after it the context goes round once without us, so that sources of
+ * lower priority have their chance even while a coroutine does nothing but yield. SPDX-License-Identifier:
+ * LGPL-2.1-or-later */
 
 #include "config.h"
 #include "coroutine-loop.h"
@@ -57,8 +57,8 @@ struct _CoroutineLoop
   Coroutine *idle;
   guint n_idle;
   gboolean short_of_stacks;
-  int n_started; /* not yet taken from the count of those who are queued */
-  int n_ended;   /* nor from n_busy */
+  int n_started;  /* not yet taken from the count of those who are queued */
+  int n_ended;    /* nor from n_busy */
   GPtrArray *all; /* of Coroutine, idle ones too */
   StrandStacks *stacks;
 };
@@ -85,7 +85,8 @@ coroutine_loop_append (CoroutineLoop *self, Coroutine *coroutine)
   self->n_ready++;
 }
 
-/* As soon as something is pushed the loop may run it and go; one that sleeps is held until it has been woken. */
+/* As soon as something is pushed the loop may run it and go; one that sleeps is held until it has been woken.
+ */
 static CoroutineLoop *
 hold_sleeper (CoroutineLoop *self, gpointer top, CoroutineLoop *held)
 {
@@ -288,11 +289,12 @@ may_start (CoroutineLoop *self)
 static void
 refuse_call (CoroutineLoop *self, StrandCall *call)
 {
-  strand_call_finish_as (call, STRAND_STATUS_FAILED, NULL,
-                         g_error_new (STRAND_ERROR, STRAND_ERROR_FAILED,
-                                      "Could not run a call of '%s': there is no memory for a stack of %" G_GSIZE_FORMAT
-                                      " bytes: %s",
-                                      strand_call_get_function_name (call), self->limits.stack_size, g_strerror (errno)));
+  strand_call_finish_as (
+      call, STRAND_STATUS_FAILED, NULL,
+      g_error_new (STRAND_ERROR, STRAND_ERROR_FAILED,
+                   "Could not run a call of '%s': there is no memory for a stack of %" G_GSIZE_FORMAT
+                   " bytes: %s",
+                   strand_call_get_function_name (call), self->limits.stack_size, g_strerror (errno)));
   strand_call_unref (call);
   self->n_ended++;
 }
@@ -362,7 +364,8 @@ is_pushed (gpointer top)
 static gboolean
 has_work (CoroutineLoop *self)
 {
-  return self->ready_first != NULL || may_start (self) || is_pushed (g_atomic_pointer_get (&self->unparked)) ||
+  return self->ready_first != NULL || may_start (self) ||
+         is_pushed (g_atomic_pointer_get (&self->unparked)) ||
          is_pushed (g_atomic_pointer_get (&self->calls)) || g_atomic_int_get (&self->cancel_all);
 }
 
@@ -386,7 +389,8 @@ go_round (CoroutineLoop *self, gint64 until_us)
   return g_get_monotonic_time () < until_us;
 }
 
-/* A stack cannot be moved to another thread's: what the compiler or GLib noted of the thread would be wrong. */
+/* A stack cannot be moved to another thread's: what the compiler or GLib noted of the thread would be wrong.
+ */
 static void
 check_thread (CoroutineLoop *self)
 {
@@ -399,8 +403,9 @@ void
 coroutine_loop_turn (CoroutineLoop *self)
 {
   gint64 until_us = g_get_monotonic_time () + TURN_US;
-  gboolean pushed = g_main_context_get_thread_default () != self->context &&
-                    (g_main_context_get_thread_default () != NULL || self->context != g_main_context_default ());
+  gboolean pushed =
+      g_main_context_get_thread_default () != self->context &&
+      (g_main_context_get_thread_default () != NULL || self->context != g_main_context_default ());
   gboolean goes_on;
 
   check_thread (self);
@@ -428,8 +433,8 @@ coroutine_loop_turn (CoroutineLoop *self)
 gboolean
 coroutine_loop_rest (CoroutineLoop *self)
 {
-  return !has_work (self) && fall_asleep ((gpointer *) &self->calls) && fall_asleep ((gpointer *) &self->unparked) &&
-         !g_atomic_int_get (&self->cancel_all);
+  return !has_work (self) && fall_asleep ((gpointer *) &self->calls) &&
+         fall_asleep ((gpointer *) &self->unparked) && !g_atomic_int_get (&self->cancel_all);
 }
 
 static gboolean

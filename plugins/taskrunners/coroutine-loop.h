@@ -14,7 +14,8 @@ typedef struct
 } CoroutineLimits;
 
 /* Coroutines run while somebody iterates @context. */
-CoroutineLoop *coroutine_loop_new (GMainContext *context, const CoroutineLimits *limits, CoroutineCounts *counts);
+CoroutineLoop *coroutine_loop_new (GMainContext *context, const CoroutineLimits *limits,
+                                   CoroutineCounts *counts);
 CoroutineLoop *coroutine_loop_ref (CoroutineLoop *self);
 void coroutine_loop_unref (CoroutineLoop *self);
 GMainContext *coroutine_loop_get_context (CoroutineLoop *self);
@@ -40,6 +41,7 @@ gboolean coroutine_loop_rest (CoroutineLoop *self);
 /* Takes the loop out of its context; it goes when its last holder does. */
 void coroutine_loop_detach (CoroutineLoop *self);
 
-/* For a thread that iterates the loop's context for nothing else: end when nothing is left. Any thread asks for it. */
+/* For a thread that iterates the loop's context for nothing else: end when nothing is left. Any thread asks
+ * for it. */
 void coroutine_loop_end (CoroutineLoop *self);
 gboolean coroutine_loop_may_end (CoroutineLoop *self);

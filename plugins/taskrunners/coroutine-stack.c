@@ -1,9 +1,10 @@
 /* coroutine-stack.c — memory for coroutines to run on, and what tells when one needs more.
  *
- * Stacks are cut from slabs of address space that the kernel fills page by page as they are used. Below each of the
- * first 16 000 in the process lies a guard that may not be touched: it costs the kernel two mappings, of which a process
- * has 65 530. Those beyond have a canary instead: their lowest bytes are zero, as the kernel hands them out, and are
- * looked at after each turn. Reading a page that was never written costs no memory, a magic number would cost a page.
+ * Stacks are cut from slabs of address space that the kernel fills page by page as they are used. Below each
+ * of the first 16 000 in the process lies a guard that may not be touched: it costs the kernel two mappings,
+ * of which a process has 65 530. Those beyond have a canary instead: their lowest bytes are zero, as the
+ * kernel hands them out, and are looked at after each turn. Reading a page that was never written costs no
+ * memory, a magic number would cost a page.
  *
  * Slabs stay until all is freed; stacks that are not needed give back their memory but keep their place.
  *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
@@ -54,9 +55,9 @@ typedef struct
 struct _StrandStacks
 {
   gsize size;
-  GPtrArray *slabs;       /* of Slab; only the last has stacks that were never used */
-  StrandStack *kept;      /* free, with their memory */
-  StrandStack *released;  /* free, without */
+  GPtrArray *slabs;      /* of Slab; only the last has stacks that were never used */
+  StrandStack *kept;     /* free, with their memory */
+  StrandStack *released; /* free, without */
 };
 
 static int n_guarded; /* atomic; in the process */
@@ -181,10 +182,11 @@ void
 strand_stack_report_overflow (const char *function, gsize size)
 {
   char text[512];
-  int length = snprintf (text, sizeof text,
-                         "strand: the stack of a coroutine that runs '%s' overflowed: it has %zu KiB; the taskrunner's "
-                         "'stack-size' makes it larger\n",
-                         function, size / 1024);
+  int length = snprintf (
+      text, sizeof text,
+      "strand: the stack of a coroutine that runs '%s' overflowed: it has %zu KiB; the taskrunner's "
+      "'stack-size' makes it larger\n",
+      function, size / 1024);
 
   if (length > 0 && write (STDERR_FILENO, text, MIN ((gsize) length, sizeof text - 1)) < 0)
     _exit (134);
@@ -211,8 +213,8 @@ on_fault (int number, siginfo_t *info, void *machine)
     chained.sa_handler (number);
   else
     {
-      /* The instruction is tried again when we return, and the signal then ends the program as it should. One that was
-       * sent does not come again by itself. */
+      /* The instruction is tried again when we return, and the signal then ends the program as it should. One
+       * that was sent does not come again by itself. */
       signal (number, SIG_DFL);
       if (info->si_code <= 0)
         raise (number);

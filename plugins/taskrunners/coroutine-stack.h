@@ -42,8 +42,8 @@ strand_stack_is_sound (const StrandStack *self)
 /* Says what has happened, to standard error, and ends the program. Usable in a signal handler. */
 G_NORETURN void strand_stack_report_overflow (const char *function, gsize size);
 
-/* Sees to it that an overflow on this thread is explained: @find says, in a signal handler, whether @address belongs to
- * the guard of the coroutine that runs on this thread. */
+/* Sees to it that an overflow on this thread is explained: @find says, in a signal handler, whether @address
+ * belongs to the guard of the coroutine that runs on this thread. */
 void strand_stack_watch_thread (gboolean (*find) (const void *address, const char **function, gsize *size));
 
 /* How much lies below each guarded stack. */

@@ -1,8 +1,8 @@
 /* coroutine-switch.h — leaving one stack and going on with another.
  *
- * A fiber is a stack with a function that runs on it in pieces: strand_fiber_resume() goes on with it until it calls
- * strand_fiber_suspend(). Who resumes may be a fiber too. A fiber is resumed on one thread at a time.
- *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
+ * A fiber is a stack with a function that runs on it in pieces: strand_fiber_resume() goes on with it until
+ * it calls strand_fiber_suspend(). Who resumes may be a fiber too. A fiber is resumed on one thread at a
+ * time. SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
 #include <glib.h>
@@ -57,7 +57,8 @@ typedef struct
 } StrandFiber;
 
 /* @entry never returns; it suspends for good. */
-void strand_fiber_init (StrandFiber *self, char *base, gsize size, void (*entry) (gpointer data), gpointer data);
+void strand_fiber_init (StrandFiber *self, char *base, gsize size, void (*entry) (gpointer data),
+                        gpointer data);
 void strand_fiber_clear (StrandFiber *self);
 
 void strand_fiber_resume (StrandFiber *self);

@@ -1,15 +1,16 @@
 /* coroutine-taskrunner.c — runs calls as coroutines: many at once on one thread.
  *
- * With context=own, a thread of the taskrunner's iterates a main context of its own, started with the first call. With
- * context=caller, a call runs in the main context that was thread-default where it was submitted, between that context's
- * other sources. What a coroutine is and whose turn it is stands in coroutine-loop.c.
+ * With context=own, a thread of the taskrunner's iterates a main context of its own, started with the first
+ * call. With context=caller, a call runs in the main context that was thread-default where it was submitted,
+ * between that context's other sources. What a coroutine is and whose turn it is stands in coroutine-loop.c.
  *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "config.h"
 #include "coroutine-loop.h"
 
 #define STRAND_TYPE_COROUTINE_TASKRUNNER (strand_coroutine_taskrunner_get_type ())
-G_DECLARE_FINAL_TYPE (StrandCoroutineTaskrunner, strand_coroutine_taskrunner, STRAND, COROUTINE_TASKRUNNER, GObject)
+G_DECLARE_FINAL_TYPE (StrandCoroutineTaskrunner, strand_coroutine_taskrunner, STRAND, COROUTINE_TASKRUNNER,
+                      GObject)
 
 /* As the thread taskrunner: beyond four million waiting calls a program has lost control. */
 #define DEFAULT_MAX_QUEUED (4 * 1024 * 1024)
@@ -41,8 +42,8 @@ typedef enum
 
 static GType strand_coroutine_context_get_type (void);
 
-G_DEFINE_ENUM_TYPE (StrandCoroutineContext, strand_coroutine_context, G_DEFINE_ENUM_VALUE (CONTEXT_OWN, "own"),
-                    G_DEFINE_ENUM_VALUE (CONTEXT_CALLER, "caller"))
+G_DEFINE_ENUM_TYPE (StrandCoroutineContext, strand_coroutine_context,
+                    G_DEFINE_ENUM_VALUE (CONTEXT_OWN, "own"), G_DEFINE_ENUM_VALUE (CONTEXT_CALLER, "caller"))
 
 struct _StrandCoroutineTaskrunner
 {
@@ -56,7 +57,7 @@ struct _StrandCoroutineTaskrunner
   int closed; /* atomic */
 
   /* Guarded by the counts' `loops_lock`. */
-  GHashTable *loops;  /* of CoroutineLoop, by context; with context=own there is one at most */
+  GHashTable *loops;   /* of CoroutineLoop, by context; with context=own there is one at most */
   CoroutineLoop *main; /* atomic; set once: the own one, or the default main context's; the table holds it */
 };
 
@@ -84,7 +85,7 @@ static gpointer
 iterate (gpointer data)
 {
   CoroutineLoop *loop = data;
-  g_autoptr (GMainContext) context = g_main_context_ref (coroutine_loop_get_context (loop));
+  g_autoptr(GMainContext) context = g_main_context_ref (coroutine_loop_get_context (loop));
 
   g_main_context_push_thread_default (context);
   while (!coroutine_loop_may_end (loop))
@@ -101,7 +102,7 @@ iterate (gpointer data)
 static CoroutineLoop *
 start_own_locked (StrandCoroutineTaskrunner *self, GError **error)
 {
-  g_autoptr (GMainContext) context = g_main_context_new ();
+  g_autoptr(GMainContext) context = g_main_context_new ();
   CoroutineLoop *loop = coroutine_loop_new (context, &self->limits, self->counts);
   GThread *thread = g_thread_try_new ("strand-coroutine", iterate, coroutine_loop_ref (loop), error);
 
@@ -134,7 +135,7 @@ is_unused (gpointer context, gpointer loop, gpointer self)
 static CoroutineLoop *
 find_caller_locked (StrandCoroutineTaskrunner *self)
 {
-  g_autoptr (GMainContext) context = g_main_context_ref_thread_default ();
+  g_autoptr(GMainContext) context = g_main_context_ref_thread_default ();
   CoroutineLoop *loop = g_hash_table_lookup (self->loops, context);
 
   if (loop != NULL)
@@ -184,12 +185,14 @@ reserve_place (StrandCoroutineTaskrunner *self, gboolean may_block, GError **err
     g_set_error (error, STRAND_ERROR, STRAND_ERROR_CLOSED, "the taskrunner has been closed");
   else
     g_set_error (error, STRAND_ERROR, STRAND_ERROR_FULL,
-                 "%d calls are waiting for a coroutine, which is the limit; 'max-queued' raises it", self->max_queued);
+                 "%d calls are waiting for a coroutine, which is the limit; 'max-queued' raises it",
+                 self->max_queued);
   return FALSE;
 }
 
 static gboolean
-strand_coroutine_taskrunner_submit (StrandTaskrunner *taskrunner, StrandCall *call, gboolean may_block, GError **error)
+strand_coroutine_taskrunner_submit (StrandTaskrunner *taskrunner, StrandCall *call, gboolean may_block,
+                                    GError **error)
 {
   StrandCoroutineTaskrunner *self = STRAND_COROUTINE_TASKRUNNER (taskrunner);
   CoroutineCounts *counts;
@@ -291,7 +294,7 @@ turn_here (GPtrArray *loops)
 static guint
 count_alive (StrandCoroutineTaskrunner *self)
 {
-  g_autoptr (GPtrArray) loops = ref_loops (self);
+  g_autoptr(GPtrArray) loops = ref_loops (self);
   int n = (int) n_busy (loops) - g_atomic_int_get (&self->counts->n_queued);
 
   return (guint) MAX (n, 0);
@@ -329,7 +332,7 @@ static gboolean
 strand_coroutine_taskrunner_close (StrandTaskrunner *taskrunner, gint64 deadline_us, GError **error)
 {
   StrandCoroutineTaskrunner *self = STRAND_COROUTINE_TASKRUNNER (taskrunner);
-  g_autoptr (GPtrArray) loops = NULL;
+  g_autoptr(GPtrArray) loops = NULL;
   guint n_left;
 
   g_atomic_int_set (&self->closed, TRUE);
@@ -434,8 +437,8 @@ strand_coroutine_taskrunner_finalize (GObject *object)
 {
   StrandCoroutineTaskrunner *self = STRAND_COROUTINE_TASKRUNNER (object);
 
-  /* Every call holds its taskrunner, so none is left; the last one may have ended on the stack that this runs on, and its
-   * loop goes when that has been left. */
+  /* Every call holds its taskrunner, so none is left; the last one may have ended on the stack that this runs
+   * on, and its loop goes when that has been left. */
   if (self->context == CONTEXT_OWN && self->main != NULL)
     coroutine_loop_end (self->main);
   g_hash_table_unref (self->loops);
@@ -456,17 +459,18 @@ strand_coroutine_taskrunner_class_init (StrandCoroutineTaskrunnerClass *klass)
       "context", NULL, "Where coroutines run: in a thread of their own, or in the main context of the caller",
       STRAND_TYPE_COROUTINE_CONTEXT, CONTEXT_OWN, STRAND_PARAM_CONFIG);
   props[PROP_STACK_SIZE] =
-      g_param_spec_int64 ("stack-size", NULL, "How much stack a function may use", MIN_STACK_BYTES, G_MAXINT32,
-                          DEFAULT_STACK_BYTES, STRAND_PARAM_CONFIG | STRAND_PARAM_SIZE);
-  props[PROP_MAX_STACKS] = g_param_spec_uint ("max-stacks", NULL, "How many unused stacks keep their memory", 0, G_MAXINT,
-                                              DEFAULT_MAX_STACKS, STRAND_PARAM_CONFIG);
-  props[PROP_MAX_ALIVE] =
-      g_param_spec_uint ("max-alive", NULL, "How many calls may be under way at once in one context; others wait", 1,
-                         G_MAXINT, DEFAULT_MAX_ALIVE, STRAND_PARAM_CONFIG);
-  props[PROP_MAX_QUEUED] = g_param_spec_uint ("max-queued", NULL, "How many calls may wait for a coroutine", 1, G_MAXINT,
-                                              DEFAULT_MAX_QUEUED, STRAND_PARAM_CONFIG);
-  props[PROP_YIELD_ON_ITER] = g_param_spec_boolean (
-      "yield-on-iter", NULL, "Whether the others have a turn after each emitted item", TRUE, STRAND_PARAM_CONFIG);
+      g_param_spec_int64 ("stack-size", NULL, "How much stack a function may use", MIN_STACK_BYTES,
+                          G_MAXINT32, DEFAULT_STACK_BYTES, STRAND_PARAM_CONFIG | STRAND_PARAM_SIZE);
+  props[PROP_MAX_STACKS] = g_param_spec_uint ("max-stacks", NULL, "How many unused stacks keep their memory",
+                                              0, G_MAXINT, DEFAULT_MAX_STACKS, STRAND_PARAM_CONFIG);
+  props[PROP_MAX_ALIVE] = g_param_spec_uint (
+      "max-alive", NULL, "How many calls may be under way at once in one context; others wait", 1, G_MAXINT,
+      DEFAULT_MAX_ALIVE, STRAND_PARAM_CONFIG);
+  props[PROP_MAX_QUEUED] = g_param_spec_uint ("max-queued", NULL, "How many calls may wait for a coroutine",
+                                              1, G_MAXINT, DEFAULT_MAX_QUEUED, STRAND_PARAM_CONFIG);
+  props[PROP_YIELD_ON_ITER] =
+      g_param_spec_boolean ("yield-on-iter", NULL, "Whether the others have a turn after each emitted item",
+                            TRUE, STRAND_PARAM_CONFIG);
   props[PROP_ALIVE] = g_param_spec_uint ("alive", NULL, "How many calls are under way now", 0, G_MAXUINT, 0,
                                          G_PARAM_READABLE | G_PARAM_STATIC_STRINGS);
   g_object_class_install_properties (object_class, N_PROPS, props);

@@ -1,7 +1,8 @@
 /* coroutine.c — one coroutine: a stack, and the call that runs on it.
  *
- * A coroutine outlives its call: idle, it waits on its stack for the next one, so starting a call is no more than going on
- * with the stack.                                      SPDX-License-Identifier: LGPL-2.1-or-later */
+ * A coroutine outlives its call: idle, it waits on its stack for the next one, so starting a call is no more
+ * than going on with the stack.                                      SPDX-License-Identifier:
+ * LGPL-2.1-or-later */
 
 #include "config.h"
 #include "coroutine.h"

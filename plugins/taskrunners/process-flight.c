@@ -10,6 +10,9 @@
 /* How often the memory of a helper with a limit is looked at; the kernel does not tell. */
 #define MEMORY_INTERVAL_MS 100
 
+/* Between a dying process closing its descriptors and being dead. A core dump may take longer, and is cut short then. */
+#define HANG_UP_US (2 * G_USEC_PER_SEC)
+
 /* What a helper says of its call. */
 
 static void
@@ -177,6 +180,19 @@ look_after (Keeper *self, Flight *flight)
 }
 
 /* One call, from sent to ended or dead. @news: what is known already. */
+/* The connection has ended. A process that dies closes its descriptors first, so it has a moment before it is killed for
+ * closing them. TRUE once it is dead. */
+static gboolean
+hung_up (Keeper *self, Flight *flight)
+{
+  if (helper_wait_for_end (self->helper, flight->why == NULL ? HANG_UP_US : 0))
+    return TRUE;
+  if (flight->why == NULL)
+    flight->why = "it closed its connection: ";
+  helper_signal (self->helper, SIGKILL);
+  return FALSE;
+}
+
 Outcome
 flight_follow (Keeper *self, Flight *flight, guint news)
 {
@@ -192,15 +208,10 @@ flight_follow (Keeper *self, Flight *flight, guint news)
         alive = take_data (self, flight) >= 0;
       if (flight->ended)
         break;
+      dead = (news & NEWS_DEATH) != 0 || (!alive && hung_up (self, flight));
       /* What it said before it died counts. */
-      dead = (news & NEWS_DEATH) != 0 || (!alive && helper_is_dead (self->helper));
       while (dead && !flight->ended && !flight->broken && take_data (self, flight) > 0)
         ;
-      if (!dead && !alive && flight->why == NULL)
-        {
-          flight->why = "it closed its connection: ";
-          helper_signal (self->helper, SIGKILL);
-        }
       if ((news & NEWS_WAKE) != 0)
         give_room (self, flight);
       look_after (self, flight);

@@ -158,10 +158,11 @@ helper_is_dead (Helper *self)
   return waitid (P_PID, (id_t) self->pid, &info, WEXITED | WNOHANG | WNOWAIT) != 0 || info.si_pid != 0;
 }
 
-/* Waits for its end until the deadline. */
-static gboolean
-wait_for_end (Helper *self, gint64 deadline_us)
+gboolean
+helper_wait_for_end (Helper *self, gint64 patience_us)
 {
+  gint64 deadline_us = g_get_monotonic_time () + patience_us;
+
   while (!helper_is_dead (self))
     {
       gint64 left_us = deadline_us - g_get_monotonic_time ();
@@ -226,7 +227,7 @@ void
 helper_retire (Helper *self, gint64 patience_us)
 {
   shutdown (self->data, SHUT_WR);
-  wait_for_end (self, g_get_monotonic_time () + patience_us);
+  helper_wait_for_end (self, patience_us);
   helper_free (self);
 }
 

@@ -86,6 +86,9 @@ void helper_post_control (Helper *self, StrandWireType type, guint64 number, gui
 void helper_drain_stderr (Helper *self);
 
 gboolean helper_is_dead (Helper *self);
+
+/* Waits until it is dead, so long at most; TRUE if it is. */
+gboolean helper_wait_for_end (Helper *self, gint64 patience_us);
 gint64 helper_get_resident_bytes (Helper *self);
 void helper_signal (Helper *self, int number);
 

@@ -1,7 +1,7 @@
 /* sync-taskrunner.c — runs each call right where it is made.
  *
- * The function, its callbacks and its end all happen before the call returns: the same code as with any other runner,
- * without any change of context.                        SPDX-License-Identifier: LGPL-2.1-or-later */
+ * The function, its callbacks and its end all happen before the call returns: the same code as with any other
+ * runner, without any change of context.                        SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "config.h"
 #include <strand-plugin.h>
@@ -28,7 +28,8 @@ strand_sync_taskrunner_get_traits (StrandTaskrunner *taskrunner)
 }
 
 static gboolean
-strand_sync_taskrunner_submit (StrandTaskrunner *taskrunner, StrandCall *call, gboolean may_block, GError **error)
+strand_sync_taskrunner_submit (StrandTaskrunner *taskrunner, StrandCall *call, gboolean may_block,
+                               GError **error)
 {
   if (g_atomic_int_get (&STRAND_SYNC_TASKRUNNER (taskrunner)->closed))
     {
@@ -65,5 +66,6 @@ strand_sync_taskrunner_init (StrandSyncTaskrunner *self)
 }
 
 STRAND_PLUGIN_DEFINE ("sync-taskrunner", STRAND_VERSION, "LGPL-2.1-or-later",
-                      STRAND_PROVIDES_TASKRUNNER ("sync", StrandSyncTaskrunner, strand_sync_taskrunner_get_type,
+                      STRAND_PROVIDES_TASKRUNNER ("sync", StrandSyncTaskrunner,
+                                                  strand_sync_taskrunner_get_type,
                                                   "Runs each call right where it is made"))

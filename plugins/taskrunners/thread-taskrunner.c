@@ -1,13 +1,14 @@
 /* thread-taskrunner.c — runs calls in a bounded pool of threads of its own.
  *
- * A call is pushed onto a lock-free stack, the intake; a worker that finds the line empty turns the intake round and
- * appends it. Threads are started as calls come, up to `workers`. One that runs out of work looks around for a moment
- * before it sleeps, and while somebody looks around nobody need be woken: a stream of small calls costs no system
- * calls. Who stops looking because it found a call passes the duty on if there is more.
+ * A call is pushed onto a lock-free stack, the intake; a worker that finds the line empty turns the intake
+ * round and appends it. Threads are started as calls come, up to `workers`. One that runs out of work looks
+ * around for a moment before it sleeps, and while somebody looks around nobody need be woken: a stream of
+ * small calls costs no system calls. Who stops looking because it found a call passes the duty on if there is
+ * more.
  *
- * A call that ignores being stopped keeps its thread, but not its place: the thread is abandoned, another takes over,
- * and what the function finally returns is thrown away. At most `max-abandoned` threads are given up in this way.
- *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
+ * A call that ignores being stopped keeps its thread, but not its place: the thread is abandoned, another
+ * takes over, and what the function finally returns is thrown away. At most `max-abandoned` threads are given
+ * up in this way. SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "config.h"
 #include <strand-plugin.h>
@@ -15,7 +16,8 @@
 #define STRAND_TYPE_THREAD_TASKRUNNER (strand_thread_taskrunner_get_type ())
 G_DECLARE_FINAL_TYPE (StrandThreadTaskrunner, strand_thread_taskrunner, STRAND, THREAD_TASKRUNNER, GObject)
 
-/* Four million calls of 100 bytes are what a program may well have waiting; beyond that it has lost control. */
+/* Four million calls of 100 bytes are what a program may well have waiting; beyond that it has lost control.
+ */
 #define DEFAULT_MAX_QUEUED (4 * 1024 * 1024)
 
 #define DEFAULT_MAX_ABANDONED 16
@@ -63,7 +65,8 @@ typedef struct
 struct _Worker
 {
   Pool *pool;
-  StrandCall *call; /* guarded by the pool's lock, as the next; held until the thread looks for the next one */
+  StrandCall
+      *call; /* guarded by the pool's lock, as the next; held until the thread looks for the next one */
   gboolean abandoned;
 };
 
@@ -189,7 +192,7 @@ static gpointer work (gpointer data);
 static void
 call_worker_locked (Pool *pool)
 {
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
   Worker *worker;
   GThread *thread;
 
@@ -216,7 +219,8 @@ call_worker_locked (Pool *pool)
       g_thread_unref (thread);
       return;
     }
-  g_warning ("Could not start a thread: %s; %d threads go on with the calls", error->message, pool->n_workers - 1);
+  g_warning ("Could not start a thread: %s; %d threads go on with the calls", error->message,
+             pool->n_workers - 1);
   g_ptr_array_remove_fast (pool->workers, worker);
   g_atomic_int_add (&pool->n_workers, -1);
   g_atomic_int_add (&pool->n_looking, -1);
@@ -274,8 +278,8 @@ look_around (Worker *worker)
   return NULL;
 }
 
-/* Sleeps until called. FALSE if the thread is to end. The caller has stopped looking, so anything pushed from now on
- * calls somebody; what was pushed before is seen here. */
+/* Sleeps until called. FALSE if the thread is to end. The caller has stopped looking, so anything pushed from
+ * now on calls somebody; what was pushed before is seen here. */
 static gboolean
 sleep_until_called (Worker *worker)
 {
@@ -395,12 +399,14 @@ reserve_place (Pool *pool, gboolean may_block, GError **error)
     g_set_error (error, STRAND_ERROR, STRAND_ERROR_CLOSED, "the taskrunner has been closed");
   else
     g_set_error (error, STRAND_ERROR, STRAND_ERROR_FULL,
-                 "%d calls are waiting for a thread, which is the limit; 'max-queued' raises it", pool->max_queued);
+                 "%d calls are waiting for a thread, which is the limit; 'max-queued' raises it",
+                 pool->max_queued);
   return FALSE;
 }
 
 static gboolean
-strand_thread_taskrunner_submit (StrandTaskrunner *taskrunner, StrandCall *call, gboolean may_block, GError **error)
+strand_thread_taskrunner_submit (StrandTaskrunner *taskrunner, StrandCall *call, gboolean may_block,
+                                 GError **error)
 {
   Pool *pool = STRAND_THREAD_TASKRUNNER (taskrunner)->pool;
 
@@ -440,7 +446,8 @@ strand_thread_taskrunner_stop (StrandTaskrunner *taskrunner, StrandCall *call)
   g_mutex_unlock (&pool->lock);
 
   if (worker != NULL)
-    strand_debug (STRAND_TOPIC_RUNNER, "abandoned a thread that runs '%s'", strand_call_get_function_name (call));
+    strand_debug (STRAND_TOPIC_RUNNER, "abandoned a thread that runs '%s'",
+                  strand_call_get_function_name (call));
   return worker != NULL;
 }
 
@@ -492,7 +499,8 @@ strand_thread_taskrunner_close (StrandTaskrunner *taskrunner, gint64 deadline_us
   n_left = n_busy_locked (pool);
   if (n_left > 0)
     cancel_all_locked (pool);
-  /* What was cancelled ends by itself or is abandoned after its grace; what cannot be abandoned is left alone. */
+  /* What was cancelled ends by itself or is abandoned after its grace; what cannot be abandoned is left
+   * alone. */
   until_us = g_get_monotonic_time () + CLOSE_PATIENCE_US;
   while (n_busy_locked (pool) > 0 && g_cond_wait_until (&pool->quiet, &pool->lock, until_us))
     ;
@@ -551,7 +559,8 @@ strand_thread_taskrunner_set_property (GObject *object, guint id, const GValue *
   switch (id)
     {
     case PROP_WORKERS:
-      pool->max_workers = g_value_get_uint (value) > 0 ? (int) g_value_get_uint (value) : MAX (2, (int) g_get_num_processors ());
+      pool->max_workers = g_value_get_uint (value) > 0 ? (int) g_value_get_uint (value)
+                                                       : MAX (2, (int) g_get_num_processors ());
       break;
     case PROP_MAX_QUEUED:
       pool->max_queued = (int) g_value_get_uint (value);
@@ -570,7 +579,8 @@ strand_thread_taskrunner_finalize (GObject *object)
 {
   Pool *pool = STRAND_THREAD_TASKRUNNER (object)->pool;
 
-  /* Every call holds its taskrunner, so none is left; the threads end on their own, perhaps this one among them. */
+  /* Every call holds its taskrunner, so none is left; the threads end on their own, perhaps this one among
+   * them. */
   g_mutex_lock (&pool->lock);
   g_atomic_int_set (&pool->closed, TRUE);
   pool->stopping = TRUE;
@@ -589,15 +599,16 @@ strand_thread_taskrunner_class_init (StrandThreadTaskrunnerClass *klass)
   object_class->set_property = strand_thread_taskrunner_set_property;
   object_class->finalize = strand_thread_taskrunner_finalize;
 
-  props[PROP_WORKERS] = g_param_spec_uint ("workers", NULL, "How many threads at most; 0: one for each processor, at least 2",
-                                           0, 10000, 0, STRAND_PARAM_CONFIG);
+  props[PROP_WORKERS] =
+      g_param_spec_uint ("workers", NULL, "How many threads at most; 0: one for each processor, at least 2",
+                         0, 10000, 0, STRAND_PARAM_CONFIG);
   props[PROP_MAX_QUEUED] = g_param_spec_uint ("max-queued", NULL, "How many calls may wait for a thread", 1,
-                                               G_MAXINT, DEFAULT_MAX_QUEUED, STRAND_PARAM_CONFIG);
-  props[PROP_MAX_ABANDONED] =
-      g_param_spec_uint ("max-abandoned", NULL, "How many threads may be given up to functions that do not stop", 0,
-                         10000, DEFAULT_MAX_ABANDONED, STRAND_PARAM_CONFIG);
-  props[PROP_ABANDONED] = g_param_spec_uint ("abandoned", NULL, "How many threads are given up now", 0, G_MAXUINT, 0,
-                                             G_PARAM_READABLE | G_PARAM_STATIC_STRINGS);
+                                              G_MAXINT, DEFAULT_MAX_QUEUED, STRAND_PARAM_CONFIG);
+  props[PROP_MAX_ABANDONED] = g_param_spec_uint (
+      "max-abandoned", NULL, "How many threads may be given up to functions that do not stop", 0, 10000,
+      DEFAULT_MAX_ABANDONED, STRAND_PARAM_CONFIG);
+  props[PROP_ABANDONED] = g_param_spec_uint ("abandoned", NULL, "How many threads are given up now", 0,
+                                             G_MAXUINT, 0, G_PARAM_READABLE | G_PARAM_STATIC_STRINGS);
   g_object_class_install_properties (object_class, N_PROPS, props);
 }
 
@@ -608,5 +619,6 @@ strand_thread_taskrunner_init (StrandThreadTaskrunner *self)
 }
 
 STRAND_PLUGIN_DEFINE ("thread-taskrunner", STRAND_VERSION, "LGPL-2.1-or-later",
-                      STRAND_PROVIDES_TASKRUNNER ("thread", StrandThreadTaskrunner, strand_thread_taskrunner_get_type,
+                      STRAND_PROVIDES_TASKRUNNER ("thread", StrandThreadTaskrunner,
+                                                  strand_thread_taskrunner_get_type,
                                                   "Runs calls in a bounded pool of threads of its own"))

@@ -65,7 +65,7 @@ describe_type (const GVariantType *type)
 static GVariant *
 parse_one (const char *text, const GVariantType *type, const char *name, GError **error)
 {
-  g_autoptr (GError) cause = NULL;
+  g_autoptr(GError) cause = NULL;
   g_autofree char *shown = NULL;
   GVariant *value = NULL;
 
@@ -118,7 +118,7 @@ add_keyword (StrandFunction *function, const char *word, GVariantBuilder *builde
 {
   const char *equals = strchr (word, '=');
   g_autofree char *name = equals != NULL ? g_strndup (word, (gsize) (equals - word)) : NULL;
-  g_autoptr (GVariant) value = NULL;
+  g_autoptr(GVariant) value = NULL;
   const GVariantType *type;
 
   if (equals == NULL || equals == word || !g_utf8_validate (name, -1, NULL))
@@ -141,7 +141,7 @@ add_keyword (StrandFunction *function, const char *word, GVariantBuilder *builde
 static GVariant *
 parse_keywords (StrandFunction *function, const char *const *keywords, GError **error)
 {
-  g_auto (GVariantBuilder) builder = G_VARIANT_BUILDER_INIT (G_VARIANT_TYPE_VARDICT);
+  g_auto(GVariantBuilder) builder = G_VARIANT_BUILDER_INIT (G_VARIANT_TYPE_VARDICT);
 
   for (; *keywords != NULL; keywords++)
     if (!add_keyword (function, *keywords, &builder, error))
@@ -152,13 +152,13 @@ parse_keywords (StrandFunction *function, const char *const *keywords, GError **
 static GVariant *
 parse_positional (StrandFunction *function, const char *const *texts, GError **error)
 {
-  g_auto (GVariantBuilder) builder = G_VARIANT_BUILDER_INIT (G_VARIANT_TYPE_TUPLE);
+  g_auto(GVariantBuilder) builder = G_VARIANT_BUILDER_INIT (G_VARIANT_TYPE_TUPLE);
   const char *const *names = strand_function_get_parameter_names (function);
   const GVariantType *type = g_variant_type_first (strand_function_get_parameter_type (function));
 
   for (guint i = 0; texts[i] != NULL; i++, names++, type = g_variant_type_next (type))
     {
-      g_autoptr (GVariant) value = NULL;
+      g_autoptr(GVariant) value = NULL;
 
       if (*names == NULL)
         {
@@ -183,8 +183,8 @@ GVariant *
 arguments_parse (StrandFunction *function, const char *const *texts, const char *const *keywords,
                  GError **error)
 {
-  g_autoptr (GVariant) positional = parse_positional (function, texts, error);
-  g_autoptr (GVariant) named = NULL;
+  g_autoptr(GVariant) positional = parse_positional (function, texts, error);
+  g_autoptr(GVariant) named = NULL;
 
   if (positional == NULL)
     return NULL;

@@ -35,7 +35,7 @@ struct _Input
 static goffset
 find_size (GFile *file)
 {
-  g_autoptr (GFileInfo) info = g_file_query_info (
+  g_autoptr(GFileInfo) info = g_file_query_info (
       file, G_FILE_ATTRIBUTE_STANDARD_SIZE "," G_FILE_ATTRIBUTE_STANDARD_TYPE, 0, NULL, NULL);
 
   return info != NULL && g_file_info_get_file_type (info) == G_FILE_TYPE_REGULAR ? g_file_info_get_size (info)
@@ -56,7 +56,7 @@ input_open (const char *name, char separator, GError **error)
     self->stream = g_unix_input_stream_new (STDIN_FILENO, FALSE);
   else
     {
-      g_autoptr (GFile) file = g_file_new_for_path (name);
+      g_autoptr(GFile) file = g_file_new_for_path (name);
 
       self->stream = G_INPUT_STREAM (g_file_read (file, NULL, error));
       self->size = find_size (file);
@@ -87,7 +87,7 @@ on_read (GObject *object, GAsyncResult *result, gpointer user_data)
 {
   Input *self = user_data;
   GSourceOnceFunc ready = self->ready;
-  g_autoptr (GBytes) bytes = g_input_stream_read_bytes_finish (self->stream, result, &self->error);
+  g_autoptr(GBytes) bytes = g_input_stream_read_bytes_finish (self->stream, result, &self->error);
 
   self->reading = FALSE;
   self->ready = NULL;

@@ -64,7 +64,7 @@ interrupt_catch (InterruptFunc func, gpointer user_data)
   interrupt.user_data = user_data;
   for (guint i = 0; i < G_N_ELEMENTS (numbers); i++)
     {
-      g_autoptr (GSource) source = g_unix_signal_source_new (numbers[i]);
+      g_autoptr(GSource) source = g_unix_signal_source_new (numbers[i]);
 
       g_source_set_callback (source, on_signal, NULL, NULL);
       g_source_attach (source, context);

@@ -158,7 +158,7 @@ static Status
 run_command (const Command *command, GPtrArray *words)
 {
   const Option *const tables[] = { global_options, command->options, NULL };
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
 
   session.command = command;
   if (!options_parse (words, tables, &error))
@@ -177,7 +177,7 @@ static Status
 run_without_command (GPtrArray *words)
 {
   const Option *const tables[] = { global_options, NULL };
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
 
   if (!options_parse (words, tables, &error))
     {
@@ -201,7 +201,7 @@ run_without_command (GPtrArray *words)
 int
 main (int argc, char **argv)
 {
-  g_autoptr (GPtrArray) words = g_ptr_array_new ();
+  g_autoptr(GPtrArray) words = g_ptr_array_new ();
   const Command *command;
   Status status = STATUS_DONE;
 

@@ -101,8 +101,8 @@ parse_whole (Map *map, const char *line, GError **error)
 static GVariant *
 parse_split (Map *map, const char *line, GError **error)
 {
-  g_auto (GStrv) words = NULL;
-  g_autoptr (GError) local = NULL;
+  g_auto(GStrv) words = NULL;
+  g_autoptr(GError) local = NULL;
 
   if (!g_shell_parse_argv (line, NULL, &words, &local))
     {
@@ -145,7 +145,7 @@ launch_line (Map *map, GBytes *piece)
 {
   gsize length;
   const char *data = g_bytes_get_data (piece, &length);
-  g_autoptr (GVariant) arguments = NULL;
+  g_autoptr(GVariant) arguments = NULL;
   Item *item = g_new0 (Item, 1);
 
   item->map = map;
@@ -211,8 +211,8 @@ count_end (Map *map, Item *item, const GError *error)
 static void
 print_end (Map *map, Item *item)
 {
-  g_autoptr (GError) error = NULL;
-  g_autoptr (GVariant) value = NULL;
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GVariant) value = NULL;
 
   if (item->handle != NULL)
     value = strand_handle_get_result (item->handle, &error);
@@ -262,8 +262,8 @@ read_lines (Map *map)
 {
   while (!map->reading_over && map->n_running < map->max_running && map->calls.length < MAX_QUEUED)
     {
-      g_autoptr (GError) error = NULL;
-      g_autoptr (GBytes) piece = input_next (map->input, advance, map, &error);
+      g_autoptr(GError) error = NULL;
+      g_autoptr(GBytes) piece = input_next (map->input, advance, map, &error);
 
       if (piece != NULL)
         {
@@ -373,11 +373,11 @@ run_map (Map *map)
 Status
 map_run (Session *session, char **arguments)
 {
-  g_autoptr (StrandFunction) function = NULL;
-  g_autoptr (StrandOptions) options = strand_options_new ();
-  g_autoptr (StrandTask) task = NULL;
-  g_autoptr (GObject) target = NULL;
-  g_autoptr (GError) error = NULL;
+  g_autoptr(StrandFunction) function = NULL;
+  g_autoptr(StrandOptions) options = strand_options_new ();
+  g_autoptr(StrandTask) task = NULL;
+  g_autoptr(GObject) target = NULL;
+  g_autoptr(GError) error = NULL;
   static Map map; /* the signal thread keeps it */
 
   if (arguments[0] == NULL)

@@ -31,7 +31,7 @@ find_name (const Option *const *tables, const char *name, gsize length)
 static void
 set_unknown (const Option *const *tables, const char *word, const char *name, GError **error)
 {
-  g_autoptr (GPtrArray) names = g_ptr_array_new ();
+  g_autoptr(GPtrArray) names = g_ptr_array_new ();
   g_autofree char *shown = output_dup_printable (word);
   const char *near;
 
@@ -182,7 +182,7 @@ is_argument (const char *word, const Option *const *tables)
 gboolean
 options_parse (GPtrArray *words, const Option *const *tables, GError **error)
 {
-  g_autoptr (GPtrArray) arguments = g_ptr_array_new ();
+  g_autoptr(GPtrArray) arguments = g_ptr_array_new ();
   guint i;
 
   for (i = 0; i < words->len; i++)

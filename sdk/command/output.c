@@ -164,7 +164,7 @@ output_json_error (GString *json, const GError *error)
 char *
 output_dup_time (gint64 time_us)
 {
-  g_autoptr (GDateTime) time = NULL;
+  g_autoptr(GDateTime) time = NULL;
   g_autofree char *seconds = NULL;
 
   if (time_us <= 0)

@@ -73,9 +73,9 @@ print_infos_json (GPtrArray *infos)
 Status
 plugins_list (Session *session, char **arguments)
 {
-  g_autoptr (Table) table = table_new ("KIND", "TYPE", "VERSION", "STATE", "FILE", "REASON", NULL);
-  g_autoptr (GPtrArray) infos = NULL;
-  g_autoptr (GError) error = NULL;
+  g_autoptr(Table) table = table_new ("KIND", "TYPE", "VERSION", "STATE", "FILE", "REASON", NULL);
+  g_autoptr(GPtrArray) infos = NULL;
+  g_autoptr(GError) error = NULL;
 
   if (arguments[0] != NULL)
     return session_usage (session, "'plugins' takes no arguments");
@@ -112,8 +112,8 @@ print_line (const char *name, const char *text)
 static Status
 inspect_file (Session *session)
 {
-  g_autoptr (GError) error = NULL;
-  g_autoptr (GPtrArray) infos = strand_plugins_inspect_file (given.file, &error);
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GPtrArray) infos = strand_plugins_inspect_file (given.file, &error);
 
   if (infos == NULL)
     return session_complain (error);
@@ -188,7 +188,7 @@ describe_double (GParamSpecDouble *spec)
 static char *
 describe_enum (GParamSpecEnum *spec)
 {
-  g_autoptr (GString) text = g_string_new (NULL);
+  g_autoptr(GString) text = g_string_new (NULL);
 
   for (guint i = 0; i < spec->enum_class->n_values; i++)
     g_string_append_printf (text, "%s%s", i > 0 ? ", " : "", spec->enum_class->values[i].value_nick);
@@ -261,7 +261,7 @@ dup_default (GParamSpec *pspec)
 {
   const GValue *value = g_param_spec_get_default_value (pspec);
   GType type = G_PARAM_SPEC_VALUE_TYPE (pspec);
-  g_auto (GValue) number = G_VALUE_INIT;
+  g_auto(GValue) number = G_VALUE_INIT;
 
   if (pspec->flags & (STRAND_PARAM_SECRET | STRAND_PARAM_REQUIRED))
     return NULL;
@@ -337,7 +337,7 @@ append_property_json (GString *json, GParamSpec *pspec)
 static StrandPluginInfo *
 find_info (StrandKind kind, const char *type)
 {
-  g_autoptr (GPtrArray) infos = strand_plugins_list (strand_plugins_get_default ());
+  g_autoptr(GPtrArray) infos = strand_plugins_list (strand_plugins_get_default ());
 
   for (guint i = 0; i < infos->len; i++)
     {
@@ -353,7 +353,7 @@ find_info (StrandKind kind, const char *type)
 static void
 print_type (Session *session, GType gtype, const StrandPluginInfo *info, const char *name)
 {
-  g_autoptr (GTypeClass) klass = g_type_class_ref (gtype);
+  g_autoptr(GTypeClass) klass = g_type_class_ref (gtype);
   guint n_properties;
   g_autofree GParamSpec **properties = g_object_class_list_properties (G_OBJECT_CLASS (klass), &n_properties);
   GString *json = g_string_new ("{");
@@ -387,9 +387,9 @@ print_type (Session *session, GType gtype, const StrandPluginInfo *info, const c
 static Status
 inspect_type (Session *session, const char *name)
 {
-  g_auto (GStrv) parts = NULL;
-  g_autoptr (StrandPluginInfo) info = NULL;
-  g_autoptr (GError) error = NULL;
+  g_auto(GStrv) parts = NULL;
+  g_autoptr(StrandPluginInfo) info = NULL;
+  g_autoptr(GError) error = NULL;
   StrandKind kind;
   GType gtype;
 

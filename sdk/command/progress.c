@@ -70,7 +70,7 @@ append_text (GString *line, const char *text)
 void
 progress_set (double fraction, const char *text)
 {
-  g_autoptr (GString) line = NULL;
+  g_autoptr(GString) line = NULL;
   gint64 now_us = g_get_monotonic_time ();
 
   if (!progress.enabled || (progress.drawn_us != 0 && now_us - progress.drawn_us < DRAW_INTERVAL_US))

@@ -82,8 +82,8 @@ typedef void (*RecordFunc) (Session *session, StrandRecord *record, guint n_keys
 static Status
 for_each_record (Session *session, char **keys, RecordFunc func)
 {
-  g_autoptr (GError) error = NULL;
-  g_autoptr (StrandStore) store = NULL;
+  g_autoptr(GError) error = NULL;
+  g_autoptr(StrandStore) store = NULL;
   guint n_keys = g_strv_length (keys);
   Status status = STATUS_DONE;
   gboolean begun = FALSE;
@@ -97,8 +97,8 @@ for_each_record (Session *session, char **keys, RecordFunc func)
   begin_json (session, n_keys);
   for (guint i = 0; i < n_keys; i++)
     {
-      g_autoptr (GError) cause = NULL;
-      g_autoptr (StrandRecord) record = get_record (store, keys[i], &cause);
+      g_autoptr(GError) cause = NULL;
+      g_autoptr(StrandRecord) record = get_record (store, keys[i], &cause);
 
       if (record == NULL)
         {
@@ -254,9 +254,9 @@ print_progress (StrandRecord *record)
 static void
 print_record (StrandRecord *record)
 {
-  g_autoptr (GError) arguments_error = NULL, value_error = NULL;
-  g_autoptr (GVariant) arguments = strand_record_dup_arguments (record, &arguments_error);
-  g_autoptr (GVariant) value = strand_record_dup_value (record, &value_error);
+  g_autoptr(GError) arguments_error = NULL, value_error = NULL;
+  g_autoptr(GVariant) arguments = strand_record_dup_arguments (record, &arguments_error);
+  g_autoptr(GVariant) value = strand_record_dup_value (record, &value_error);
   g_autofree char *duration = duration_of (record) >= 0 ? output_dup_duration (duration_of (record)) : NULL;
 
   print_field ("key", strand_record_get_key (record));
@@ -283,7 +283,7 @@ print_record (StrandRecord *record)
 static void
 print_record_json (StrandRecord *record)
 {
-  g_autoptr (GBytes) json = strand_record_to_json (record);
+  g_autoptr(GBytes) json = strand_record_to_json (record);
   gsize length;
   const char *text = g_bytes_get_data (json, &length);
 
@@ -317,7 +317,7 @@ records_show (Session *session, char **arguments)
 static StrandHandle *
 await_handle (StrandStore *store, const char *key, gint64 deadline_us, GError **error)
 {
-  g_autoptr (StrandHandle) handle = NULL;
+  g_autoptr(StrandHandle) handle = NULL;
   gint64 left_us = -1;
 
   if (!strand_key_check (key, error))
@@ -352,7 +352,7 @@ static Status
 complain_of_call (StrandRecord *record)
 {
   StrandStatus status = strand_record_get_status (record);
-  g_autoptr (GError) error = strand_record_dup_error (record);
+  g_autoptr(GError) error = strand_record_dup_error (record);
 
   if (error != NULL)
     session_complain (error);
@@ -368,11 +368,11 @@ complain_of_call (StrandRecord *record)
 static Status
 await_record (StrandStore *store, const char *key, gint64 deadline_us, StrandRecord **record)
 {
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
 
   if (deadline_us != STRAND_UNSET)
     {
-      g_autoptr (StrandHandle) handle = await_handle (store, key, deadline_us, &error);
+      g_autoptr(StrandHandle) handle = await_handle (store, key, deadline_us, &error);
 
       if (handle == NULL)
         return session_complain (error);
@@ -399,8 +399,8 @@ deadline_of (gint64 timeout_us)
 static Status
 print_result (Session *session, StrandRecord *record, gboolean *begun)
 {
-  g_autoptr (GError) error = NULL;
-  g_autoptr (GVariant) value = NULL;
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GVariant) value = NULL;
 
   if (strand_record_get_status (record) != STRAND_STATUS_COMPLETED)
     return complain_of_call (record);
@@ -420,8 +420,8 @@ print_result (Session *session, StrandRecord *record, gboolean *begun)
 Status
 records_result (Session *session, char **arguments)
 {
-  g_autoptr (GError) error = NULL;
-  g_autoptr (StrandStore) store = NULL;
+  g_autoptr(GError) error = NULL;
+  g_autoptr(StrandStore) store = NULL;
   gint64 deadline_us = deadline_of (given.timeout_us);
   guint n_keys = g_strv_length (arguments);
   Status status = STATUS_DONE;
@@ -436,7 +436,7 @@ records_result (Session *session, char **arguments)
   begin_json (session, n_keys);
   for (guint i = 0; i < n_keys; i++)
     {
-      g_autoptr (StrandRecord) record = NULL;
+      g_autoptr(StrandRecord) record = NULL;
       Status one = await_record (store, arguments[i], deadline_us, &record);
 
       note_status (&status, one == STATUS_DONE ? print_result (session, record, &begun) : one);
@@ -510,8 +510,8 @@ show_wait (StrandHandle *handle, GParamSpec *pspec, gpointer user_data)
 static void
 wait_for_handles (GPtrArray *handles, Wait *wait)
 {
-  g_autoptr (GCancellable) cancellable = g_cancellable_new ();
-  g_autoptr (GSource) timeout = NULL;
+  g_autoptr(GCancellable) cancellable = g_cancellable_new ();
+  g_autoptr(GSource) timeout = NULL;
 
   interrupt_catch (on_interrupt, wait);
   if (given.timeout_us >= 0)
@@ -560,9 +560,9 @@ report_handle (Session *session, StrandHandle *handle, const Wait *wait)
 Status
 records_wait (Session *session, char **arguments)
 {
-  g_autoptr (GPtrArray) handles = g_ptr_array_new_with_free_func (g_object_unref);
-  g_autoptr (GError) error = NULL;
-  g_autoptr (StrandStore) store = NULL;
+  g_autoptr(GPtrArray) handles = g_ptr_array_new_with_free_func (g_object_unref);
+  g_autoptr(GError) error = NULL;
+  g_autoptr(StrandStore) store = NULL;
   static Wait wait; /* the signal thread keeps it */
   Status status = STATUS_DONE;
 
@@ -574,7 +574,7 @@ records_wait (Session *session, char **arguments)
 
   for (guint i = 0; arguments[i] != NULL; i++)
     {
-      g_autoptr (GError) cause = NULL;
+      g_autoptr(GError) cause = NULL;
       StrandHandle *handle =
           strand_key_check (arguments[i], &cause) ? strand_handle_new (store, arguments[i], &cause) : NULL;
 
@@ -593,7 +593,7 @@ records_wait (Session *session, char **arguments)
       output_text ("[");
       for (guint i = 0; i < handles->len; i++)
         {
-          g_autoptr (GString) json = g_string_new (i > 0 ? ",\n{" : "{");
+          g_autoptr(GString) json = g_string_new (i > 0 ? ",\n{" : "{");
           StrandHandle *handle = g_ptr_array_index (handles, i);
 
           output_json_member (json, "key", strand_handle_get_key (handle));
@@ -609,8 +609,8 @@ records_wait (Session *session, char **arguments)
 static Status
 cancel_key (StrandStore *store, const char *key)
 {
-  g_autoptr (GError) error = NULL;
-  g_autoptr (StrandRecord) record = NULL;
+  g_autoptr(GError) error = NULL;
+  g_autoptr(StrandRecord) record = NULL;
 
   if (!strand_key_check (key, &error))
     return session_complain (error);
@@ -628,8 +628,8 @@ cancel_key (StrandStore *store, const char *key)
 Status
 records_cancel (Session *session, char **arguments)
 {
-  g_autoptr (GError) error = NULL;
-  g_autoptr (StrandStore) store = NULL;
+  g_autoptr(GError) error = NULL;
+  g_autoptr(StrandStore) store = NULL;
   Status status = STATUS_DONE;
 
   if (arguments[0] == NULL)
@@ -688,7 +688,7 @@ print_page (Session *session, StrandPage *page, Table *table, gboolean *begun)
 static Status
 list_store (Session *session, StrandStore *store, const StrandFilter *filter)
 {
-  g_autoptr (Table) table = table_new ("KEY", "STATUS", "FUNCTION", "CREATED", "DURATION", "QUEUE", NULL);
+  g_autoptr(Table) table = table_new ("KEY", "STATUS", "FUNCTION", "CREATED", "DURATION", "QUEUE", NULL);
   gint64 left = given.limit >= 0 ? given.limit : G_MAXINT64;
   g_autofree char *cursor = NULL;
   gboolean begun = FALSE, more = left > 0;
@@ -698,8 +698,8 @@ list_store (Session *session, StrandStore *store, const StrandFilter *filter)
     output_text ("[\n");
   while (more)
     {
-      g_autoptr (GError) error = NULL;
-      g_autoptr (StrandPage) page =
+      g_autoptr(GError) error = NULL;
+      g_autoptr(StrandPage) page =
           strand_store_list (store, filter, cursor, (guint) MIN (left, PAGE_RECORDS), &error);
 
       if (page == NULL)
@@ -721,8 +721,8 @@ Status
 records_list (Session *session, char **arguments)
 {
   StrandFilter filter = { .queue = given.queue };
-  g_autoptr (GError) error = NULL;
-  g_autoptr (StrandStore) store = NULL;
+  g_autoptr(GError) error = NULL;
+  g_autoptr(StrandStore) store = NULL;
   StrandStatus status;
 
   if (arguments[0] != NULL)
@@ -747,8 +747,8 @@ records_list (Session *session, char **arguments)
 Status
 records_cleanup (Session *session, char **arguments)
 {
-  g_autoptr (GError) error = NULL;
-  g_autoptr (StrandStore) store = NULL;
+  g_autoptr(GError) error = NULL;
+  g_autoptr(StrandStore) store = NULL;
   gint64 removed;
 
   if (arguments[0] != NULL)

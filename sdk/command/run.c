@@ -135,8 +135,8 @@ say_how_far (StrandHandle *handle)
 static Status
 report (Run *run)
 {
-  g_autoptr (GError) error = NULL;
-  g_autoptr (GVariant) value = strand_handle_get_result (run->handle, &error);
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GVariant) value = strand_handle_get_result (run->handle, &error);
   StrandStatus status = strand_handle_get_status (run->handle);
   GObject *object = strand_handle_get_object (run->handle);
 
@@ -158,7 +158,7 @@ report (Run *run)
 static Status
 call (Run *run, StrandTask *task, GObject *target, GVariant *arguments)
 {
-  g_autoptr (StrandOptions) options = make_options ();
+  g_autoptr(StrandOptions) options = make_options ();
   Status status;
 
   if (given.items)
@@ -185,11 +185,11 @@ call (Run *run, StrandTask *task, GObject *target, GVariant *arguments)
 Status
 run_run (Session *session, char **arguments)
 {
-  g_autoptr (StrandFunction) function = NULL;
-  g_autoptr (StrandTask) task = NULL;
-  g_autoptr (GObject) target = NULL;
-  g_autoptr (GVariant) tuple = NULL;
-  g_autoptr (GError) error = NULL;
+  g_autoptr(StrandFunction) function = NULL;
+  g_autoptr(StrandTask) task = NULL;
+  g_autoptr(GObject) target = NULL;
+  g_autoptr(GVariant) tuple = NULL;
+  g_autoptr(GError) error = NULL;
   static Run run; /* the signal thread keeps it */
 
   run.session = session;

@@ -120,7 +120,7 @@ session_load_stack (Session *session, GError **error)
 gboolean
 session_load (Session *session, GError **error)
 {
-  g_autoptr (GPtrArray) warnings = NULL;
+  g_autoptr(GPtrArray) warnings = NULL;
 
   if (!session_load_stack (session, error))
     return FALSE;
@@ -142,7 +142,7 @@ session_load (Session *session, GError **error)
 StrandFunction *
 session_lookup (Session *session, const char *name, GError **error)
 {
-  g_autoptr (GPtrArray) functions = strand_registry_list (strand_registry_get_default ());
+  g_autoptr(GPtrArray) functions = strand_registry_list (strand_registry_get_default ());
   g_autofree char *shown = output_dup_printable (name);
 
   if (functions->len > 0 && g_utf8_validate (name, -1, NULL))
@@ -165,7 +165,7 @@ session_make_task (Session *session, StrandFunction *function, GObject **target,
 StrandStore *
 session_ref_store (Session *session, GError **error)
 {
-  g_autoptr (GObject) target = NULL;
+  g_autoptr(GObject) target = NULL;
 
   if (!session_load (session, error))
     return NULL;
@@ -184,7 +184,7 @@ session_ref_store (Session *session, GError **error)
 void
 session_close (Session *session)
 {
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
 
   if (session->stack != NULL &&
       !strand_stack_close (session->stack, strand_clock_monotonic_us () + CLOSE_US, &error))

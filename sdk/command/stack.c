@@ -29,7 +29,7 @@ Status
 stack_check (Session *session, char **arguments)
 {
   const char *file = arguments[0] != NULL ? arguments[0] : session->config;
-  g_autoptr (GPtrArray) problems = NULL;
+  g_autoptr(GPtrArray) problems = NULL;
 
   if (file == NULL || (arguments[0] != NULL && arguments[1] != NULL))
     return session_usage (session, "'check' takes one keyfile");
@@ -50,7 +50,7 @@ stack_check (Session *session, char **arguments)
 Status
 stack_draw (Session *session, char **arguments)
 {
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
 
   if (arguments[0] != NULL && arguments[1] != NULL)
     return session_usage (session, "'stack' takes one keyfile");
@@ -61,7 +61,7 @@ stack_draw (Session *session, char **arguments)
 
   if (session->json)
     {
-      g_autoptr (GVariant) stack = g_variant_ref_sink (strand_stack_to_variant (session->stack));
+      g_autoptr(GVariant) stack = g_variant_ref_sink (strand_stack_to_variant (session->stack));
       GString *json = g_string_new (NULL);
 
       strand_json_append_variant (json, stack);
@@ -79,7 +79,7 @@ stack_draw (Session *session, char **arguments)
 static void
 append_traits (GString *text, StrandTraits traits)
 {
-  g_autoptr (GFlagsClass) klass = g_type_class_ref (STRAND_TYPE_TRAITS);
+  g_autoptr(GFlagsClass) klass = g_type_class_ref (STRAND_TYPE_TRAITS);
 
   for (guint i = 0; i < klass->n_values; i++)
     if (klass->values[i].value != 0 && (traits & klass->values[i].value) != 0)
@@ -93,7 +93,7 @@ append_function_json (GString *json, StrandFunction *function)
   const GVariantType *type = g_variant_type_first (strand_function_get_parameter_type (function));
   const GVariantType *result = strand_function_get_result_type (function);
   g_autofree char *signature = strand_function_dup_signature (function);
-  g_autoptr (GString) traits = g_string_new (NULL);
+  g_autoptr(GString) traits = g_string_new (NULL);
 
   append_traits (traits, strand_function_get_traits (function));
   g_string_append_c (json, '{');
@@ -140,7 +140,7 @@ static void
 add_function (Table *table, StrandFunction *function)
 {
   g_autofree char *signature = strand_function_dup_signature (function);
-  g_autoptr (GString) help = g_string_new (NULL);
+  g_autoptr(GString) help = g_string_new (NULL);
 
   append_traits (help, strand_function_get_traits (function));
   if (help->len > 0)
@@ -153,9 +153,9 @@ add_function (Table *table, StrandFunction *function)
 Status
 stack_functions (Session *session, char **arguments)
 {
-  g_autoptr (Table) table = table_new ("FUNCTION", "SIGNATURE", "HELP", NULL);
-  g_autoptr (GPtrArray) functions = NULL;
-  g_autoptr (GError) error = NULL;
+  g_autoptr(Table) table = table_new ("FUNCTION", "SIGNATURE", "HELP", NULL);
+  g_autoptr(GPtrArray) functions = NULL;
+  g_autoptr(GError) error = NULL;
 
   if (arguments[0] != NULL)
     return session_usage (session, "'functions' takes no arguments");

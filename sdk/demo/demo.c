@@ -94,7 +94,7 @@ limbs_to_string (GArray *limbs)
 static GVariant *
 demo_factorial (StrandContext *context, GVariant *arguments, gpointer user_data, GError **error)
 {
-  g_autoptr (GArray) limbs = g_array_new (FALSE, FALSE, sizeof (guint32));
+  g_autoptr(GArray) limbs = g_array_new (FALSE, FALSE, sizeof (guint32));
   guint32 one = 1, factor = 1;
   guint64 n;
 
@@ -289,7 +289,7 @@ hash_descriptor (StrandContext *context, int fd, gint64 size, GChecksum *checksu
 static GVariant *
 demo_sha256 (StrandContext *context, GVariant *arguments, gpointer user_data, GError **error)
 {
-  g_autoptr (GChecksum) checksum = g_checksum_new (G_CHECKSUM_SHA256);
+  g_autoptr(GChecksum) checksum = g_checksum_new (G_CHECKSUM_SHA256);
   g_autofree char *name = NULL;
   const char *text;
   gboolean done = FALSE;
@@ -316,7 +316,7 @@ demo_sha256 (StrandContext *context, GVariant *arguments, gpointer user_data, GE
 static GVariant *
 demo_spawn (StrandContext *context, GVariant *arguments, gpointer user_data, GError **error)
 {
-  g_autoptr (GSubprocess) process = NULL;
+  g_autoptr(GSubprocess) process = NULL;
   char text[G_ASCII_DTOSTR_BUF_SIZE];
   double seconds;
 

@@ -29,9 +29,9 @@ on_error (StrandCall *call, const GError *error, gpointer loop)
 int
 main (void)
 {
-  g_autoptr (GMainLoop) loop = g_main_loop_new (NULL, FALSE);
-  g_autoptr (GError) error = NULL;
-  g_autoptr (StrandTask) task = NULL;
+  g_autoptr(GMainLoop) loop = g_main_loop_new (NULL, FALSE);
+  g_autoptr(GError) error = NULL;
+  g_autoptr(StrandTask) task = NULL;
 
   if (strand_registry_add (strand_registry_get_default (), "square", "n:x -> x", "A number times itself", square,
                            NULL, NULL, &error))

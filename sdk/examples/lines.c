@@ -6,9 +6,9 @@
 static GFileInputStream *
 open_file (const char *name, goffset *size, GCancellable *cancellable, GError **error)
 {
-  g_autoptr (GFile) file = g_file_new_for_commandline_arg (name);
-  g_autoptr (GFileInputStream) stream = g_file_read (file, cancellable, error);
-  g_autoptr (GFileInfo) info = NULL;
+  g_autoptr(GFile) file = g_file_new_for_commandline_arg (name);
+  g_autoptr(GFileInputStream) stream = g_file_read (file, cancellable, error);
+  g_autoptr(GFileInfo) info = NULL;
 
   if (stream != NULL)
     info = g_file_input_stream_query_info (stream, G_FILE_ATTRIBUTE_STANDARD_SIZE, cancellable, error);
@@ -23,9 +23,9 @@ static GVariant *
 lines_each (StrandContext *context, GVariant *arguments, gpointer user_data, GError **error)
 {
   GCancellable *cancellable = strand_context_get_cancellable (context);
-  g_autoptr (GFileInputStream) file = NULL;
-  g_autoptr (GDataInputStream) reader = NULL;
-  g_autoptr (GError) local = NULL;
+  g_autoptr(GFileInputStream) file = NULL;
+  g_autoptr(GDataInputStream) reader = NULL;
+  g_autoptr(GError) local = NULL;
   goffset size = 0, done = 0;
   const char *name;
   guint64 n = 0;
@@ -64,7 +64,7 @@ lines_model (StrandContext *context, GVariant *arguments, gpointer user_data, GE
   g_variant_get (arguments, "(^a&s)", &names);
   for (const char *const *name = names; *name != NULL; name++)
     {
-      g_autoptr (GFile) file = g_file_new_for_path (*name);
+      g_autoptr(GFile) file = g_file_new_for_path (*name);
 
       g_list_store_append (model, file);
     }
@@ -77,7 +77,7 @@ lines_model (StrandContext *context, GVariant *arguments, gpointer user_data, GE
 static gboolean
 add_model (StrandRegistry *registry, GError **error)
 {
-  g_autoptr (StrandFunction) function =
+  g_autoptr(StrandFunction) function =
       strand_function_new ("lines.model", "names:as -> object", "A list model of files", STRAND_TRAIT_NOT_PORTABLE,
                            lines_model, NULL, NULL, error);
 

@@ -24,9 +24,9 @@ wait_for_value (StrandHandle *handle, GError **error)
 static GVariant *
 run (const char *key, GError **error)
 {
-  g_autoptr (StrandTask) task = strand_async_compute ("shout", error, "ttl", 7 * 24 * G_TIME_SPAN_HOUR, NULL);
-  g_autoptr (StrandOptions) options = strand_options_new ();
-  g_autoptr (StrandHandle) handle = NULL;
+  g_autoptr(StrandTask) task = strand_async_compute ("shout", error, "ttl", 7 * 24 * G_TIME_SPAN_HOUR, NULL);
+  g_autoptr(StrandOptions) options = strand_options_new ();
+  g_autoptr(StrandHandle) handle = NULL;
 
   if (task == NULL)
     return NULL;
@@ -39,8 +39,8 @@ run (const char *key, GError **error)
 static GVariant *
 show (const char *key, GError **error)
 {
-  g_autoptr (GObject) backend = strand_stack_ref_target (strand_stack_get_default (), NULL, error);
-  g_autoptr (StrandHandle) handle = NULL;
+  g_autoptr(GObject) backend = strand_stack_ref_target (strand_stack_get_default (), NULL, error);
+  g_autoptr(StrandHandle) handle = NULL;
 
   if (backend == NULL)
     return NULL;
@@ -57,8 +57,8 @@ register_functions (StrandRegistry *registry, GError **error)
 int
 main (int argc, char *argv[])
 {
-  g_autoptr (GError) error = NULL;
-  g_autoptr (GVariant) value = NULL;
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GVariant) value = NULL;
 
   /* The default backend runs calls in helper processes: this program again, which ends inside here. */
   strand_helper_main (argc, argv, register_functions);

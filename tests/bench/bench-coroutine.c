@@ -1,7 +1,7 @@
 /* bench-coroutine.c — the coroutine runner beside g_idle_add(), and its switch beside swapcontext().
  *
- * A call that yields once is compared with an idle source that runs once: both go through one main context. Then the bare
- * switch there and back, and what a hundred thousand sleeping coroutines cost.
+ * A call that yields once is compared with an idle source that runs once: both go through one main context.
+ * Then the bare switch there and back, and what a hundred thousand sleeping coroutines cost.
  *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include <gio/gio.h>
@@ -167,8 +167,8 @@ compare_switches (void)
       own[i] = measure_switch (stack);
       peer[i] = measure_peer_switch (stack);
     }
-  bench_report ("coroutine: resume and yield", bench_median (own, N_ROUNDS), "ns", bench_median (peer, N_ROUNDS),
-                "swapcontext pair");
+  bench_report ("coroutine: resume and yield", bench_median (own, N_ROUNDS), "ns",
+                bench_median (peer, N_ROUNDS), "swapcontext pair");
 }
 
 static double
@@ -202,23 +202,26 @@ measure_alive (StrandTask *task, StrandTaskrunner *runner)
 static StrandTaskrunner *
 make_runner (const char *context)
 {
-  g_autoptr (GError) error = NULL;
-  GType type = strand_plugins_load (strand_plugins_get_default (), STRAND_KIND_TASKRUNNER, "coroutine", &error);
-  g_autoptr (GTypeClass) class = NULL;
+  g_autoptr(GError) error = NULL;
+  GType type =
+      strand_plugins_load (strand_plugins_get_default (), STRAND_KIND_TASKRUNNER, "coroutine", &error);
+  g_autoptr(GTypeClass) class = NULL;
   GParamSpec *pspec;
 
   g_assert_no_error (error);
   class = g_type_class_ref (type);
   pspec = g_object_class_find_property ((GObjectClass *) class, "context");
   return g_object_new (type, "context",
-                       g_enum_get_value_by_nick (G_PARAM_SPEC_ENUM (pspec)->enum_class, context)->value, NULL);
+                       g_enum_get_value_by_nick (G_PARAM_SPEC_ENUM (pspec)->enum_class, context)->value,
+                       NULL);
 }
 
 static StrandTask *
 make_task (const char *function, StrandFunc func, const char *context, StrandTaskrunner **runner)
 {
-  g_autoptr (GError) error = NULL;
-  g_autoptr (StrandFunction) made = strand_function_new (function, "", NULL, STRAND_TRAIT_NONE, func, NULL, NULL, &error);
+  g_autoptr(GError) error = NULL;
+  g_autoptr(StrandFunction) made =
+      strand_function_new (function, "", NULL, STRAND_TRAIT_NONE, func, NULL, NULL, &error);
   StrandTask *task;
 
   g_assert_no_error (error);
@@ -232,8 +235,8 @@ int
 main (void)
 {
   StrandTaskrunner *caller, *own, *sleeping;
-  g_autoptr (StrandTask) here = make_task ("bench.yield", yield_once, "caller", &caller);
-  g_autoptr (StrandTask) there = make_task ("bench.yield", yield_once, "own", &own);
+  g_autoptr(StrandTask) here = make_task ("bench.yield", yield_once, "caller", &caller);
+  g_autoptr(StrandTask) there = make_task ("bench.yield", yield_once, "own", &own);
   StrandTask *sleepers = make_task ("bench.sleep", sleep_long, "own", &sleeping);
 
   compare_switches ();

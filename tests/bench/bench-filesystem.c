@@ -1,9 +1,9 @@
 /* bench-filesystem.c — the filesystem store beside plain files of the same bytes.
  *
- * The store parses, locks, compares revisions and fans out; the peer writes a file beside its place and renames it, or
- * opens and reads it, all in one directory that is open. Neither syncs: what a process wrote survives the process, not
- * a power cut (sync=none, the default). Store and peer take turns, on new files each time.
- *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
+ * The store parses, locks, compares revisions and fans out; the peer writes a file beside its place and
+ * renames it, or opens and reads it, all in one directory that is open. Neither syncs: what a process wrote
+ * survives the process, not a power cut (sync=none, the default). Store and peer take turns, on new files
+ * each time. SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include <fcntl.h>
 #include <gio/gio.h>
@@ -22,9 +22,9 @@ static StrandRecord *
 new_record (guint round, guint number)
 {
   g_autofree char *key = g_strdup_printf ("bench-%u-%u", round, number);
-  g_autoptr (GBytes) arguments = g_bytes_new_static ("[\"/usr/share/doc/adduser/examples/README\"]", 40);
-  g_autoptr (GBytes) value = g_bytes_new_static (
-      "\"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\"", 66);
+  g_autoptr(GBytes) arguments = g_bytes_new_static ("[\"/usr/share/doc/adduser/examples/README\"]", 40);
+  g_autoptr(GBytes) value =
+      g_bytes_new_static ("\"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\"", 66);
   StrandRecord *record = strand_record_new (key);
 
   strand_record_set_string (record, STRAND_FIELD_FUNCTION, "bench.sha256");
@@ -65,7 +65,8 @@ get_records (StrandStore *store, GPtrArray *records)
 
   for (guint i = 0; i < records->len; i++)
     {
-      g_autoptr (StrandRecord) record = strand_store_get (store, strand_record_get_key (records->pdata[i]), NULL);
+      g_autoptr(StrandRecord) record =
+          strand_store_get (store, strand_record_get_key (records->pdata[i]), NULL);
 
       g_assert (record != NULL);
     }
@@ -115,7 +116,7 @@ report (const char *name, double *own, double *peer, const char *peer_name)
 static void
 remove_tree (const char *path)
 {
-  g_autoptr (GDir) dir = g_dir_open (path, 0, NULL);
+  g_autoptr(GDir) dir = g_dir_open (path, 0, NULL);
   const char *name;
 
   while (dir != NULL && (name = g_dir_read_name (dir)) != NULL)
@@ -130,11 +131,11 @@ remove_tree (const char *path)
 int
 main (void)
 {
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
   g_autofree char *work = g_dir_make_tmp ("strand-bench-XXXXXX", &error);
   g_autofree char *path = g_build_filename (work, "store", NULL);
   GType type = strand_plugins_load (strand_plugins_get_default (), STRAND_KIND_STORE, "filesystem", &error);
-  g_autoptr (StrandStore) store = NULL;
+  g_autoptr(StrandStore) store = NULL;
   double put[N_ROUNDS], change[N_ROUNDS], get[N_ROUNDS];
   double create[N_ROUNDS], replace[N_ROUNDS], read[N_ROUNDS];
   int folder;
@@ -145,8 +146,8 @@ main (void)
 
   for (guint round = 0; round < N_ROUNDS; round++)
     {
-      g_autoptr (GPtrArray) records = g_ptr_array_new_with_free_func ((GDestroyNotify) strand_record_unref);
-      g_autoptr (GBytes) bytes = NULL;
+      g_autoptr(GPtrArray) records = g_ptr_array_new_with_free_func ((GDestroyNotify) strand_record_unref);
+      g_autoptr(GBytes) bytes = NULL;
 
       for (guint i = 0; i < N_RECORDS; i++)
         g_ptr_array_add (records, new_record (round, i));

@@ -1,9 +1,9 @@
 /* bench-middleware.c — what three middlewares cost a call.
  *
- * No-op calls on a local backend with a memory store, once bare and once behind three middlewares that count. The inline
- * mode runs everything on one thread, whose processor time is taken: between threads, waiting would drown what is looked
- * for. Both take turns, and the difference is the median of neighbours' differences.
- *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
+ * No-op calls on a local backend with a memory store, once bare and once behind three middlewares that count.
+ * The inline mode runs everything on one thread, whose processor time is taken: between threads, waiting
+ * would drown what is looked for. Both take turns, and the difference is the median of neighbours'
+ * differences. SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include <gio/gio.h>
 #include <strand.h>
@@ -85,7 +85,7 @@ on_end (StrandCall *call, GVariant *value, gpointer data)
 static gpointer
 new_of_type (StrandKind kind, const char *name)
 {
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
   GType type = strand_plugins_load (strand_plugins_get_default (), kind, name, &error);
 
   g_assert_no_error (error);
@@ -95,21 +95,21 @@ new_of_type (StrandKind kind, const char *name)
 static StrandTask *
 new_task (GListModel *middleware, guint *n_ended)
 {
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
   GType type = strand_plugins_load (strand_plugins_get_default (), STRAND_KIND_BACKEND, "local", &error);
-  g_autoptr (StrandFunction) function = strand_function_new ("bench.nothing", "", NULL, STRAND_TRAIT_NONE, do_nothing,
-                                                             NULL, NULL, NULL);
-  g_autoptr (GObject) store = new_of_type (STRAND_KIND_STORE, "memory");
-  g_autoptr (GObject) runner = new_of_type (STRAND_KIND_TASKRUNNER, "thread");
-  g_autoptr (GObject) serializer = new_of_type (STRAND_KIND_SERIALIZER, "gvariant");
-  g_autoptr (GObject) backend = NULL;
+  g_autoptr(StrandFunction) function =
+      strand_function_new ("bench.nothing", "", NULL, STRAND_TRAIT_NONE, do_nothing, NULL, NULL, NULL);
+  g_autoptr(GObject) store = new_of_type (STRAND_KIND_STORE, "memory");
+  g_autoptr(GObject) runner = new_of_type (STRAND_KIND_TASKRUNNER, "thread");
+  g_autoptr(GObject) serializer = new_of_type (STRAND_KIND_SERIALIZER, "gvariant");
+  g_autoptr(GObject) backend = NULL;
   StrandTask *task;
 
   /* Ended records leave at once, so that later rounds do not find a larger table. */
   g_object_set (store, "ttl", (gint64) 0, "auto-cleanup", FALSE, NULL);
   g_assert_no_error (error);
-  backend = g_object_new (type, "store", store, "taskrunner", runner, "serializer", serializer, "middleware", middleware,
-                          NULL);
+  backend = g_object_new (type, "store", store, "taskrunner", runner, "serializer", serializer, "middleware",
+                          middleware, NULL);
   task = strand_task_new (function, backend);
   strand_task_on_end (task, on_end, n_ended, NULL);
   return task;
@@ -128,7 +128,7 @@ thread_ns (void)
 static double
 measure (StrandTask *task, guint *n_ended)
 {
-  g_autoptr (StrandStore) store = strand_task_ref_store (task, NULL);
+  g_autoptr(StrandStore) store = strand_task_ref_store (task, NULL);
   double start = thread_ns (), end;
 
   *n_ended = 0;
@@ -143,16 +143,16 @@ measure (StrandTask *task, guint *n_ended)
 int
 main (void)
 {
-  g_autoptr (GListStore) middleware = g_list_store_new (STRAND_TYPE_MIDDLEWARE);
-  g_autoptr (StrandTask) bare = NULL;
-  g_autoptr (StrandTask) wrapped = NULL;
+  g_autoptr(GListStore) middleware = g_list_store_new (STRAND_TYPE_MIDDLEWARE);
+  g_autoptr(StrandTask) bare = NULL;
+  g_autoptr(StrandTask) wrapped = NULL;
   double bare_ns[N_ROUNDS], wrapped_ns[N_ROUNDS], differences[N_ROUNDS];
   guint n_ended = 0;
 
   strand_set_inline (TRUE);
   for (guint i = 0; i < 3; i++)
     {
-      g_autoptr (BenchCounter) counter = g_object_new (BENCH_TYPE_COUNTER, NULL);
+      g_autoptr(BenchCounter) counter = g_object_new (BENCH_TYPE_COUNTER, NULL);
 
       g_list_store_append (middleware, counter);
     }
@@ -170,13 +170,13 @@ main (void)
     }
   for (guint i = 0; i < 3; i++)
     {
-      g_autoptr (BenchCounter) counter = g_list_model_get_item (G_LIST_MODEL (middleware), i);
+      g_autoptr(BenchCounter) counter = g_list_model_get_item (G_LIST_MODEL (middleware), i);
 
       g_assert (counter->submitted == (N_ROUNDS + 1) * N_CALLS && counter->begun == counter->submitted);
       g_assert (counter->ended == counter->submitted);
     }
-  bench_report ("local backend: a no-op behind three middlewares", bench_median (wrapped_ns, N_ROUNDS), "ns/call",
-                bench_median (bare_ns, N_ROUNDS), "none");
+  bench_report ("local backend: a no-op behind three middlewares", bench_median (wrapped_ns, N_ROUNDS),
+                "ns/call", bench_median (bare_ns, N_ROUNDS), "none");
   bench_report ("three middlewares: extra", bench_median (differences, N_ROUNDS), "ns/call", 0, NULL);
   return 0;
 }

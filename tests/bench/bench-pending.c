@@ -1,7 +1,8 @@
 /* bench-pending.c — what a call that waits costs in memory.
  *
- * A million calls are posted behind one worker that is held at a gate; the growth of the heap, by malloc's own count and
- * by the kernel's, is divided among them.            SPDX-License-Identifier: LGPL-2.1-or-later */
+ * A million calls are posted behind one worker that is held at a gate; the growth of the heap, by malloc's
+ * own count and by the kernel's, is divided among them.            SPDX-License-Identifier: LGPL-2.1-or-later
+ */
 
 #include <gio/gio.h>
 #include <malloc.h>
@@ -44,7 +45,8 @@ resident_bytes (void)
   g_autofree char *text = NULL;
   unsigned long size, resident;
 
-  if (!g_file_get_contents ("/proc/self/statm", &text, NULL, NULL) || sscanf (text, "%lu %lu", &size, &resident) != 2)
+  if (!g_file_get_contents ("/proc/self/statm", &text, NULL, NULL) ||
+      sscanf (text, "%lu %lu", &size, &resident) != 2)
     return 0;
   return (double) resident * sysconf (_SC_PAGESIZE);
 }
@@ -53,7 +55,7 @@ static void
 measure (StrandTask *task, const char *name, guint n_calls, gboolean with_handles, GVariant *arguments)
 {
   g_autofree char *resident_name = g_strconcat (name, ", resident", NULL);
-  g_autoptr (GPtrArray) handles = g_ptr_array_new_full (with_handles ? n_calls : 0, g_object_unref);
+  g_autoptr(GPtrArray) handles = g_ptr_array_new_full (with_handles ? n_calls : 0, g_object_unref);
   double heap, resident;
   guint n_ended = 0;
 
@@ -80,16 +82,16 @@ measure (StrandTask *task, const char *name, guint n_calls, gboolean with_handle
 int
 main (void)
 {
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
   GType type = strand_plugins_load (strand_plugins_get_default (), STRAND_KIND_TASKRUNNER, "thread", &error);
-  g_autoptr (StrandFunction) nothing = strand_function_new ("bench.nothing", "", NULL, STRAND_TRAIT_NONE, wait_at_gate,
-                                                            NULL, NULL, NULL);
-  g_autoptr (StrandFunction) numbers = strand_function_new ("bench.numbers", "a:x b:x", NULL, STRAND_TRAIT_NONE,
-                                                            wait_at_gate, NULL, NULL, NULL);
-  g_autoptr (GVariant) arguments = g_variant_ref_sink (g_variant_new ("(xx)", (gint64) 1, (gint64) 2));
-  g_autoptr (GObject) runner = NULL;
-  g_autoptr (StrandTask) task = NULL;
-  g_autoptr (StrandTask) task_of_numbers = NULL;
+  g_autoptr(StrandFunction) nothing =
+      strand_function_new ("bench.nothing", "", NULL, STRAND_TRAIT_NONE, wait_at_gate, NULL, NULL, NULL);
+  g_autoptr(StrandFunction) numbers = strand_function_new (
+      "bench.numbers", "a:x b:x", NULL, STRAND_TRAIT_NONE, wait_at_gate, NULL, NULL, NULL);
+  g_autoptr(GVariant) arguments = g_variant_ref_sink (g_variant_new ("(xx)", (gint64) 1, (gint64) 2));
+  g_autoptr(GObject) runner = NULL;
+  g_autoptr(StrandTask) task = NULL;
+  g_autoptr(StrandTask) task_of_numbers = NULL;
 
   g_assert_no_error (error);
   runner = g_object_new (type, "workers", 1, NULL);

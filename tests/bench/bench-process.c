@@ -1,8 +1,7 @@
 /* bench-process.c — the process runner beside what a socketpair alone can do.
  *
- * The peer is a process that echoes: 64 messages in flight, then one at a time. Calls go from the main thread to a
- * helper and back into the main context.
- *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
+ * The peer is a process that echoes: 64 messages in flight, then one at a time. Calls go from the main thread
+ * to a helper and back into the main context. SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include <errno.h>
 #include <stdlib.h>
@@ -73,8 +72,8 @@ echo (void)
 static GSubprocess *
 start_echo (const char *program, int *fd)
 {
-  g_autoptr (GError) error = NULL;
-  g_autoptr (GSubprocessLauncher) launcher = g_subprocess_launcher_new (G_SUBPROCESS_FLAGS_NONE);
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GSubprocessLauncher) launcher = g_subprocess_launcher_new (G_SUBPROCESS_FLAGS_NONE);
   GSubprocess *process;
   int ends[2];
 
@@ -133,8 +132,8 @@ compare_latency (StrandTask *task, int fd)
         peer[j] = 1e6 / measure_echo (fd, 1, 1);
       own[i] = 1e6 / measure_calls (task, 1, 1);
     }
-  bench_report ("process: one at a time, p50", bench_median (own, N_SINGLE), "us", bench_median (peer, N_SINGLE),
-                "socketpair ping-pong");
+  bench_report ("process: one at a time, p50", bench_median (own, N_SINGLE), "us",
+                bench_median (peer, N_SINGLE), "socketpair ping-pong");
 }
 
 static GVariant *
@@ -152,9 +151,9 @@ register_functions (StrandRegistry *registry, GError **error)
 int
 main (int argc, char **argv)
 {
-  g_autoptr (GError) error = NULL;
-  g_autoptr (GSubprocess) peer = NULL;
-  g_autoptr (StrandTask) task = NULL;
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GSubprocess) peer = NULL;
+  g_autoptr(StrandTask) task = NULL;
   int fd;
 
   strand_helper_main (argc, argv, register_functions);

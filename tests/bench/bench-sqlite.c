@@ -31,8 +31,8 @@ static StrandRecord *
 new_record (const char *prefix, guint round, guint number)
 {
   g_autofree char *key = g_strdup_printf ("%s-%u-%u", prefix, round, number);
-  g_autoptr (GBytes) arguments = g_bytes_new_static ("[\"/usr/share/doc/adduser/examples/README\"]", 40);
-  g_autoptr (GBytes) value =
+  g_autoptr(GBytes) arguments = g_bytes_new_static ("[\"/usr/share/doc/adduser/examples/README\"]", 40);
+  g_autoptr(GBytes) value =
       g_bytes_new_static ("\"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\"", 66);
   StrandRecord *record = strand_record_new (key);
 
@@ -157,7 +157,7 @@ get_records (StrandStore *store, GPtrArray *records)
 
   for (guint i = 0; i < records->len; i++)
     {
-      g_autoptr (StrandRecord) record =
+      g_autoptr(StrandRecord) record =
           strand_store_get (store, strand_record_get_key (records->pdata[i]), NULL);
 
       g_assert (record != NULL);
@@ -177,7 +177,7 @@ report (const char *what, gboolean full, double *own, double *peer)
 static void
 compare_with_statements (const char *work, gboolean full)
 {
-  g_autoptr (StrandStore) store = open_store (work, full);
+  g_autoptr(StrandStore) store = open_store (work, full);
   double put[N_ROUNDS], change[N_ROUNDS], get[N_ROUNDS];
   double create[N_ROUNDS], replace[N_ROUNDS], read[N_ROUNDS];
   Peer peer;
@@ -185,8 +185,8 @@ compare_with_statements (const char *work, gboolean full)
   peer_open (&peer, work, full);
   for (guint round = 0; round < N_ROUNDS; round++)
     {
-      g_autoptr (GPtrArray) records = g_ptr_array_new_with_free_func ((GDestroyNotify) strand_record_unref);
-      g_autoptr (GBytes) bytes = NULL;
+      g_autoptr(GPtrArray) records = g_ptr_array_new_with_free_func ((GDestroyNotify) strand_record_unref);
+      g_autoptr(GBytes) bytes = NULL;
 
       for (guint i = 0; i < (full ? N_RECORDS_FULL : N_RECORDS); i++)
         g_ptr_array_add (records, new_record ("bench", round, i));
@@ -237,7 +237,7 @@ measure_get (StrandStore *store, guint n_records)
   for (guint i = 0; i < N_LOOKS; i++)
     {
       g_autofree char *key = g_strdup_printf ("ended-%d", g_random_int_range (0, n_records));
-      g_autoptr (StrandRecord) record = strand_store_get (store, key, NULL);
+      g_autoptr(StrandRecord) record = strand_store_get (store, key, NULL);
 
       g_assert (record != NULL);
     }
@@ -252,7 +252,7 @@ measure_pending (StrandStore *store)
 
   for (guint i = 0; i < N_LOOKS; i++)
     {
-      g_autoptr (StrandPage) page = strand_store_list (store, &filter, NULL, 1, NULL);
+      g_autoptr(StrandPage) page = strand_store_list (store, &filter, NULL, 1, NULL);
 
       g_assert (strand_page_get_records (page)->len == 1);
     }
@@ -262,7 +262,7 @@ measure_pending (StrandStore *store)
 static void
 compare_sizes (const char *work, guint n_many)
 {
-  g_autoptr (StrandStore) store = open_store (work, FALSE);
+  g_autoptr(StrandStore) store = open_store (work, FALSE);
   g_autofree char *get_name = g_strdup_printf ("sqlite store: get among %u", n_many);
   g_autofree char *list_name =
       g_strdup_printf ("sqlite store: first pending of a queue among %u ended", n_many);
@@ -271,7 +271,7 @@ compare_sizes (const char *work, guint n_many)
 
   for (guint i = 0; i < 10; i++)
     {
-      g_autoptr (StrandRecord) record = new_record ("waiting", 0, i);
+      g_autoptr(StrandRecord) record = new_record ("waiting", 0, i);
 
       strand_record_set_int (record, STRAND_FIELD_STATUS, STRAND_STATUS_PENDING);
       strand_record_set_string (record, STRAND_FIELD_QUEUE, "default");
@@ -299,12 +299,12 @@ compare_sizes (const char *work, guint n_many)
 static int
 put_on_demand (const char *work)
 {
-  g_autoptr (StrandStore) store = open_store (work, FALSE);
+  g_autoptr(StrandStore) store = open_store (work, FALSE);
   char byte;
 
   for (guint i = 0; read (STDIN_FILENO, &byte, 1) == 1; i++)
     {
-      g_autoptr (StrandRecord) record = new_record ("wake", 0, i);
+      g_autoptr(StrandRecord) record = new_record ("wake", 0, i);
 
       strand_record_set_int (record, STRAND_FIELD_CREATED, g_get_monotonic_time ());
       g_assert (strand_store_put (store, record, 0, NULL));
@@ -336,7 +336,7 @@ await_record (StrandStore *store, Bell *bell, const char *key)
 {
   for (;;)
     {
-      g_autoptr (StrandRecord) record = strand_store_get (store, key, NULL);
+      g_autoptr(StrandRecord) record = strand_store_get (store, key, NULL);
 
       if (record != NULL)
         return g_get_monotonic_time () - strand_record_get_int (record, STRAND_FIELD_CREATED);
@@ -351,10 +351,10 @@ await_record (StrandStore *store, Bell *bell, const char *key)
 static void
 measure_wakes (const char *program, const char *work)
 {
-  g_autoptr (GSubprocess) other =
+  g_autoptr(GSubprocess) other =
       g_subprocess_new (G_SUBPROCESS_FLAGS_STDIN_PIPE, NULL, program, "--put", work, NULL);
   GOutputStream *demand = g_subprocess_get_stdin_pipe (other);
-  g_autoptr (StrandStore) store = open_store (work, FALSE);
+  g_autoptr(StrandStore) store = open_store (work, FALSE);
   g_autofree double *times = g_new (double, N_WAKES);
   Bell bell = { 0 };
 
@@ -378,7 +378,7 @@ measure_wakes (const char *program, const char *work)
 static void
 remove_work (const char *work)
 {
-  g_autoptr (GDir) dir = g_dir_open (work, 0, NULL);
+  g_autoptr(GDir) dir = g_dir_open (work, 0, NULL);
   const char *name;
 
   while (dir != NULL && (name = g_dir_read_name (dir)) != NULL)
@@ -394,7 +394,7 @@ remove_work (const char *work)
 static char *
 make_work (void)
 {
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
   char *work = g_dir_make_tmp ("strand-bench-XXXXXX", &error);
 
   g_assert_no_error (error);
@@ -404,7 +404,7 @@ make_work (void)
 int
 main (int argc, char **argv)
 {
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
   gboolean full = argc == 2 && strcmp (argv[1], "full") == 0;
   guint64 n_many = argc == 2 && !full ? g_ascii_strtoull (argv[1], NULL, 10) : 100000;
   g_autofree char *work = NULL;

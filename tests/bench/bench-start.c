@@ -1,10 +1,10 @@
 /* bench-start.c — what two hundred installed plugins cost a program that uses three.
  *
- * The folder holds the three real ones and copies of a fixture under other class names. A child process finds and makes
- * its three objects; the peer is the same child without a plugin folder, which makes none. All run in turns, from spawn
- * to exit. Plugins are looked for first where they bear their types' names; in the last folder one does not, so every
- * file there has to be looked into.
- *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
+ * The folder holds the three real ones and copies of a fixture under other class names. A child process finds
+ * and makes its three objects; the peer is the same child without a plugin folder, which makes none. All run
+ * in turns, from spawn to exit. Plugins are looked for first where they bear their types' names; in the last
+ * folder one does not, so every file there has to be looked into. SPDX-License-Identifier: LGPL-2.1-or-later
+ */
 
 #include <gio/gio.h>
 #include <glib/gstdio.h>
@@ -38,9 +38,9 @@ use (gboolean plugins)
 {
   for (guint i = 0; plugins && i < G_N_ELEMENTS (used); i++)
     {
-      g_autoptr (GError) error = NULL;
+      g_autoptr(GError) error = NULL;
       GType type = strand_plugins_load (strand_plugins_get_default (), used[i].kind, used[i].type, &error);
-      g_autoptr (GObject) object = NULL;
+      g_autoptr(GObject) object = NULL;
 
       g_assert_no_error (error);
       object = g_object_new (type, NULL);
@@ -51,7 +51,7 @@ use (gboolean plugins)
 static void
 write_file (const char *folder, const char *name, const char *data, gsize size)
 {
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
   g_autofree char *path = g_build_filename (folder, name, NULL);
 
   g_file_set_contents (path, data, size, &error);
@@ -64,9 +64,9 @@ install_used (const char *folder, const char *last)
 {
   for (guint i = 0; i < G_N_ELEMENTS (used); i++)
     {
-      g_autofree char *path = g_build_filename (g_getenv ("G_TEST_BUILDDIR"), "..", "plugins", used[i].folder, used[i].file,
-                                                NULL);
-      g_autoptr (GError) error = NULL;
+      g_autofree char *path = g_build_filename (g_getenv ("G_TEST_BUILDDIR"), "..", "plugins", used[i].folder,
+                                                used[i].file, NULL);
+      g_autoptr(GError) error = NULL;
       g_autofree char *data = NULL;
       gsize size;
 
@@ -79,8 +79,9 @@ install_used (const char *folder, const char *last)
 static void
 install_copies (const char *folder, guint n)
 {
-  g_autofree char *path = g_build_filename (g_getenv ("G_TEST_BUILDDIR"), "fixtures", "plugins", "good.so", NULL);
-  g_autoptr (GError) error = NULL;
+  g_autofree char *path =
+      g_build_filename (g_getenv ("G_TEST_BUILDDIR"), "fixtures", "plugins", "good.so", NULL);
+  g_autoptr(GError) error = NULL;
   g_autofree char *data = NULL;
   gsize size;
 
@@ -102,9 +103,9 @@ install_copies (const char *folder, guint n)
 static double
 measure (const char *program, const char *mode, const char *plugin_path)
 {
-  g_autoptr (GSubprocessLauncher) launcher = g_subprocess_launcher_new (G_SUBPROCESS_FLAGS_NONE);
-  g_autoptr (GError) error = NULL;
-  g_autoptr (GSubprocess) child = NULL;
+  g_autoptr(GSubprocessLauncher) launcher = g_subprocess_launcher_new (G_SUBPROCESS_FLAGS_NONE);
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GSubprocess) child = NULL;
   double start;
 
   g_subprocess_launcher_setenv (launcher, "STRAND_PLUGIN_PATH", plugin_path, TRUE);
@@ -119,7 +120,7 @@ measure (const char *program, const char *mode, const char *plugin_path)
 static void
 remove_folder (const char *folder)
 {
-  g_autoptr (GDir) dir = g_dir_open (folder, 0, NULL);
+  g_autoptr(GDir) dir = g_dir_open (folder, 0, NULL);
   const char *name;
 
   while ((name = g_dir_read_name (dir)) != NULL)
@@ -134,7 +135,7 @@ remove_folder (const char *folder)
 static char *
 new_folder (guint n_copies, const char *last)
 {
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
   char *folder = g_dir_make_tmp ("strand-bench-XXXXXX", &error);
 
   g_assert_no_error (error);

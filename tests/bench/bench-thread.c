@@ -1,8 +1,8 @@
 /* bench-thread.c — the thread runner beside g_task_run_in_thread().
  *
- * Calls go from the main thread to a worker and back into the main context, all at once, 64 in flight, and one at a time;
- * peer and strand take turns, so that both see the same machine.
- *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
+ * Calls go from the main thread to a worker and back into the main context, all at once, 64 in flight, and
+ * one at a time; peer and strand take turns, so that both see the same machine. SPDX-License-Identifier:
+ * LGPL-2.1-or-later */
 
 #include <gio/gio.h>
 #include <stdlib.h>
@@ -109,11 +109,12 @@ compare_rates (const char *name, StrandTask *task, gboolean with_arguments, guin
       peer[i] = measure_rate (NULL, FALSE, n_calls, in_flight);
       own[i] = measure_rate (task, with_arguments, n_calls, in_flight);
     }
-  bench_report (name, bench_median (own, N_ROUNDS), "calls/s", bench_median (peer, N_ROUNDS), "g_task_run_in_thread");
+  bench_report (name, bench_median (own, N_ROUNDS), "calls/s", bench_median (peer, N_ROUNDS),
+                "g_task_run_in_thread");
 }
 
-/* A million calls beside ten thousand: does anything grow with their number? The small run is repeated as often as makes as
- * many calls, and its median taken. */
+/* A million calls beside ten thousand: does anything grow with their number? The small run is repeated as
+ * often as makes as many calls, and its median taken. */
 static void
 compare_sizes (const char *name, StrandTask *task, guint in_flight)
 {
@@ -143,9 +144,9 @@ add (StrandContext *context, GVariant *arguments, gpointer data, GError **error)
 int
 main (void)
 {
-  g_autoptr (GError) error = NULL;
-  g_autoptr (StrandTask) nothing = NULL;
-  g_autoptr (StrandTask) sum = NULL;
+  g_autoptr(GError) error = NULL;
+  g_autoptr(StrandTask) nothing = NULL;
+  g_autoptr(StrandTask) sum = NULL;
   StrandRegistry *registry = strand_registry_get_default ();
 
   strand_registry_add (registry, "bench.nothing", "", NULL, do_nothing, NULL, NULL, &error);
@@ -164,7 +165,8 @@ main (void)
   {
     double peer = measure_latency (NULL) * 1e6;
 
-    bench_report ("thread: one at a time, p50", measure_latency (nothing) * 1e6, "us", peer, "g_task_run_in_thread");
+    bench_report ("thread: one at a time, p50", measure_latency (nothing) * 1e6, "us", peer,
+                  "g_task_run_in_thread");
   }
   compare_sizes ("thread: rate at 1 000 000 calls, 64 in flight", nothing, 64);
   compare_sizes ("thread: rate at 1 000 000 calls, all at once", nothing, 1000000);

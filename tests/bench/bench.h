@@ -3,8 +3,8 @@
 
 #include <glib.h>
 
-/* One line: name, value, unit, peer, ratio. The ratio is value to peer, both measured in this run; larger is better for
- * rates, smaller for times. */
+/* One line: name, value, unit, peer, ratio. The ratio is value to peer, both measured in this run; larger is
+ * better for rates, smaller for times. */
 static inline void
 bench_report (const char *name, double value, const char *unit, double peer, const char *peer_name)
 {

@@ -145,10 +145,10 @@ static GVariant *
 sum (StrandContext *context, GVariant *arguments, gpointer data, GError **error)
 {
   int a, b;
-  g_autoptr (GVariant) rest = NULL;
+  g_autoptr(GVariant) rest = NULL;
 
   g_variant_get (arguments, "(ii@a{sv})", &a, &b, &rest);
-  return g_variant_new_int32 (a + b + (int)g_variant_n_children (rest));
+  return g_variant_new_int32 (a + b + (int) g_variant_n_children (rest));
 }
 
 static GVariant *
@@ -225,7 +225,7 @@ hold (StrandContext *context, GVariant *arguments, gpointer data, GError **error
 static GVariant *
 thread (StrandContext *context, GVariant *arguments, gpointer data, GError **error)
 {
-  return g_variant_new_uint64 ((guint64)(gsize)g_thread_self ());
+  return g_variant_new_uint64 ((guint64) (gsize) g_thread_self ());
 }
 
 static GVariant *
@@ -285,8 +285,8 @@ fixture_add_functions (void)
   gate_init (&the_gate);
   for (guint i = 0; i < G_N_ELEMENTS (functions); i++)
     {
-      g_autoptr (GError) error = NULL;
-      g_autoptr (StrandFunction) function =
+      g_autoptr(GError) error = NULL;
+      g_autoptr(StrandFunction) function =
           strand_function_new (functions[i].name, functions[i].signature, NULL, functions[i].traits,
                                functions[i].func, NULL, NULL, &error);
 
@@ -299,7 +299,7 @@ fixture_add_functions (void)
 StrandFunction *
 fixture_function (const char *name)
 {
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
   StrandFunction *function = strand_registry_lookup (strand_registry_get_default (), name, &error);
 
   g_assert_no_error (error);
@@ -309,7 +309,7 @@ fixture_function (const char *name)
 gpointer
 make_object (StrandKind kind, const char *type, const char *first_property, ...)
 {
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
   GType gtype = strand_plugins_load (strand_plugins_get_default (), kind, type, &error);
   gpointer made;
   va_list args;
@@ -324,7 +324,7 @@ make_object (StrandKind kind, const char *type, const char *first_property, ...)
 void
 close_runner (StrandTaskrunner *runner)
 {
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
 
   strand_taskrunner_close (runner, strand_clock_monotonic_us () + DEADLINE_US, &error);
   g_assert_no_error (error);
@@ -334,7 +334,7 @@ close_runner (StrandTaskrunner *runner)
 void
 close_backend (StrandBackend *backend)
 {
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
 
   strand_backend_close (backend, strand_clock_monotonic_us () + DEADLINE_US, &error);
   g_assert_no_error (error);
@@ -368,7 +368,7 @@ told_dup_log (Told *told)
 
   g_mutex_lock (&told->lock);
   for (guint i = 0; i < told->log->len; i++)
-    g_string_append_printf (all, "%s%s", i > 0 ? "; " : "", (const char *)g_ptr_array_index (told->log, i));
+    g_string_append_printf (all, "%s%s", i > 0 ? "; " : "", (const char *) g_ptr_array_index (told->log, i));
   g_mutex_unlock (&told->lock);
   return g_string_free (all, FALSE);
 }
@@ -448,18 +448,18 @@ told_listen (Told *told, StrandTask *task)
 GSubprocess *
 fixture_spawn (const char *first, ...)
 {
-  g_autoptr (GError) error = NULL;
-  g_autoptr (GPtrArray) argv = g_ptr_array_new ();
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GPtrArray) argv = g_ptr_array_new ();
   GSubprocess *process;
   va_list args;
 
-  g_ptr_array_add (argv, (gpointer)program);
+  g_ptr_array_add (argv, (gpointer) program);
   va_start (args, first);
   for (const char *word = first; word != NULL; word = va_arg (args, const char *))
-    g_ptr_array_add (argv, (gpointer)word);
+    g_ptr_array_add (argv, (gpointer) word);
   va_end (args);
   g_ptr_array_add (argv, NULL);
-  process = g_subprocess_newv ((const char *const *)argv->pdata,
+  process = g_subprocess_newv ((const char *const *) argv->pdata,
                                G_SUBPROCESS_FLAGS_STDOUT_PIPE | G_SUBPROCESS_FLAGS_STDIN_PIPE, &error);
   g_assert_no_error (error);
   return process;
@@ -480,9 +480,9 @@ fixture_read_line (GSubprocess *process)
 StrandBackend *
 fixture_backend (StrandStore *store)
 {
-  g_autoptr (StrandTaskrunner) runner = make_runner ("thread", "workers", 2, NULL);
+  g_autoptr(StrandTaskrunner) runner = make_runner ("thread", "workers", 2, NULL);
 
-  return make_backend ("local", "taskrunner", runner, "store", store, "grace", (gint64)0, NULL);
+  return make_backend ("local", "taskrunner", runner, "store", store, "grace", (gint64) 0, NULL);
 }
 
 static void
@@ -510,13 +510,13 @@ say_when_at_the_gate (gpointer unused)
 static int
 call_for_another_process (const char *folder, const char *key, const char *name)
 {
-  g_autoptr (StrandStore) store = make_store ("filesystem", "path", folder, NULL);
+  g_autoptr(StrandStore) store = make_store ("filesystem", "path", folder, NULL);
   StrandBackend *backend = fixture_backend (store);
-  g_autoptr (StrandFunction) function = fixture_function (name);
-  g_autoptr (StrandTask) task = strand_task_new (function, G_OBJECT (backend));
-  g_autoptr (StrandOptions) options = strand_options_new ();
-  g_autoptr (StrandHandle) handle = NULL;
-  g_autoptr (GError) error = NULL;
+  g_autoptr(StrandFunction) function = fixture_function (name);
+  g_autoptr(StrandTask) task = strand_task_new (function, G_OBJECT (backend));
+  g_autoptr(StrandOptions) options = strand_options_new ();
+  g_autoptr(StrandHandle) handle = NULL;
+  g_autoptr(GError) error = NULL;
 
   g_thread_unref (g_thread_new ("reader", open_gate_on_a_line, NULL));
   g_thread_unref (g_thread_new ("gate", say_when_at_the_gate, NULL));
@@ -559,7 +559,7 @@ fixture_expect_line (GSubprocess *process, const char *expected)
 void
 fixture_send_line (GSubprocess *process)
 {
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
   GOutputStream *stream = g_subprocess_get_stdin_pipe (process);
 
   g_output_stream_write_all (stream, "\n", 1, NULL, NULL, &error);
@@ -571,7 +571,7 @@ fixture_send_line (GSubprocess *process)
 void
 fixture_expect_exit (GSubprocess *process)
 {
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
 
   g_subprocess_wait_check (process, NULL, &error);
   g_assert_no_error (error);
@@ -580,7 +580,7 @@ fixture_expect_exit (GSubprocess *process)
 char *
 fixture_make_folder (void)
 {
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
   char *folder = g_dir_make_tmp ("strand-test-XXXXXX", &error);
 
   g_assert_no_error (error);
@@ -590,7 +590,7 @@ fixture_make_folder (void)
 static void
 remove_tree (const char *path)
 {
-  g_autoptr (GDir) dir = g_file_test (path, G_FILE_TEST_IS_SYMLINK) ? NULL : g_dir_open (path, 0, NULL);
+  g_autoptr(GDir) dir = g_file_test (path, G_FILE_TEST_IS_SYMLINK) ? NULL : g_dir_open (path, 0, NULL);
   const char *name;
 
   while (dir != NULL && (name = g_dir_read_name (dir)) != NULL)

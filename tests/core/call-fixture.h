@@ -1,5 +1,5 @@
-/* call-fixture.h — what tests of calls share: functions to call, a record of what callbacks were told, plugins by
- * name, gates that hold functions, and waiting for an event with a deadline.
+/* call-fixture.h — what tests of calls share: functions to call, a record of what callbacks were told,
+ * plugins by name, gates that hold functions, and waiting for an event with a deadline.
  *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
@@ -76,7 +76,8 @@ gpointer make_object (StrandKind kind, const char *type, const char *first_prope
 void close_runner (StrandTaskrunner *runner);
 void close_backend (StrandBackend *backend);
 
-/* What a task's callbacks were told, in one line each: "item 0/1 7", "end 3", "error g-file-error-quark 4 …". */
+/* What a task's callbacks were told, in one line each: "item 0/1 7", "end 3", "error g-file-error-quark 4 …".
+ */
 typedef struct
 {
   GMutex lock; /* guards the rest */
@@ -106,9 +107,9 @@ StrandBackend *fixture_backend (StrandStore *store);
 /* In main(), first: what a second process does when it was started with fixture_spawn_call(), or FALSE. */
 gboolean fixture_is_second_process (int argc, char **argv, int *status);
 
-/* A second process that calls a function of the fixture through a filesystem store, under a key of one's choice.
- * It writes "launched", "running" once the fixture's gate is reached, and, when it is sent a line, opens the gate; at
- * last how the call ended. */
+/* A second process that calls a function of the fixture through a filesystem store, under a key of one's
+ * choice. It writes "launched", "running" once the fixture's gate is reached, and, when it is sent a line,
+ * opens the gate; at last how the call ended. */
 GSubprocess *fixture_spawn_call (const char *folder, const char *key, const char *function);
 void fixture_expect_line (GSubprocess *process, const char *expected);
 void fixture_send_line (GSubprocess *process);

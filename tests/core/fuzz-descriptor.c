@@ -19,7 +19,7 @@ int LLVMFuzzerTestOneInput (const guint8 *data, size_t size);
 static void
 check (StrandDescriptor *descriptor, const GError *error)
 {
-  g_autoptr (GError) refusal = NULL;
+  g_autoptr(GError) refusal = NULL;
 
   g_assert_true ((descriptor != NULL) != (error != NULL));
   if (descriptor == NULL)
@@ -31,15 +31,15 @@ check (StrandDescriptor *descriptor, const GError *error)
 int
 LLVMFuzzerTestOneInput (const guint8 *data, size_t size)
 {
-  g_autoptr (GError) file_error = NULL, text_error = NULL;
-  g_autoptr (StrandDescriptor) from_file = NULL, from_text = NULL;
+  g_autoptr(GError) file_error = NULL, text_error = NULL;
+  g_autoptr(StrandDescriptor) from_file = NULL, from_text = NULL;
   int fd = memfd_create ("fuzz-descriptor", MFD_CLOEXEC);
 
-  g_assert_cmpint (write (fd, data, size), ==, (gssize)size);
+  g_assert_cmpint (write (fd, data, size), ==, (gssize) size);
   from_file = strand_descriptor_read_fd (fd, &file_error);
   close (fd);
   check (from_file, file_error);
-  from_text = strand_descriptor_parse ((const char *)data, size, &text_error);
+  from_text = strand_descriptor_parse ((const char *) data, size, &text_error);
   check (from_text, text_error);
   return 0;
 }
@@ -71,26 +71,26 @@ change_somewhere (GRand *rand, guint8 *data, gint32 size)
       at = g_rand_int_range (rand, 0, size - 8);
     }
   if (g_rand_boolean (rand))
-    memcpy (data + at, &value, (gsize)width);
+    memcpy (data + at, &value, (gsize) width);
   else
-    data[at] ^= (guint8)(1 << g_rand_int_range (rand, 0, 8));
+    data[at] ^= (guint8) (1 << g_rand_int_range (rand, 0, 8));
 }
 
 static void
 test_changed_plugins (void)
 {
-  g_autoptr (GBytes) good = world_read_fixture ("plugins/good");
-  g_autoptr (GRand) rand = g_rand_new_with_seed (20);
+  g_autoptr(GBytes) good = world_read_fixture ("plugins/good");
+  g_autoptr(GRand) rand = g_rand_new_with_seed (20);
   gsize size = g_bytes_get_size (good);
   g_autofree guint8 *changed = g_malloc (size);
 
   for (int i = 0; i < 5000; i++)
     {
-      gsize length = i % 10 == 0 ? (gsize)g_rand_int_range (rand, 0, (gint32)size) : size;
+      gsize length = i % 10 == 0 ? (gsize) g_rand_int_range (rand, 0, (gint32) size) : size;
 
       memcpy (changed, g_bytes_get_data (good, NULL), size);
       for (int j = g_rand_int_range (rand, 1, 4); j > 0; j--)
-        change_somewhere (rand, changed, (gint32)size);
+        change_somewhere (rand, changed, (gint32) size);
       LLVMFuzzerTestOneInput (changed, length);
     }
 }
@@ -100,14 +100,14 @@ test_changed_texts (void)
 {
   static const char text[] = "strand-plugin 1\nabi 1.0\nname good\nversion 1.2\nlicense MIT\n"
                              "type\tstore\tgood\tStrandGoodStore\tKeeps «it»\nend\n";
-  g_autoptr (GRand) rand = g_rand_new_with_seed (20);
+  g_autoptr(GRand) rand = g_rand_new_with_seed (20);
 
   for (int i = 0; i < 20000; i++)
     {
       g_autofree guint8 *changed = g_memdup2 (text, sizeof text);
 
       for (int j = g_rand_int_range (rand, 1, 4); j > 0; j--)
-        changed[g_rand_int_range (rand, 0, sizeof text)] = (guint8)g_rand_int_range (rand, 0, 256);
+        changed[g_rand_int_range (rand, 0, sizeof text)] = (guint8) g_rand_int_range (rand, 0, 256);
       LLVMFuzzerTestOneInput (changed, sizeof text);
     }
 }

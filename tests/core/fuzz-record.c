@@ -1,5 +1,5 @@
-/* fuzz-record.c — no text, whatever its bytes, makes the reader of records and values crash, hang or read astray;
- * and what is read is written so that it reads the same.
+/* fuzz-record.c — no text, whatever its bytes, makes the reader of records and values crash, hang or read
+ * astray; and what is read is written so that it reads the same.
  *
  * One entry point, used twice: by libFuzzer where clang has it, as long as anybody likes by hand (build with
  * -fsanitize=fuzzer and WITH_LIBFUZZER); and by the plain test below, which changes a few sound texts.
@@ -69,13 +69,16 @@ LLVMFuzzerTestOneInput (const guint8 *data, size_t size)
 #ifndef WITH_LIBFUZZER
 
 static const char *const sound[] = {
-  "{\"v\":1,\"key\":\"job-17\",\"status\":\"failed\",\"lease\":{\"owner\":\"me\",\"counter\":5},\"progress\":0.5,"
-  "\"headers\":{\"a\":\"b\"},\"metadata\":{\"n\":{\"type\":\"t\",\"value\":1}},\"causes\":[{\"attempt\":1,\"error\":"
+  "{\"v\":1,\"key\":\"job-17\",\"status\":\"failed\",\"lease\":{\"owner\":\"me\",\"counter\":5},\"progress\":"
+  "0.5,"
+  "\"headers\":{\"a\":\"b\"},\"metadata\":{\"n\":{\"type\":\"t\",\"value\":1}},\"causes\":[{\"attempt\":1,"
+  "\"error\":"
   "{\"domain\":\"g-io-error-quark\",\"code\":3,\"nick\":\"not-found\",\"message\":\"m\"}}],"
   "\"arguments\":{\"type\":\"(x)\",\"data\":[1]},\"value\":{\"type\":\"x\",\"base64\":\"AA==\"}}",
   "{\"value\":[1,[\"a\",null]],\"type\":\"(ims)\"}",
   "{\"a\":{\"type\":\"a{sv}\",\"value\":{\"b\":{\"type\":\"as\",\"value\":[\"\\ud83d\\ude00\"]}}}}",
-  "[1e308,18446744073709551615,\"é\\n\",\"AQL/\",[[[1,\"x\"]]],{\"type\":\"d\",\"value\":\"nan:fff8000000000000\"}]",
+  "[1e308,18446744073709551615,\"é\\n\",\"AQL/"
+  "\",[[[1,\"x\"]]],{\"type\":\"d\",\"value\":\"nan:fff8000000000000\"}]",
 };
 
 /* Bytes that mean something in JSON come more often than others. */

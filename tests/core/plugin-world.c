@@ -19,7 +19,7 @@
 void
 world_set_up (World *world, gconstpointer unused)
 {
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
 
   /* A test that runs itself again, perhaps to die, leaves the cleaning to the first one. */
   if (g_test_subprocess ())
@@ -49,12 +49,12 @@ world_tear_down (World *world, gconstpointer unused)
 char *
 world_write (World *world, const char *name, const void *data, gsize size)
 {
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
   char *path = g_build_filename (world->folder, name, NULL);
   g_autofree char *parent = g_path_get_dirname (path);
 
   g_assert_cmpint (g_mkdir_with_parents (parent, 0755), ==, 0);
-  g_file_set_contents_full (path, data, (gssize)size, G_FILE_SET_CONTENTS_NONE, 0644, &error);
+  g_file_set_contents_full (path, data, (gssize) size, G_FILE_SET_CONTENTS_NONE, 0644, &error);
   g_assert_no_error (error);
   g_assert_cmpint (chmod (path, 0644), ==, 0);
   return path;
@@ -63,7 +63,7 @@ world_write (World *world, const char *name, const void *data, gsize size)
 GBytes *
 world_read_fixture (const char *fixture)
 {
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
   g_autofree char *file = g_strconcat (fixture, ".so", NULL);
   g_autofree char *path = g_test_build_filename (G_TEST_BUILT, "fixtures", file, NULL);
   char *data;
@@ -77,13 +77,13 @@ world_read_fixture (const char *fixture)
 char *
 world_install_as (World *world, const char *fixture, const char *name, guint number)
 {
-  g_autoptr (GBytes) original = world_read_fixture (fixture);
+  g_autoptr(GBytes) original = world_read_fixture (fixture);
   g_autofree char *mark = g_strdup_printf ("Fixture%04u", number);
   gsize size;
   char *data = g_bytes_unref_to_data (g_steal_pointer (&original), &size);
   char *path, *found = data;
 
-  while ((found = memmem (found, size - (gsize)(found - data), MARK, strlen (MARK))) != NULL)
+  while ((found = memmem (found, size - (gsize) (found - data), MARK, strlen (MARK))) != NULL)
     memcpy (found, mark, strlen (MARK));
   path = world_write (world, name, data, size);
   g_free (data);

@@ -1,6 +1,6 @@
-/* random-variant.c — see random-variant.h. Leans towards what breaks things: limits, empty containers, strings that
- * need escapes, dictionaries with a key twice, numbers that are none.
- *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
+/* random-variant.c — see random-variant.h. Leans towards what breaks things: limits, empty containers,
+ * strings that need escapes, dictionaries with a key twice, numbers that are none. SPDX-License-Identifier:
+ * LGPL-2.1-or-later */
 
 #include "random-variant.h"
 
@@ -17,8 +17,18 @@ below (int limit)
 static guint64
 random_bits (void)
 {
-  static const guint64 limits[] = { 0, 1, 0x7f, 0xff, 0x7fff, 0xffff, 0x7fffffff, 0xffffffff,
-                                    (guint64) 1 << 53, G_MAXINT64, (guint64) G_MAXINT64 + 1, G_MAXUINT64 };
+  static const guint64 limits[] = { 0,
+                                    1,
+                                    0x7f,
+                                    0xff,
+                                    0x7fff,
+                                    0xffff,
+                                    0x7fffffff,
+                                    0xffffffff,
+                                    (guint64) 1 << 53,
+                                    G_MAXINT64,
+                                    (guint64) G_MAXINT64 + 1,
+                                    G_MAXUINT64 };
 
   if (below (3) == 0)
     return limits[below (G_N_ELEMENTS (limits))];
@@ -28,9 +38,18 @@ random_bits (void)
 static double
 random_double (void)
 {
-  static const double special[] = { 0.0, -0.0, 0.1, 1e15, 1e16, 1e22, 1e308, -1e308, 5e-324, 2.2250738585072014e-308,
-                                    INFINITY, -INFINITY, NAN, 9007199254740993.0 };
-  union { guint64 bits; double real; } any = { .bits = random_bits () };
+  static const double special[] = { 0.0,      -0.0,
+                                    0.1,      1e15,
+                                    1e16,     1e22,
+                                    1e308,    -1e308,
+                                    5e-324,   2.2250738585072014e-308,
+                                    INFINITY, -INFINITY,
+                                    NAN,      9007199254740993.0 };
+  union
+  {
+    guint64 bits;
+    double real;
+  } any = { .bits = random_bits () };
 
   switch (below (3))
     {
@@ -46,9 +65,11 @@ random_double (void)
 static char *
 random_string (void)
 {
-  static const char *const pieces[] = { "a", "b", "key", "\"", "\\", "/", "\n", "\t", "\r", "\b", "\x01", "\x1f", "\x7f",
-                                        "é", "\u2028", "\U0001f600", "\uffff", "\\u0000", "{", "]", ",", ":", " ",
-                                        "eight long plain words in a row" };
+  static const char *const pieces[] = {
+    "a",      "b",       "key",  "\"",   "\\",   "/", "\n",     "\t",
+    "\r",     "\b",      "\x01", "\x1f", "\x7f", "é", "\u2028", "\U0001f600",
+    "\uffff", "\\u0000", "{",    "]",    ",",    ":", " ",      "eight long plain words in a row"
+  };
   GString *text = g_string_new (NULL);
 
   for (int n = below (6); n > 0; n--)
@@ -144,7 +165,8 @@ random_members (const GVariantType *type, int depth)
 {
   g_autoptr(GPtrArray) members = g_ptr_array_new_with_free_func ((GDestroyNotify) g_variant_unref);
 
-  for (const GVariantType *member = g_variant_type_first (type); member != NULL; member = g_variant_type_next (member))
+  for (const GVariantType *member = g_variant_type_first (type); member != NULL;
+       member = g_variant_type_next (member))
     g_ptr_array_add (members, random_value (member, depth - 1));
   if (g_variant_type_is_dict_entry (type))
     return g_variant_new_dict_entry (members->pdata[0], members->pdata[1]);
@@ -176,7 +198,8 @@ random_variant (int depth)
 static GVariant *
 random_maybe (const GVariantType *type, int depth)
 {
-  g_autoptr(GVariant) child = below (3) == 0 ? NULL : random_value (g_variant_type_element (type), depth - 1);
+  g_autoptr(GVariant) child =
+      below (3) == 0 ? NULL : random_value (g_variant_type_element (type), depth - 1);
 
   return g_variant_new_maybe (g_variant_type_element (type), child);
 }

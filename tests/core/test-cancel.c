@@ -12,7 +12,7 @@ static StrandTaskrunner *threads;
 static StrandTask *
 make_task (const char *function, gpointer target)
 {
-  g_autoptr (StrandFunction) callee = fixture_function (function);
+  g_autoptr(StrandFunction) callee = fixture_function (function);
 
   return strand_task_new (callee, target);
 }
@@ -20,7 +20,7 @@ make_task (const char *function, gpointer target)
 static void
 wait_for (StrandHandle *handle)
 {
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
 
   g_assert_true (strand_handle_wait (handle, DEADLINE_US, &error));
   g_assert_no_error (error);
@@ -29,7 +29,7 @@ wait_for (StrandHandle *handle)
 static void
 check_cancelled (StrandHandle *handle)
 {
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
 
   g_assert_cmpint (strand_handle_get_status (handle), ==, STRAND_STATUS_CANCELLED);
   g_assert_true (strand_handle_is_ready (handle));
@@ -41,10 +41,10 @@ static void
 test_a_pending_call_never_starts (void)
 {
   StrandTaskrunner *one = make_runner ("thread", "workers", 1, NULL);
-  g_autoptr (StrandTask) hold = make_task ("test.hold", one), task = make_task ("test.data", one);
-  g_autoptr (StrandOptions) options = strand_options_new ();
-  g_autoptr (StrandHandle) first = NULL, handle = NULL;
-  g_autoptr (Told) told = told_new ();
+  g_autoptr(StrandTask) hold = make_task ("test.hold", one), task = make_task ("test.data", one);
+  g_autoptr(StrandOptions) options = strand_options_new ();
+  g_autoptr(StrandHandle) first = NULL, handle = NULL;
+  g_autoptr(Told) told = told_new ();
   Gate *gate = fixture_gate ();
 
   told_listen (told, task);
@@ -69,8 +69,8 @@ test_a_pending_call_never_starts (void)
 static void
 test_a_running_call_is_told (void)
 {
-  g_autoptr (StrandTask) task = make_task ("test.block", threads);
-  g_autoptr (StrandHandle) handle = strand_task_call (task, NULL);
+  g_autoptr(StrandTask) task = make_task ("test.block", threads);
+  g_autoptr(StrandHandle) handle = strand_task_call (task, NULL);
 
   wait_until (strand_handle_get_status (handle) == STRAND_STATUS_RUNNING);
   g_assert_true (strand_handle_cancel (handle));
@@ -81,8 +81,8 @@ test_a_running_call_is_told (void)
 static void
 test_a_call_that_has_ended_is_too_late (void)
 {
-  g_autoptr (StrandTask) task = make_task ("test.nothing", threads);
-  g_autoptr (StrandHandle) handle = strand_task_call (task, NULL);
+  g_autoptr(StrandTask) task = make_task ("test.nothing", threads);
+  g_autoptr(StrandHandle) handle = strand_task_call (task, NULL);
 
   wait_for (handle);
   g_assert_false (strand_handle_cancel (handle));
@@ -93,9 +93,9 @@ test_a_call_that_has_ended_is_too_late (void)
 static void
 test_a_value_counts_more_than_a_request (void)
 {
-  g_autoptr (StrandTask) task = make_task ("test.progress", threads);
+  g_autoptr(StrandTask) task = make_task ("test.progress", threads);
   Gate *gate = fixture_gate ();
-  g_autoptr (StrandHandle) handle = strand_task_call (task, NULL);
+  g_autoptr(StrandHandle) handle = strand_task_call (task, NULL);
 
   gate_wait_inside (gate, 1);
   g_assert_true (strand_handle_cancel (handle));
@@ -130,9 +130,9 @@ static void
 test_what_ignores_us_is_abandoned_after_the_grace (void)
 {
   StrandTaskrunner *one = make_runner ("thread", "workers", 1, NULL);
-  g_autoptr (StrandTask) task = make_task ("test.hold", one), next = make_task ("test.nothing", one);
-  g_autoptr (StrandOptions) options = strand_options_new ();
-  g_autoptr (StrandHandle) handle = NULL, next_handle = NULL;
+  g_autoptr(StrandTask) task = make_task ("test.hold", one), next = make_task ("test.nothing", one);
+  g_autoptr(StrandOptions) options = strand_options_new ();
+  g_autoptr(StrandHandle) handle = NULL, next_handle = NULL;
   Gate *gate = fixture_gate ();
   Freed freed = { FALSE };
 
@@ -164,10 +164,10 @@ static void
 test_only_so_many_are_abandoned (void)
 {
   StrandTaskrunner *runner = make_runner ("thread", "workers", 2, "max-abandoned", 1, NULL);
-  g_autoptr (StrandTask) task = make_task ("test.hold", runner);
-  g_autoptr (StrandHandle) one = NULL, other = NULL;
+  g_autoptr(StrandTask) task = make_task ("test.hold", runner);
+  g_autoptr(StrandHandle) one = NULL, other = NULL;
   Gate *gate = fixture_gate ();
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
 
   g_object_set (task, "grace", (gint64) 0, NULL);
   one = strand_task_call (task, NULL);
@@ -188,8 +188,8 @@ test_only_so_many_are_abandoned (void)
 static void
 test_without_end_of_grace_nothing_is_abandoned (void)
 {
-  g_autoptr (StrandTask) task = make_task ("test.hold", threads);
-  g_autoptr (StrandHandle) handle = NULL;
+  g_autoptr(StrandTask) task = make_task ("test.hold", threads);
+  g_autoptr(StrandHandle) handle = NULL;
   Gate *gate = fixture_gate ();
 
   strand_clock_set_manual (G_GINT64_CONSTANT (1700000000000000));
@@ -208,8 +208,8 @@ test_without_end_of_grace_nothing_is_abandoned (void)
 static void
 test_grace_is_exact (void)
 {
-  g_autoptr (StrandTask) task = make_task ("test.hold", threads);
-  g_autoptr (StrandHandle) handle = NULL;
+  g_autoptr(StrandTask) task = make_task ("test.hold", threads);
+  g_autoptr(StrandHandle) handle = NULL;
   Gate *gate = fixture_gate ();
 
   strand_clock_set_manual (G_GINT64_CONSTANT (1700000000000000));
@@ -228,10 +228,10 @@ test_grace_is_exact (void)
 static void
 test_timeout_and_cancel_are_different_codes (void)
 {
-  g_autoptr (StrandTask) task = make_task ("test.hold", threads);
-  g_autoptr (StrandOptions) options = strand_options_new ();
-  g_autoptr (StrandHandle) handle = NULL;
-  g_autoptr (GError) error = NULL;
+  g_autoptr(StrandTask) task = make_task ("test.hold", threads);
+  g_autoptr(StrandOptions) options = strand_options_new ();
+  g_autoptr(StrandHandle) handle = NULL;
+  g_autoptr(GError) error = NULL;
   Gate *gate = fixture_gate ();
 
   strand_clock_set_manual (G_GINT64_CONSTANT (1700000000000000));
@@ -254,9 +254,9 @@ static void
 test_a_timeout_counts_from_the_start (void)
 {
   StrandTaskrunner *one = make_runner ("thread", "workers", 1, NULL);
-  g_autoptr (StrandTask) hold = make_task ("test.hold", one), task = make_task ("test.nothing", one);
-  g_autoptr (StrandOptions) options = strand_options_new ();
-  g_autoptr (StrandHandle) first = NULL, handle = NULL;
+  g_autoptr(StrandTask) hold = make_task ("test.hold", one), task = make_task ("test.nothing", one);
+  g_autoptr(StrandOptions) options = strand_options_new ();
+  g_autoptr(StrandHandle) first = NULL, handle = NULL;
   Gate *gate = fixture_gate ();
 
   strand_clock_set_manual (G_GINT64_CONSTANT (1700000000000000));
@@ -286,12 +286,12 @@ static void
 test_a_function_knows_its_deadline (void)
 {
   gint64 deadline_us = -1;
-  g_autoptr (StrandFunction) function = strand_function_new ("test.deadline", "", NULL, STRAND_TRAIT_NONE,
+  g_autoptr(StrandFunction) function = strand_function_new ("test.deadline", "", NULL, STRAND_TRAIT_NONE,
                                                              read_deadline, &deadline_us, NULL, NULL);
-  g_autoptr (StrandTask) task = strand_task_new (function, G_OBJECT (threads));
-  g_autoptr (StrandOptions) options = strand_options_new ();
-  g_autoptr (StrandHandle) handle = NULL;
-  g_autoptr (StrandHandle) other = NULL;
+  g_autoptr(StrandTask) task = strand_task_new (function, G_OBJECT (threads));
+  g_autoptr(StrandOptions) options = strand_options_new ();
+  g_autoptr(StrandHandle) handle = NULL;
+  g_autoptr(StrandHandle) other = NULL;
 
   strand_clock_set_manual (G_GINT64_CONSTANT (1700000000000000));
   strand_options_set_timeout (options, G_USEC_PER_SEC);
@@ -307,9 +307,9 @@ test_a_function_knows_its_deadline (void)
 static void
 test_a_producer_that_waits_for_its_consumer_is_freed (void)
 {
-  g_autoptr (StrandTask) task = make_task ("test.count", threads);
-  g_autoptr (Told) told = told_new ();
-  g_autoptr (StrandHandle) handle = NULL;
+  g_autoptr(StrandTask) task = make_task ("test.count", threads);
+  g_autoptr(Told) told = told_new ();
+  g_autoptr(StrandHandle) handle = NULL;
 
   told_listen (told, task);
   g_object_set (task, "max-items", 2, NULL);
@@ -325,14 +325,14 @@ test_a_producer_that_waits_for_its_consumer_is_freed (void)
 static void
 test_cancel_races_completion (void)
 {
-  g_autoptr (StrandTask) task = make_task ("test.nothing", threads);
-  g_autoptr (Told) told = told_new ();
+  g_autoptr(StrandTask) task = make_task ("test.nothing", threads);
+  g_autoptr(Told) told = told_new ();
   guint n_refused = 0;
 
   told_listen (told, task);
   for (guint i = 1; i <= 10000; i++)
     {
-      g_autoptr (StrandHandle) handle = strand_task_call (task, NULL);
+      g_autoptr(StrandHandle) handle = strand_task_call (task, NULL);
 
       for (guint j = 0; j < i % 64; j++)
         if (strand_handle_is_ready (handle))
@@ -379,15 +379,15 @@ cancel_whatever_comes (gpointer data)
 static void
 test_cancel_from_another_thread_races_completion (void)
 {
-  g_autoptr (StrandTask) task = make_task ("test.count", threads);
-  g_autoptr (Told) told = told_new ();
+  g_autoptr(StrandTask) task = make_task ("test.count", threads);
+  g_autoptr(Told) told = told_new ();
   Canceller canceller = { NULL, FALSE, 0 };
   GThread *thread = g_thread_new ("canceller", cancel_whatever_comes, &canceller);
 
   told_listen (told, task);
   for (guint i = 1; i <= 3000; i++)
     {
-      g_autoptr (StrandHandle) handle = strand_task_call (task, "(u)", 2);
+      g_autoptr(StrandHandle) handle = strand_task_call (task, "(u)", 2);
       StrandHandle *old = g_atomic_pointer_exchange (&canceller.handle, g_object_ref (handle));
 
       g_clear_object (&old);
@@ -411,10 +411,10 @@ test_cancel_by_cancellable (void)
 {
   for (guint i = 0; i < 3; i++) /* while it runs; at once; before the call */
     {
-      g_autoptr (StrandTask) task = make_task ("test.block", threads);
-      g_autoptr (GCancellable) cancellable = g_cancellable_new ();
-      g_autoptr (GAsyncResult) result = NULL;
-      g_autoptr (GError) error = NULL;
+      g_autoptr(StrandTask) task = make_task ("test.block", threads);
+      g_autoptr(GCancellable) cancellable = g_cancellable_new ();
+      g_autoptr(GAsyncResult) result = NULL;
+      g_autoptr(GError) error = NULL;
 
       if (i == 2)
         g_cancellable_cancel (cancellable);
@@ -440,8 +440,8 @@ cancel_in_item (StrandCall *call, GVariant *item, gpointer told, GError **error)
 static void
 test_cancel_in_its_own_callback (void)
 {
-  g_autoptr (StrandTask) task = make_task ("test.count", threads);
-  g_autoptr (Told) told = told_new ();
+  g_autoptr(StrandTask) task = make_task ("test.count", threads);
+  g_autoptr(Told) told = told_new ();
 
   told_listen (told, task);
   g_object_set (task, "max-items", 1, NULL);
@@ -467,10 +467,10 @@ static void
 test_the_cancellable_is_cancelled (void)
 {
   GCancellable *cancellable = NULL;
-  g_autoptr (StrandFunction) function = strand_function_new ("test.keep", "", NULL, STRAND_TRAIT_NONE,
+  g_autoptr(StrandFunction) function = strand_function_new ("test.keep", "", NULL, STRAND_TRAIT_NONE,
                                                              keep_cancellable, &cancellable, NULL, NULL);
-  g_autoptr (StrandTask) task = strand_task_new (function, G_OBJECT (threads));
-  g_autoptr (StrandHandle) handle = NULL;
+  g_autoptr(StrandTask) task = strand_task_new (function, G_OBJECT (threads));
+  g_autoptr(StrandHandle) handle = NULL;
 
   the_gate = fixture_gate ();
   handle = strand_task_call (task, NULL);
@@ -490,10 +490,10 @@ static void
 test_cancel_by_key_from_another_process (void)
 {
   char *folder = fixture_make_folder ();
-  g_autoptr (GSubprocess) process = fixture_spawn_call (folder, "job-1", "test.block");
+  g_autoptr(GSubprocess) process = fixture_spawn_call (folder, "job-1", "test.block");
   StrandStore *store = make_store ("filesystem", "path", folder, NULL);
-  g_autoptr (StrandHandle) handle = NULL;
-  g_autoptr (GError) error = NULL;
+  g_autoptr(StrandHandle) handle = NULL;
+  g_autoptr(GError) error = NULL;
 
   fixture_expect_line (process, "launched");
   wait_until ((handle = strand_handle_new (store, "job-1", NULL)) != NULL);
@@ -519,9 +519,9 @@ static void
 test_cancel_by_a_handle_of_another_process (void)
 {
   char *folder = fixture_make_folder ();
-  g_autoptr (GSubprocess) process = fixture_spawn_call (folder, "job-1", "test.hold");
+  g_autoptr(GSubprocess) process = fixture_spawn_call (folder, "job-1", "test.hold");
   StrandStore *store = make_store ("filesystem", "path", folder, NULL);
-  g_autoptr (StrandHandle) handle = NULL;
+  g_autoptr(StrandHandle) handle = NULL;
 
   fixture_expect_line (process, "launched");
   fixture_expect_line (process, "running");
@@ -545,11 +545,11 @@ static void
 test_cancel_of_a_call_whose_holder_died (void)
 {
   char *folder = fixture_make_folder ();
-  g_autoptr (GSubprocess) process = fixture_spawn_call (folder, "job-1", "test.block");
+  g_autoptr(GSubprocess) process = fixture_spawn_call (folder, "job-1", "test.block");
   StrandStore *store = make_store ("filesystem", "path", folder, NULL);
-  g_autoptr (StrandHandle) handle = NULL;
-  g_autoptr (StrandRecord) record = NULL;
-  g_autoptr (GError) error = NULL;
+  g_autoptr(StrandHandle) handle = NULL;
+  g_autoptr(StrandRecord) record = NULL;
+  g_autoptr(GError) error = NULL;
 
   fixture_expect_line (process, "launched");
   wait_until ((handle = strand_handle_new (store, "job-1", NULL)) != NULL);

@@ -38,7 +38,7 @@ tear_down (void)
 static void
 note (gpointer letter)
 {
-  g_string_append_c (the_log.log, (char)GPOINTER_TO_INT (letter));
+  g_string_append_c (the_log.log, (char) GPOINTER_TO_INT (letter));
   the_log.thread = g_thread_self ();
   g_atomic_int_inc (&the_log.n_run);
 }
@@ -162,7 +162,7 @@ test_wall_steps_move_no_timer (void)
 
   set_up ();
   id = add (strand_clock_monotonic_us () + SECOND, 'a');
-  strand_clock_set_wall (NOON + 3600 * (gint64)SECOND);
+  strand_clock_set_wall (NOON + 3600 * (gint64) SECOND);
   strand_clock_advance (0);
   g_assert_cmpstr (the_log.log->str, ==, "");
   g_assert_true (strand_clock_remove_timer (id));
@@ -202,9 +202,9 @@ test_manual_holds_timers_of_the_system (void)
 
   set_up ();
   strand_clock_set_system ();
-  id = add (strand_clock_monotonic_us () + 3600 * (gint64)SECOND, 'a');
+  id = add (strand_clock_monotonic_us () + 3600 * (gint64) SECOND, 'a');
   strand_clock_set_manual (NOON);
-  strand_clock_advance (3600 * (gint64)SECOND);
+  strand_clock_advance (3600 * (gint64) SECOND);
   g_assert_cmpstr (the_log.log->str, ==, "ax");
   g_assert_false (strand_clock_remove_timer (id));
   tear_down ();
@@ -215,7 +215,7 @@ test_manual_holds_timers_of_the_system (void)
 static void
 count_up (gpointer data)
 {
-  g_atomic_int_inc ((guint *)data);
+  g_atomic_int_inc ((guint *) data);
 }
 
 /* Each timer either runs or is taken back, never both, and its datum goes once. */
@@ -232,7 +232,7 @@ test_removing_races_running (void)
 
       n_removed += strand_clock_remove_timer (id) ? 1 : 0;
     }
-  wait_until ((guint)g_atomic_int_get (&n_steps) == 2 * N_RACES - n_removed);
+  wait_until ((guint) g_atomic_int_get (&n_steps) == 2 * N_RACES - n_removed);
 }
 
 int

@@ -29,7 +29,7 @@ static const char *const flags[] = {
 static gboolean
 is_there (const char *command)
 {
-  g_auto (GStrv) words = g_strsplit (command, " ", 2);
+  g_auto(GStrv) words = g_strsplit (command, " ", 2);
   g_autofree char *found = g_find_program_in_path (words[0]);
 
   return found != NULL;
@@ -53,7 +53,7 @@ build (World *world, const char *fixture, const char *compiler, const char *how)
       g_strdup_printf ("%s %s %s " WARNINGS " " COMPILE_FLAGS " -fPIC -shared -fvisibility=hidden %s -o %s",
                        compiler, how, linker_for (compiler, how), quoted, output);
   g_autofree char *errors = NULL;
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
   int status;
 
   g_test_message ("%s", command);
@@ -77,8 +77,8 @@ test_compiler (World *world, gconstpointer data)
   for (guint i = 0; i < G_N_ELEMENTS (flags); i++)
     {
       g_autofree char *good = NULL, *sixteen = NULL;
-      g_autoptr (GPtrArray) infos = NULL;
-      g_autoptr (GError) error = NULL;
+      g_autoptr(GPtrArray) infos = NULL;
+      g_autoptr(GError) error = NULL;
 
       if (*linker_for (compiler, flags[i]) != '\0' && !is_there ("ld.lld"))
         continue;
@@ -86,7 +86,7 @@ test_compiler (World *world, gconstpointer data)
       infos = strand_plugins_inspect_file (good, &error);
       g_assert_no_error (error);
       g_assert_cmpuint (infos->len, ==, 2);
-      g_assert_cmpstr (((StrandPluginInfo *)g_ptr_array_index (infos, 1))->summary, ==,
+      g_assert_cmpstr (((StrandPluginInfo *) g_ptr_array_index (infos, 1))->summary, ==,
                        "Writes nothing, «well»");
       g_clear_pointer (&infos, g_ptr_array_unref);
 

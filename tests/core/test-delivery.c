@@ -12,7 +12,7 @@ static StrandTaskrunner *threads;
 static StrandTask *
 make_task (const char *function)
 {
-  g_autoptr (StrandFunction) callee = fixture_function (function);
+  g_autoptr(StrandFunction) callee = fixture_function (function);
 
   return strand_task_new (callee, G_OBJECT (threads));
 }
@@ -53,8 +53,8 @@ low_priority (gpointer data)
 static void
 test_lower_priorities_run_during_a_flood (void)
 {
-  g_autoptr (StrandTask) task = make_task ("test.nothing");
-  g_autoptr (StrandHandle) last = NULL;
+  g_autoptr(StrandTask) task = make_task ("test.nothing");
+  g_autoptr(StrandHandle) last = NULL;
   Flood flood = { 0 };
   guint source;
 
@@ -88,9 +88,9 @@ static gpointer
 run_a_loop (gpointer data)
 {
   Loop *loop = data;
-  g_autoptr (GMainContext) context = g_main_context_new ();
-  g_autoptr (StrandTask) task = NULL;
-  g_autoptr (Told) told = told_new ();
+  g_autoptr(GMainContext) context = g_main_context_new ();
+  g_autoptr(StrandTask) task = NULL;
+  g_autoptr(Told) told = told_new ();
 
   g_main_context_push_thread_default (context);
   task = make_task ("test.count");
@@ -136,8 +136,8 @@ call_a_lot (gpointer task)
 static void
 test_eight_threads_call_at_once (void)
 {
-  g_autoptr (StrandTask) task = make_task ("test.nothing");
-  g_autoptr (Told) told = told_new ();
+  g_autoptr(StrandTask) task = make_task ("test.nothing");
+  g_autoptr(Told) told = told_new ();
   GThread *callers[8];
 
   told_listen (told, task);
@@ -164,8 +164,8 @@ static void
 test_ends_are_told_in_order (void)
 {
   StrandTaskrunner *one = make_runner ("thread", "workers", 1, NULL);
-  g_autoptr (StrandFunction) add = fixture_function ("test.add");
-  g_autoptr (StrandTask) task = strand_task_new (add, G_OBJECT (one));
+  g_autoptr(StrandFunction) add = fixture_function ("test.add");
+  g_autoptr(StrandTask) task = strand_task_new (add, G_OBJECT (one));
   gint64 last = -1;
 
   strand_task_on_end (task, check_order, &last, NULL);
@@ -219,7 +219,7 @@ wait_inside (StrandCall *call, GVariant *value, gpointer data)
 static void
 test_one_calls_callbacks_never_nest (void)
 {
-  g_autoptr (StrandTask) task = make_task ("test.count");
+  g_autoptr(StrandTask) task = make_task ("test.count");
   Dialog dialog = { 0 };
 
   strand_task_on_iter (task, open_dialog, &dialog, NULL);
@@ -231,7 +231,7 @@ test_one_calls_callbacks_never_nest (void)
 static void
 test_other_calls_go_on_inside_a_callback (void)
 {
-  g_autoptr (StrandTask) outer = make_task ("test.nothing"), inner = make_task ("test.nothing");
+  g_autoptr(StrandTask) outer = make_task ("test.nothing"), inner = make_task ("test.nothing");
   Dialog dialog = { 0 };
 
   strand_task_on_end (outer, wait_inside, &dialog, NULL);
@@ -245,9 +245,9 @@ test_other_calls_go_on_inside_a_callback (void)
 static gpointer
 leave_calls_behind (gpointer unused)
 {
-  g_autoptr (GMainContext) context = g_main_context_new ();
-  g_autoptr (StrandTask) task = NULL;
-  g_autoptr (Told) told = NULL;
+  g_autoptr(GMainContext) context = g_main_context_new ();
+  g_autoptr(StrandTask) task = NULL;
+  g_autoptr(Told) told = NULL;
 
   g_main_context_push_thread_default (context);
   task = make_task ("test.nothing");
@@ -260,8 +260,8 @@ leave_calls_behind (gpointer unused)
 static void
 test_contexts_may_go_with_calls_under_way (void)
 {
-  g_autoptr (StrandTask) task = make_task ("test.nothing");
-  g_autoptr (Told) told = told_new ();
+  g_autoptr(StrandTask) task = make_task ("test.nothing");
+  g_autoptr(Told) told = told_new ();
 
   for (guint i = 0; i < 100; i++)
     g_thread_join (g_thread_new ("passer-by", leave_calls_behind, NULL));

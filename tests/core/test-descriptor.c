@@ -22,8 +22,8 @@ parse (const char *text, GError **error)
 static void
 test_whole (void)
 {
-  g_autoptr (GError) error = NULL;
-  g_autoptr (StrandDescriptor) self =
+  g_autoptr(GError) error = NULL;
+  g_autoptr(StrandDescriptor) self =
       parse (HEAD TYPE "type\tmiddleware\tgood\tStrandGood\tx\nend\n", &error);
   guint index = 0;
 
@@ -44,8 +44,8 @@ static void
 test_padding_may_follow (void)
 {
   char padded[sizeof HEAD TYPE "end\n" + 32] = HEAD TYPE "end\n";
-  g_autoptr (GError) error = NULL;
-  g_autoptr (StrandDescriptor) self = strand_descriptor_parse (padded, sizeof padded, &error);
+  g_autoptr(GError) error = NULL;
+  g_autoptr(StrandDescriptor) self = strand_descriptor_parse (padded, sizeof padded, &error);
 
   g_assert_no_error (error);
   g_assert_nonnull (self);
@@ -93,7 +93,7 @@ static void
 test_damaged (gconstpointer data)
 {
   const Damaged *self = data;
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
 
   g_assert_null (parse (self->text, &error));
   assert_refused (&error, STRAND_PLUGIN_ERROR_CORRUPT_DESCRIPTOR, self->cause, "build it again", NULL);
@@ -103,7 +103,7 @@ static void
 test_without_end_of_string (void)
 {
   g_autofree char *text = g_memdup2 (HEAD TYPE "end\n", strlen (HEAD TYPE "end\n"));
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
 
   g_assert_null (strand_descriptor_parse (text, strlen (HEAD TYPE "end\n"), &error));
   assert_refused (&error, STRAND_PLUGIN_ERROR_CORRUPT_DESCRIPTOR, "it has no end", NULL);
@@ -113,8 +113,8 @@ test_without_end_of_string (void)
 static void
 test_foreign_abi_may_say_more (void)
 {
-  g_autoptr (GError) error = NULL;
-  g_autoptr (StrandDescriptor) self =
+  g_autoptr(GError) error = NULL;
+  g_autoptr(StrandDescriptor) self =
       parse ("strand-plugin 1\nabi 3.1\nname a\nversion 1\nlicense M\nneeds moon\n"
              "type\tscheduler\tcron\tStrandCron\tx\n" TYPE "end\n",
              &error);

@@ -37,7 +37,7 @@ put (Elf *elf, guint64 value, gsize size)
 {
   for (gsize i = 0; i < size; i++)
     {
-      guint8 byte = (guint8)(value >> 8 * (elf->big_endian ? size - 1 - i : i));
+      guint8 byte = (guint8) (value >> 8 * (elf->big_endian ? size - 1 - i : i));
 
       g_byte_array_append (elf->bytes, &byte, 1);
     }
@@ -62,7 +62,7 @@ elf_init (Elf *elf, gboolean is_64bit, gboolean big_endian)
   elf->type = ET_DYN;
   elf->machine = EM_S390;
   elf->segments = header;
-  elf->segment_size = (guint16)segment;
+  elf->segment_size = (guint16) segment;
   elf->n_segments = 1;
   elf->text_offset = header + segment;
   elf->text_size = sizeof TEXT;
@@ -134,8 +134,8 @@ elf_write (Elf *elf)
   put (elf, elf->n_sections, 2);
   put (elf, elf->names_index, 2);
   put_segment (elf);
-  g_byte_array_append (elf->bytes, (const guint8 *)TEXT, sizeof TEXT);
-  g_byte_array_append (elf->bytes, (const guint8 *)names, sizeof names);
+  g_byte_array_append (elf->bytes, (const guint8 *) TEXT, sizeof TEXT);
+  g_byte_array_append (elf->bytes, (const guint8 *) names, sizeof names);
   put_section (elf, 0, SHT_NULL, 0, 0);
   put_section (elf, elf->text_name, elf->text_type, elf->text_offset, elf->text_size);
   put_section (elf, 7 + sizeof SECTION - 1, elf->names_type, elf->names_offset, elf->names_size);
@@ -148,7 +148,7 @@ read_data (const void *data, gsize size, StrandElfTarget *target, GError **error
   GBytes *section;
 
   g_assert_cmpint (fd, >=, 0);
-  g_assert_cmpint (write (fd, data, size), ==, (gssize)size);
+  g_assert_cmpint (write (fd, data, size), ==, (gssize) size);
   section = strand_elf_read_section (fd, SECTION, 4096, target, error);
   close (fd);
   return section;
@@ -171,8 +171,8 @@ test_every_word_size_and_byte_order (void)
 {
   for (int i = 0; i < 4; i++)
     {
-      g_autoptr (GBytes) section = NULL;
-      g_autoptr (GError) error = NULL;
+      g_autoptr(GBytes) section = NULL;
+      g_autoptr(GError) error = NULL;
       StrandElfTarget target;
       Elf elf;
 
@@ -192,7 +192,7 @@ test_every_word_size_and_byte_order (void)
 #define HOSTILE(code, change)                                                                                \
   for (int form = 0; form < 4; form++)                                                                       \
     {                                                                                                        \
-      g_autoptr (GError) error = NULL;                                                                       \
+      g_autoptr(GError) error = NULL;                                                                       \
       StrandElfTarget target;                                                                                \
       Elf elf;                                                                                               \
                                                                                                              \
@@ -260,7 +260,7 @@ test_unknown_word_size_or_byte_order (void)
 {
   for (guint i = EI_CLASS; i <= EI_DATA; i++)
     {
-      g_autoptr (GError) error = NULL;
+      g_autoptr(GError) error = NULL;
       StrandElfTarget target;
       Elf elf;
 
@@ -283,7 +283,7 @@ test_every_truncation (void)
   elf_write (&elf);
   for (guint i = 0; i < elf.bytes->len; i++)
     {
-      g_autoptr (GError) error = NULL;
+      g_autoptr(GError) error = NULL;
       StrandElfTarget target;
       /* A copy of its own size, so that the sanitizer sees a read past it. */
       g_autofree guint8 *cut = g_memdup2 (elf.bytes->data, i);
@@ -299,9 +299,9 @@ test_every_truncation (void)
 static void
 test_many_sections (void)
 {
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
   g_autofree guint8 *padding = g_malloc0 (60000 * 64);
-  g_autoptr (GBytes) section = NULL;
+  g_autoptr(GBytes) section = NULL;
   StrandElfTarget target;
   Elf elf;
 
@@ -319,13 +319,13 @@ test_many_sections (void)
 static void
 test_own_machine_is_accepted (void)
 {
-  g_autoptr (GError) error = NULL;
-  g_autoptr (GMappedFile) self = g_mapped_file_new ("/proc/self/exe", FALSE, NULL);
-  const guint8 *data = (const guint8 *)g_mapped_file_get_contents (self);
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GMappedFile) self = g_mapped_file_new ("/proc/self/exe", FALSE, NULL);
+  const guint8 *data = (const guint8 *) g_mapped_file_get_contents (self);
   StrandElfTarget target = {
     .is_64bit = data[EI_CLASS] == ELFCLASS64,
     .big_endian = data[EI_DATA] == ELFDATA2MSB,
-    .machine = ((const Elf64_Ehdr *)(const void *)data)->e_machine, /* at the same place in both sizes */
+    .machine = ((const Elf64_Ehdr *) (const void *) data)->e_machine, /* at the same place in both sizes */
   };
 
   g_assert_true (strand_elf_check_target (&target, &error));

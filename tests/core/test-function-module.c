@@ -16,8 +16,8 @@
 static void
 assert_has_twice (StrandRegistry *registry)
 {
-  g_autoptr (GError) error = NULL;
-  g_autoptr (StrandFunction) function = strand_registry_lookup (registry, "fixture.twice", &error);
+  g_autoptr(GError) error = NULL;
+  g_autoptr(StrandFunction) function = strand_registry_lookup (registry, "fixture.twice", &error);
 
   g_assert_no_error (error);
   g_assert_nonnull (function);
@@ -26,8 +26,8 @@ assert_has_twice (StrandRegistry *registry)
 static void
 assert_fails (const char *name_or_path, int code, const char *cause, const char *cure)
 {
-  g_autoptr (StrandRegistry) registry = strand_registry_new ();
-  g_autoptr (GError) error = NULL;
+  g_autoptr(StrandRegistry) registry = strand_registry_new ();
+  g_autoptr(GError) error = NULL;
 
   for (int i = 0; i < 2; i++) /* the second try says the same */
     {
@@ -41,9 +41,9 @@ test_path_is_loaded_once (World *world, gconstpointer unused)
 {
   g_autofree char *path = world_install (world, "modules/good-module", "good.so");
   g_autofree char *link = g_build_filename (world->folder, "link.so", NULL);
-  g_autoptr (StrandRegistry) registry = strand_registry_new ();
-  g_autoptr (StrandRegistry) other = strand_registry_new ();
-  g_autoptr (GError) error = NULL;
+  g_autoptr(StrandRegistry) registry = strand_registry_new ();
+  g_autoptr(StrandRegistry) other = strand_registry_new ();
+  g_autoptr(GError) error = NULL;
 
   g_assert_cmpint (symlink ("good.so", link), ==, 0);
   g_assert_true (strand_registry_load_module (registry, path, &error));
@@ -62,8 +62,8 @@ test_relative_path_starts_here (World *world, gconstpointer unused)
 {
   g_autofree char *path = world_install (world, "modules/good-module", "good.so");
   g_autofree char *before = g_get_current_dir ();
-  g_autoptr (StrandRegistry) registry = strand_registry_new ();
-  g_autoptr (GError) error = NULL;
+  g_autoptr(StrandRegistry) registry = strand_registry_new ();
+  g_autoptr(GError) error = NULL;
 
   g_assert_cmpint (chdir (world->folder), ==, 0);
   g_assert_true (strand_registry_load_module (registry, "./good.so", &error));
@@ -84,8 +84,8 @@ test_name_is_looked_for_in_order (World *world, gconstpointer unused)
   g_autofree char *first = g_path_get_dirname (bad), *second = g_path_get_dirname (good);
   g_autofree char *both = g_strconcat (first, ":", second, NULL);
   g_autofree char *user_file = g_build_filename (data_home, "sample.so", NULL);
-  g_autoptr (StrandRegistry) registry = strand_registry_new ();
-  g_autoptr (GError) error = NULL;
+  g_autoptr(StrandRegistry) registry = strand_registry_new ();
+  g_autoptr(GError) error = NULL;
 
   g_setenv ("STRAND_MODULE_PATH", both, TRUE);
   g_assert_false (strand_registry_load_module (registry, "sample", &error));
@@ -133,7 +133,7 @@ test_text_file (World *world, gconstpointer unused)
 static void
 test_truncated_file (World *world, gconstpointer unused)
 {
-  g_autoptr (GBytes) good = world_read_fixture ("modules/good-module");
+  g_autoptr(GBytes) good = world_read_fixture ("modules/good-module");
   g_autofree char *path = world_write (world, "half.so", g_bytes_get_data (good, NULL), 700);
 
   assert_fails (path, STRAND_PLUGIN_ERROR_TRUNCATED, "the file is 700 bytes long", "build it again");
@@ -142,7 +142,7 @@ test_truncated_file (World *world, gconstpointer unused)
 static void
 test_other_architecture (World *world, gconstpointer unused)
 {
-  g_autoptr (GBytes) good = world_read_fixture ("modules/good-module");
+  g_autoptr(GBytes) good = world_read_fixture ("modules/good-module");
   g_autofree char *data = g_memdup2 (g_bytes_get_data (good, NULL), g_bytes_get_size (good));
   g_autofree char *path = NULL;
   const guint16 machine = EM_S390;

@@ -16,7 +16,7 @@ nothing (StrandContext *context, GVariant *arguments, gpointer data, GError **er
 static StrandFunction *
 make (const char *signature)
 {
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
   StrandFunction *function =
       strand_function_new ("test.f", signature, NULL, STRAND_TRAIT_NONE, nothing, NULL, NULL, &error);
 
@@ -46,7 +46,7 @@ test_signature_is_read_and_written_back (void)
 {
   for (guint i = 0; i < G_N_ELEMENTS (good); i++)
     {
-      g_autoptr (StrandFunction) function = make (good[i].signature);
+      g_autoptr(StrandFunction) function = make (good[i].signature);
       const GVariantType *result = strand_function_get_result_type (function);
       g_autofree char *parameters = g_variant_type_dup_string (strand_function_get_parameter_type (function));
       g_autofree char *result_text = result != NULL ? g_variant_type_dup_string (result) : NULL;
@@ -61,10 +61,10 @@ test_signature_is_read_and_written_back (void)
 static void
 test_names_are_in_order (void)
 {
-  g_autoptr (StrandFunction) function = make ("one:x two:s three:a{sv} -> object");
+  g_autoptr(StrandFunction) function = make ("one:x two:s three:a{sv} -> object");
   const char *const *names = strand_function_get_parameter_names (function);
 
-  g_assert_cmpuint (g_strv_length ((char **)names), ==, 3);
+  g_assert_cmpuint (g_strv_length ((char **) names), ==, 3);
   g_assert_cmpstr (names[0], ==, "one");
   g_assert_cmpstr (names[2], ==, "three");
   g_assert_true (strand_function_returns_object (function));
@@ -93,8 +93,8 @@ test_bad_signature_is_an_error (void)
 
   for (guint i = 0; i < G_N_ELEMENTS (bad); i++)
     {
-      g_autoptr (GError) error = NULL;
-      g_autoptr (StrandFunction) function =
+      g_autoptr(GError) error = NULL;
+      g_autoptr(StrandFunction) function =
           strand_function_new ("test.f", bad[i], NULL, STRAND_TRAIT_NONE, nothing, NULL, NULL, &error);
 
       if (function != NULL)
@@ -111,8 +111,8 @@ test_bad_name_is_an_error (void)
 
   for (guint i = 0; i < G_N_ELEMENTS (bad); i++)
     {
-      g_autoptr (GError) error = NULL;
-      g_autoptr (StrandFunction) function =
+      g_autoptr(GError) error = NULL;
+      g_autoptr(StrandFunction) function =
           strand_function_new (bad[i], "", NULL, STRAND_TRAIT_NONE, nothing, NULL, NULL, &error);
 
       if (function != NULL)
@@ -124,14 +124,14 @@ test_bad_name_is_an_error (void)
 static void
 count_up (gpointer data)
 {
-  ++*(int *)data;
+  ++*(int *) data;
 }
 
 static void
 test_data_goes_with_the_function (void)
 {
   int n_destroyed = 0;
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
   StrandFunction *function = strand_function_new ("test.f", "", "Help", STRAND_TRAIT_NOT_PORTABLE, nothing,
                                                   &n_destroyed, count_up, &error);
 
@@ -185,7 +185,7 @@ static const struct
 static GVariant *
 parse (const char *text, const char *type)
 {
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
   GVariant *value;
 
   if (text == NULL)
@@ -200,12 +200,12 @@ test_binding (void)
 {
   for (guint i = 0; i < G_N_ELEMENTS (bindings); i++)
     {
-      g_autoptr (StrandFunction) function = make (bindings[i].signature);
-      g_autoptr (GVariant) positional = parse (bindings[i].positional, NULL);
-      g_autoptr (GVariant) keywords = parse (bindings[i].keywords, "a{sv}");
-      g_autoptr (GVariant) expected = parse (bindings[i].bound, NULL);
-      g_autoptr (GError) error = NULL;
-      g_autoptr (GVariant) bound = strand_function_bind (function, positional, keywords, &error);
+      g_autoptr(StrandFunction) function = make (bindings[i].signature);
+      g_autoptr(GVariant) positional = parse (bindings[i].positional, NULL);
+      g_autoptr(GVariant) keywords = parse (bindings[i].keywords, "a{sv}");
+      g_autoptr(GVariant) expected = parse (bindings[i].bound, NULL);
+      g_autoptr(GError) error = NULL;
+      g_autoptr(GVariant) bound = strand_function_bind (function, positional, keywords, &error);
 
       g_test_message ("%u: %s", i, error != NULL ? error->message : "bound");
       if (expected != NULL)
@@ -225,9 +225,9 @@ test_binding (void)
 static void
 test_unknown_keyword_is_guessed (void)
 {
-  g_autoptr (StrandFunction) function = make ("width:i height:i");
-  g_autoptr (GError) error = NULL;
-  g_autoptr (GVariant) bound =
+  g_autoptr(StrandFunction) function = make ("width:i height:i");
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GVariant) bound =
       strand_function_bind (function, NULL, g_variant_new_parsed ("{'width': <1>, 'heigth': <2>}"), &error);
 
   g_assert_null (bound);
@@ -240,10 +240,10 @@ test_unknown_keyword_is_guessed (void)
 static void
 test_floating_arguments_are_consumed (void)
 {
-  g_autoptr (StrandFunction) function = make ("a:s");
+  g_autoptr(StrandFunction) function = make ("a:s");
   GVariant *positional = g_variant_ref_sink (g_variant_new ("(s)", "x"));
   GVariant *wrong = g_variant_new ("(i)", 1);
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
   GVariant *bound = strand_function_bind (function, positional, NULL, &error);
 
   g_assert_no_error (error);
@@ -258,10 +258,10 @@ test_floating_arguments_are_consumed (void)
 static void
 test_registry_finds_by_name (void)
 {
-  g_autoptr (StrandRegistry) registry = strand_registry_new ();
-  g_autoptr (GError) error = NULL;
-  g_autoptr (StrandFunction) found = NULL;
-  g_autoptr (GPtrArray) list = NULL;
+  g_autoptr(StrandRegistry) registry = strand_registry_new ();
+  g_autoptr(GError) error = NULL;
+  g_autoptr(StrandFunction) found = NULL;
+  g_autoptr(GPtrArray) list = NULL;
 
   g_assert_true (strand_registry_add (registry, "b.two", "", NULL, nothing, NULL, NULL, &error));
   g_assert_true (strand_registry_add (registry, "a.one", "x:i", "Help", nothing, NULL, NULL, &error));
@@ -283,8 +283,8 @@ test_registry_finds_by_name (void)
 static void
 test_registry_keeps_the_first_of_a_name (void)
 {
-  g_autoptr (StrandRegistry) registry = strand_registry_new ();
-  g_autoptr (GError) error = NULL;
+  g_autoptr(StrandRegistry) registry = strand_registry_new ();
+  g_autoptr(GError) error = NULL;
   int n_destroyed = 0;
 
   g_assert_true (strand_registry_add (registry, "a.one", "", "first", nothing, NULL, NULL, &error));

@@ -12,7 +12,7 @@ static StrandTaskrunner *threads;
 static StrandTask *
 make_task (const char *function, gpointer target)
 {
-  g_autoptr (StrandFunction) callee = fixture_function (function);
+  g_autoptr(StrandFunction) callee = fixture_function (function);
 
   return strand_task_new (callee, target);
 }
@@ -21,7 +21,7 @@ make_task (const char *function, gpointer target)
 static StrandTask *
 make_task_for (StrandFunc func, gpointer data, gpointer target)
 {
-  g_autoptr (StrandFunction) function =
+  g_autoptr(StrandFunction) function =
       strand_function_new ("test.own", "", NULL, STRAND_TRAIT_NONE, func, data, NULL, NULL);
 
   return strand_task_new (function, target);
@@ -30,7 +30,7 @@ make_task_for (StrandFunc func, gpointer data, gpointer target)
 static void
 wait_for (StrandHandle *handle)
 {
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
 
   g_assert_true (strand_handle_wait (handle, DEADLINE_US, &error));
   g_assert_no_error (error);
@@ -44,9 +44,9 @@ check_properties (StrandHandle *handle, const char *key, StrandStatus status, gb
   g_autofree char *its_key = NULL, *message = NULL;
   StrandStatus its_status;
   gboolean ready, is_over = strand_status_is_terminal (status);
-  g_autoptr (GVariant) value = NULL, metadata = NULL;
-  g_autoptr (GObject) object = NULL;
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GVariant) value = NULL, metadata = NULL;
+  g_autoptr(GObject) object = NULL;
+  g_autoptr(GError) error = NULL;
   double progress;
   guint attempt;
   gint64 created_us, started_us, completed_us, duration_us;
@@ -95,11 +95,11 @@ check_properties (StrandHandle *handle, const char *key, StrandStatus status, gb
 static void
 test_properties_follow_the_call (void)
 {
-  g_autoptr (StrandTaskrunner) one = make_runner ("thread", "workers", 1, NULL);
-  g_autoptr (StrandTask) hold = make_task ("test.hold", one);
-  g_autoptr (StrandTask) task = make_task ("test.progress", one);
+  g_autoptr(StrandTaskrunner) one = make_runner ("thread", "workers", 1, NULL);
+  g_autoptr(StrandTask) hold = make_task ("test.hold", one);
+  g_autoptr(StrandTask) task = make_task ("test.progress", one);
   Gate *gate = fixture_gate ();
-  g_autoptr (StrandHandle) first = NULL, handle = NULL;
+  g_autoptr(StrandHandle) first = NULL, handle = NULL;
 
   first = strand_task_call (hold, NULL);
   handle = strand_task_call (task, NULL);
@@ -115,9 +115,9 @@ test_properties_follow_the_call (void)
 static void
 test_properties_while_it_runs (void)
 {
-  g_autoptr (StrandTask) task = make_task ("test.progress", threads);
+  g_autoptr(StrandTask) task = make_task ("test.progress", threads);
   Gate *gate = fixture_gate ();
-  g_autoptr (StrandHandle) handle = strand_task_call (task, NULL);
+  g_autoptr(StrandHandle) handle = strand_task_call (task, NULL);
 
   gate_wait_inside (gate, 1);
   check_properties (handle, NULL, STRAND_STATUS_RUNNING, TRUE);
@@ -128,9 +128,9 @@ test_properties_while_it_runs (void)
 static void
 test_an_own_key_is_kept (void)
 {
-  g_autoptr (StrandTask) task = make_task ("test.nothing", threads);
-  g_autoptr (StrandOptions) options = strand_options_new ();
-  g_autoptr (StrandHandle) handle = NULL;
+  g_autoptr(StrandTask) task = make_task ("test.nothing", threads);
+  g_autoptr(StrandOptions) options = strand_options_new ();
+  g_autoptr(StrandHandle) handle = NULL;
 
   strand_options_set_key (options, "my.key-1");
   handle = strand_task_call_full (task, NULL, NULL, options);
@@ -141,10 +141,10 @@ test_an_own_key_is_kept (void)
 static void
 test_made_keys_differ_and_keep_the_grammar (void)
 {
-  g_autoptr (StrandTask) task = make_task ("test.nothing", threads);
-  g_autoptr (StrandHandle) one = strand_task_call (task, NULL);
-  g_autoptr (StrandHandle) other = strand_task_call (task, NULL);
-  g_autoptr (GError) error = NULL;
+  g_autoptr(StrandTask) task = make_task ("test.nothing", threads);
+  g_autoptr(StrandHandle) one = strand_task_call (task, NULL);
+  g_autoptr(StrandHandle) other = strand_task_call (task, NULL);
+  g_autoptr(GError) error = NULL;
 
   g_assert_cmpstr (strand_handle_get_key (one), !=, strand_handle_get_key (other));
   g_assert_cmpstr (strand_handle_get_key (one), ==, strand_handle_get_key (one));
@@ -157,11 +157,11 @@ test_made_keys_differ_and_keep_the_grammar (void)
 static void
 test_result_before_the_end_is_not_ready (void)
 {
-  g_autoptr (StrandTask) task = make_task ("test.hold", threads);
+  g_autoptr(StrandTask) task = make_task ("test.hold", threads);
   Gate *gate = fixture_gate ();
-  g_autoptr (StrandHandle) handle = strand_task_call (task, NULL);
-  g_autoptr (GError) error = NULL;
-  g_autoptr (GVariant) value = strand_handle_get_result (handle, &error);
+  g_autoptr(StrandHandle) handle = strand_task_call (task, NULL);
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GVariant) value = strand_handle_get_result (handle, &error);
 
   g_assert_null (value);
   g_assert_error (error, STRAND_ERROR, STRAND_ERROR_NOT_READY);
@@ -184,8 +184,8 @@ take_five_seconds (StrandContext *context, GVariant *arguments, gpointer data, G
 static void
 test_duration_is_from_start_to_end (void)
 {
-  g_autoptr (StrandTask) task = make_task_for (take_five_seconds, NULL, threads);
-  g_autoptr (StrandHandle) handle = NULL;
+  g_autoptr(StrandTask) task = make_task_for (take_five_seconds, NULL, threads);
+  g_autoptr(StrandHandle) handle = NULL;
   gint64 created_us, completed_us;
 
   strand_clock_set_manual (G_GINT64_CONSTANT (1700000000000000));
@@ -201,10 +201,10 @@ test_duration_is_from_start_to_end (void)
 static void
 test_a_handle_made_later_shows_the_same (void)
 {
-  g_autoptr (StrandTask) task = make_task ("test.echo", threads);
-  g_autoptr (StrandHandle) handle = strand_task_call (task, "(s)", "done");
-  g_autoptr (StrandHandle) other = NULL;
-  g_autoptr (GVariant) value = NULL;
+  g_autoptr(StrandTask) task = make_task ("test.echo", threads);
+  g_autoptr(StrandHandle) handle = strand_task_call (task, "(s)", "done");
+  g_autoptr(StrandHandle) other = NULL;
+  g_autoptr(GVariant) value = NULL;
 
   wait_for (handle);
   other = strand_handle_new_for_call (strand_handle_get_call (handle));
@@ -239,7 +239,7 @@ see (GObject *handle, GParamSpec *pspec, gpointer data)
 static GVariant *
 progress_until_the_gate_opens (StrandContext *context, GVariant *arguments, gpointer stop, GError **error)
 {
-  for (guint i = 0; !g_atomic_int_get ((int *)stop); i++)
+  for (guint i = 0; !g_atomic_int_get ((int *) stop); i++)
     strand_context_set_progress (context, i % 1000 / 1000.0, NULL);
   return NULL;
 }
@@ -248,8 +248,8 @@ static void
 test_notify_is_at_most_thirty_times_a_second (void)
 {
   int stop = FALSE;
-  g_autoptr (StrandTask) task = make_task_for (progress_until_the_gate_opens, &stop, threads);
-  g_autoptr (StrandHandle) handle = NULL;
+  g_autoptr(StrandTask) task = make_task_for (progress_until_the_gate_opens, &stop, threads);
+  g_autoptr(StrandHandle) handle = NULL;
   Seen seen = { g_thread_self () };
   gint64 start_us = g_get_monotonic_time (), took_us;
 
@@ -258,7 +258,7 @@ test_notify_is_at_most_thirty_times_a_second (void)
   wait_until (seen.n_progress >= 10);
   took_us = g_get_monotonic_time () - start_us;
   /* The first may come at once. */
-  g_assert_cmpuint ((seen.n_progress - 1) * (guint64)G_USEC_PER_SEC, <=, (guint64)took_us * 31);
+  g_assert_cmpuint ((seen.n_progress - 1) * (guint64) G_USEC_PER_SEC, <=, (guint64) took_us * 31);
   g_atomic_int_set (&stop, TRUE);
   wait_until (seen.ready);
 }
@@ -266,8 +266,8 @@ test_notify_is_at_most_thirty_times_a_second (void)
 static gpointer
 notify_in_a_thread (gpointer unused)
 {
-  g_autoptr (GMainContext) context = g_main_context_new ();
-  g_autoptr (StrandTask) task = make_task ("test.progress", threads);
+  g_autoptr(GMainContext) context = g_main_context_new ();
+  g_autoptr(StrandTask) task = make_task ("test.progress", threads);
   Seen seen = { g_thread_self () };
   Gate *gate = fixture_gate ();
   StrandHandle *handle;
@@ -293,11 +293,11 @@ test_notify_is_in_the_creating_context_only (void)
 static void
 test_the_end_is_notified_even_for_calls_without_callbacks (void)
 {
-  g_autoptr (StrandTask) task = make_task ("test.nothing", threads);
+  g_autoptr(StrandTask) task = make_task ("test.nothing", threads);
 
   for (guint i = 0; i < 50; i++)
     {
-      g_autoptr (StrandHandle) handle = strand_task_call (task, NULL);
+      g_autoptr(StrandHandle) handle = strand_task_call (task, NULL);
       Seen seen = { g_thread_self () };
 
       g_signal_connect (handle, "notify", G_CALLBACK (see), &seen);
@@ -317,7 +317,7 @@ unref_handle (GObject *handle, GParamSpec *pspec, gpointer data)
 static void
 test_a_handle_may_go_in_its_own_notify (void)
 {
-  g_autoptr (StrandTask) task = make_task ("test.nothing", threads);
+  g_autoptr(StrandTask) task = make_task ("test.nothing", threads);
 
   for (guint i = 0; i < 50; i++)
     {
@@ -338,7 +338,7 @@ drop_handle (gpointer handle)
 static void
 test_handles_dropped_elsewhere_while_news_is_under_way (void)
 {
-  g_autoptr (StrandTask) task = make_task ("test.count", threads);
+  g_autoptr(StrandTask) task = make_task ("test.count", threads);
 
   for (guint i = 0; i < 200; i++)
     {
@@ -356,10 +356,10 @@ test_handles_dropped_elsewhere_while_news_is_under_way (void)
 static void
 test_a_wait_that_times_out_leaves_the_call_alone (void)
 {
-  g_autoptr (StrandTask) task = make_task ("test.hold", threads);
+  g_autoptr(StrandTask) task = make_task ("test.hold", threads);
   Gate *gate = fixture_gate ();
-  g_autoptr (StrandHandle) handle = strand_task_call (task, NULL);
-  g_autoptr (GError) error = NULL;
+  g_autoptr(StrandHandle) handle = strand_task_call (task, NULL);
+  g_autoptr(GError) error = NULL;
 
   gate_wait_inside (gate, 1);
   g_assert_false (strand_handle_wait (handle, 1000, &error));
@@ -377,10 +377,10 @@ test_a_wait_that_times_out_leaves_the_call_alone (void)
 static void
 test_a_call_that_times_out_says_so (void)
 {
-  g_autoptr (StrandTask) task = make_task ("test.block", threads);
-  g_autoptr (StrandOptions) options = strand_options_new ();
-  g_autoptr (StrandHandle) handle = NULL;
-  g_autoptr (GError) error = NULL;
+  g_autoptr(StrandTask) task = make_task ("test.block", threads);
+  g_autoptr(StrandOptions) options = strand_options_new ();
+  g_autoptr(StrandHandle) handle = NULL;
+  g_autoptr(GError) error = NULL;
 
   strand_options_set_timeout (options, 1000);
   handle = strand_task_call_full (task, NULL, NULL, options);
@@ -393,17 +393,17 @@ test_a_call_that_times_out_says_so (void)
 static gboolean
 count_source (gpointer data)
 {
-  ++*(guint *)data;
+  ++*(guint *) data;
   return G_SOURCE_CONTINUE;
 }
 
 static void
 test_a_wait_runs_our_callbacks_and_nothing_else (void)
 {
-  g_autoptr (StrandTask) task = make_task ("test.count", threads);
-  g_autoptr (StrandTask) other = make_task ("test.nothing", threads);
-  g_autoptr (Told) told = told_new (), told_other = told_new ();
-  g_autoptr (StrandHandle) handle = NULL;
+  g_autoptr(StrandTask) task = make_task ("test.count", threads);
+  g_autoptr(StrandTask) other = make_task ("test.nothing", threads);
+  g_autoptr(Told) told = told_new (), told_other = told_new ();
+  g_autoptr(StrandHandle) handle = NULL;
   guint n_idles = 0;
   guint idle = g_idle_add_full (G_PRIORITY_HIGH, count_source, &n_idles, NULL);
 
@@ -431,7 +431,7 @@ static gpointer
 wait_elsewhere (gpointer data)
 {
   Waiter *waiter = data;
-  g_autoptr (GMainContext) context = g_main_context_new ();
+  g_autoptr(GMainContext) context = g_main_context_new ();
 
   g_main_context_push_thread_default (context);
   wait_for (waiter->handle);
@@ -442,9 +442,9 @@ wait_elsewhere (gpointer data)
 static void
 test_a_wait_elsewhere_runs_none_of_our_callbacks (void)
 {
-  g_autoptr (StrandTask) task = make_task ("test.nothing", threads);
-  g_autoptr (Told) told = told_new ();
-  g_autoptr (StrandHandle) handle = NULL;
+  g_autoptr(StrandTask) task = make_task ("test.nothing", threads);
+  g_autoptr(Told) told = told_new ();
+  g_autoptr(StrandHandle) handle = NULL;
   Waiter waiter;
 
   told_listen (told, task);
@@ -466,9 +466,9 @@ wait_in_vain (gpointer data)
 static void
 test_many_may_wait_for_one_call (void)
 {
-  g_autoptr (StrandTask) task = make_task ("test.hold", threads);
+  g_autoptr(StrandTask) task = make_task ("test.hold", threads);
   Gate *gate = fixture_gate ();
-  g_autoptr (StrandHandle) handle = strand_task_call (task, NULL);
+  g_autoptr(StrandHandle) handle = strand_task_call (task, NULL);
   GThread *waiters[8];
 
   for (guint i = 0; i < G_N_ELEMENTS (waiters); i++)
@@ -483,20 +483,20 @@ test_many_may_wait_for_one_call (void)
 static void
 keep_result (GObject *source, GAsyncResult *result, gpointer data)
 {
-  *(GAsyncResult **)data = g_object_ref (result);
+  *(GAsyncResult **) data = g_object_ref (result);
 }
 
 static void
 test_wait_async_gives_the_value (void)
 {
-  g_autoptr (StrandTask) task = make_task ("test.echo", threads);
-  g_autoptr (StrandHandle) handle = strand_task_call (task, "(s)", "x");
+  g_autoptr(StrandTask) task = make_task ("test.echo", threads);
+  g_autoptr(StrandHandle) handle = strand_task_call (task, "(s)", "x");
 
   for (guint i = 0; i < 2; i++) /* before the end, perhaps; after it, surely */
     {
-      g_autoptr (GAsyncResult) result = NULL;
-      g_autoptr (GError) error = NULL;
-      g_autoptr (GVariant) value = NULL;
+      g_autoptr(GAsyncResult) result = NULL;
+      g_autoptr(GError) error = NULL;
+      g_autoptr(GVariant) value = NULL;
 
       strand_handle_wait_async (handle, NULL, keep_result, &result);
       g_assert_null (result);
@@ -510,16 +510,16 @@ test_wait_async_gives_the_value (void)
 static void
 test_wait_async_can_be_cancelled_alone (void)
 {
-  g_autoptr (StrandTask) task = make_task ("test.hold", threads);
+  g_autoptr(StrandTask) task = make_task ("test.hold", threads);
   Gate *gate = fixture_gate ();
-  g_autoptr (StrandHandle) handle = strand_task_call (task, NULL);
+  g_autoptr(StrandHandle) handle = strand_task_call (task, NULL);
 
   gate_wait_inside (gate, 1);
   for (guint i = 0; i < 2; i++) /* cancelled later, then before it begins */
     {
-      g_autoptr (GCancellable) cancellable = g_cancellable_new ();
-      g_autoptr (GAsyncResult) result = NULL;
-      g_autoptr (GError) error = NULL;
+      g_autoptr(GCancellable) cancellable = g_cancellable_new ();
+      g_autoptr(GAsyncResult) result = NULL;
+      g_autoptr(GError) error = NULL;
 
       if (i == 1)
         g_cancellable_cancel (cancellable);
@@ -538,10 +538,10 @@ test_wait_async_can_be_cancelled_alone (void)
 static void
 test_wait_async_gives_the_calls_error (void)
 {
-  g_autoptr (StrandTask) task = make_task ("test.fail", threads);
-  g_autoptr (StrandHandle) handle = strand_task_call (task, "(s)", "no tree");
-  g_autoptr (GAsyncResult) result = NULL;
-  g_autoptr (GError) error = NULL;
+  g_autoptr(StrandTask) task = make_task ("test.fail", threads);
+  g_autoptr(StrandHandle) handle = strand_task_call (task, "(s)", "no tree");
+  g_autoptr(GAsyncResult) result = NULL;
+  g_autoptr(GError) error = NULL;
 
   strand_handle_wait_async (handle, NULL, keep_result, &result);
   wait_until (result != NULL);
@@ -572,7 +572,7 @@ wait_for_own_call_in_on_iter (StrandCall *call, GVariant *item, gpointer data, G
 static void
 test_waiting_in_a_callback_for_its_own_call (void)
 {
-  g_autoptr (StrandTask) task = make_task ("test.count", threads);
+  g_autoptr(StrandTask) task = make_task ("test.count", threads);
   Deadlock deadlock = { 0 };
 
   g_object_set (task, "max-items", 1, NULL);
@@ -589,7 +589,7 @@ static void
 wait_for_another_call (StrandCall *call, GVariant *value, gpointer data)
 {
   StrandTask *task = data;
-  g_autoptr (StrandHandle) handle = strand_task_call (task, NULL);
+  g_autoptr(StrandHandle) handle = strand_task_call (task, NULL);
 
   wait_for (handle);
   g_object_set_data (G_OBJECT (task), "done", task);
@@ -598,9 +598,9 @@ wait_for_another_call (StrandCall *call, GVariant *value, gpointer data)
 static void
 test_waiting_in_a_callback_for_another_call_is_fine (void)
 {
-  g_autoptr (StrandTask) task = make_task ("test.nothing", threads);
-  g_autoptr (StrandTask) inner = make_task ("test.nothing", threads);
-  g_autoptr (Told) told = told_new ();
+  g_autoptr(StrandTask) task = make_task ("test.nothing", threads);
+  g_autoptr(StrandTask) inner = make_task ("test.nothing", threads);
+  g_autoptr(Told) told = told_new ();
 
   told_listen (told, inner);
   strand_task_on_end (task, wait_for_another_call, inner, NULL);
@@ -612,8 +612,8 @@ test_waiting_in_a_callback_for_another_call_is_fine (void)
 static GVariant *
 wait_on_the_same_pool (StrandContext *context, GVariant *arguments, gpointer target, GError **error)
 {
-  g_autoptr (StrandTask) task = make_task ("test.nothing", target);
-  g_autoptr (StrandHandle) handle = strand_task_call (task, NULL);
+  g_autoptr(StrandTask) task = make_task ("test.nothing", target);
+  g_autoptr(StrandHandle) handle = strand_task_call (task, NULL);
 
   strand_handle_wait (handle, -1, error);
   return NULL;
@@ -624,8 +624,8 @@ static void
 test_waiting_on_the_pool_that_must_run_it (void)
 {
   StrandTaskrunner *one = make_runner ("thread", "workers", 1, NULL);
-  g_autoptr (StrandTask) task = make_task_for (wait_on_the_same_pool, one, one);
-  g_autoptr (StrandHandle) handle = strand_task_call (task, NULL);
+  g_autoptr(StrandTask) task = make_task_for (wait_on_the_same_pool, one, one);
+  g_autoptr(StrandHandle) handle = strand_task_call (task, NULL);
 
   wait_for (handle);
   g_assert_no_error (strand_handle_get_error (handle));
@@ -653,8 +653,8 @@ static GVariant *
 wait_for_one_that_waits_for_us (StrandContext *context, GVariant *arguments, gpointer data, GError **error)
 {
   Nested *nested = data;
-  g_autoptr (StrandTask) task = make_task_for (wait_for_the_one_below, nested, nested->runner);
-  g_autoptr (StrandHandle) handle = NULL;
+  g_autoptr(StrandTask) task = make_task_for (wait_for_the_one_below, nested, nested->runner);
+  g_autoptr(StrandHandle) handle = NULL;
 
   while (g_atomic_pointer_get (&nested->outer) == NULL)
     g_thread_yield ();
@@ -668,8 +668,8 @@ test_waiting_for_a_call_that_stands_below (void)
 {
   StrandTaskrunner *one = make_runner ("thread", "workers", 1, NULL);
   Nested nested = { one, NULL, NULL };
-  g_autoptr (StrandTask) task = make_task_for (wait_for_one_that_waits_for_us, &nested, one);
-  g_autoptr (StrandHandle) handle = strand_task_call (task, NULL);
+  g_autoptr(StrandTask) task = make_task_for (wait_for_one_that_waits_for_us, &nested, one);
+  g_autoptr(StrandHandle) handle = strand_task_call (task, NULL);
 
   g_atomic_pointer_set (&nested.outer, handle);
   wait_for (handle);
@@ -690,8 +690,8 @@ static void
 test_waiting_on_another_pool_is_fine (void)
 {
   StrandTaskrunner *one = make_runner ("thread", "workers", 1, NULL);
-  g_autoptr (StrandTask) task = make_task_for (wait_on_another_pool, NULL, one);
-  g_autoptr (StrandHandle) handle = strand_task_call (task, NULL);
+  g_autoptr(StrandTask) task = make_task_for (wait_on_another_pool, NULL, one);
+  g_autoptr(StrandHandle) handle = strand_task_call (task, NULL);
 
   wait_for (handle);
   g_assert_cmpint (strand_handle_get_status (handle), ==, STRAND_STATUS_COMPLETED);
@@ -714,9 +714,9 @@ static void
 test_a_function_that_waits_for_its_own_call (void)
 {
   StrandHandle *handle = NULL;
-  g_autoptr (StrandTask) task = make_task_for (wait_for_oneself, &handle, threads);
-  g_autoptr (GError) error = NULL;
-  g_autoptr (StrandHandle) own = strand_task_call (task, NULL);
+  g_autoptr(StrandTask) task = make_task_for (wait_for_oneself, &handle, threads);
+  g_autoptr(GError) error = NULL;
+  g_autoptr(StrandHandle) own = strand_task_call (task, NULL);
 
   g_atomic_pointer_set (&handle, own);
   wait_for (own);
@@ -733,8 +733,8 @@ test_unknown_and_bad_keys (void)
   StrandStore *store = make_store ("filesystem", "path", folder, NULL);
   g_autofree char *long_key = g_strnfill (4096, 'k');
   const char *const bad[] = { "../x", "", ".hidden", "a/b", "a b", long_key };
-  g_autoptr (GError) error = NULL;
-  g_autoptr (GAsyncResult) result = NULL;
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GAsyncResult) result = NULL;
 
   g_assert_null (strand_handle_new (store, "nobody", &error));
   g_assert_error (error, STRAND_ERROR, STRAND_ERROR_NOT_FOUND);
@@ -759,12 +759,12 @@ static void
 test_a_key_of_another_process (void)
 {
   char *folder = fixture_make_folder ();
-  g_autoptr (GSubprocess) process = fixture_spawn_call (folder, "job-1", "test.progress");
+  g_autoptr(GSubprocess) process = fixture_spawn_call (folder, "job-1", "test.progress");
   StrandStore *store = make_store ("filesystem", "path", folder, NULL);
-  g_autoptr (StrandHandle) handle = NULL, late = NULL;
-  g_autoptr (GAsyncResult) result = NULL;
-  g_autoptr (GError) error = NULL;
-  g_autoptr (GVariant) value = NULL;
+  g_autoptr(StrandHandle) handle = NULL, late = NULL;
+  g_autoptr(GAsyncResult) result = NULL;
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GVariant) value = NULL;
   Seen seen = { g_thread_self () };
 
   fixture_expect_line (process, "launched");
@@ -803,10 +803,10 @@ static void
 test_waiting_for_a_call_of_another_process (void)
 {
   char *folder = fixture_make_folder ();
-  g_autoptr (GSubprocess) process = fixture_spawn_call (folder, "job-1", "test.hold");
+  g_autoptr(GSubprocess) process = fixture_spawn_call (folder, "job-1", "test.hold");
   StrandStore *store = make_store ("filesystem", "path", folder, NULL);
-  g_autoptr (StrandHandle) handle = NULL;
-  g_autoptr (GError) error = NULL;
+  g_autoptr(StrandHandle) handle = NULL;
+  g_autoptr(GError) error = NULL;
 
   fixture_expect_line (process, "launched");
   fixture_expect_line (process, "running");
@@ -830,11 +830,11 @@ test_an_error_of_another_process_arrives_whole (void)
   char *folder = fixture_make_folder ();
   StrandStore *store = make_store ("filesystem", "path", folder, NULL);
   StrandBackend *backend = fixture_backend (store);
-  g_autoptr (StrandTask) task = make_task ("test.fail", backend);
-  g_autoptr (StrandHandle) handle = strand_task_call (task, "(s)", "no tree");
-  g_autoptr (StrandHandle) other = NULL;
+  g_autoptr(StrandTask) task = make_task ("test.fail", backend);
+  g_autoptr(StrandHandle) handle = strand_task_call (task, "(s)", "no tree");
+  g_autoptr(StrandHandle) other = NULL;
   StrandStore *other_store = make_store ("filesystem", "path", folder, NULL);
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
 
   wait_for (handle);
   g_assert_error (strand_handle_get_error (handle), G_FILE_ERROR, G_FILE_ERROR_NOENT);
@@ -855,10 +855,10 @@ test_an_error_of_another_process_arrives_whole (void)
 static void
 test_a_record_that_vanishes (void)
 {
-  g_autoptr (StrandStore) store = make_store ("memory", NULL);
-  g_autoptr (StrandRecord) record = strand_record_new ("gone");
-  g_autoptr (StrandHandle) handle = NULL;
-  g_autoptr (GError) error = NULL;
+  g_autoptr(StrandStore) store = make_store ("memory", NULL);
+  g_autoptr(StrandRecord) record = strand_record_new ("gone");
+  g_autoptr(StrandHandle) handle = NULL;
+  g_autoptr(GError) error = NULL;
 
   strand_record_set_string (record, STRAND_FIELD_FUNCTION, "test.nothing");
   strand_record_set_string (record, STRAND_FIELD_QUEUE, "q");

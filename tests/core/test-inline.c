@@ -41,7 +41,7 @@ tear_down (Fixture *f, gconstpointer target)
 static StrandTask *
 make_task (Fixture *f, const char *name)
 {
-  g_autoptr (StrandFunction) function = fixture_function (name);
+  g_autoptr(StrandFunction) function = fixture_function (name);
   StrandTask *task = strand_task_new (function, f->target);
 
   told_listen (f->told, task);
@@ -51,8 +51,8 @@ make_task (Fixture *f, const char *name)
 static void
 test_a_call_has_ended_when_it_returns (Fixture *f, gconstpointer target)
 {
-  g_autoptr (StrandTask) task = make_task (f, "test.thread");
-  g_autoptr (StrandHandle) handle = strand_task_call (task, NULL);
+  g_autoptr(StrandTask) task = make_task (f, "test.thread");
+  g_autoptr(StrandHandle) handle = strand_task_call (task, NULL);
 
   g_assert_true (strand_get_inline ());
   g_assert_cmpuint (f->told->n_ends, ==, 1);
@@ -61,8 +61,8 @@ test_a_call_has_ended_when_it_returns (Fixture *f, gconstpointer target)
   g_assert_true (f->told->thread == g_thread_self ());
   if (target != NULL)
     {
-      g_autoptr (GError) error = NULL;
-      g_autoptr (StrandRecord) record = strand_store_get (f->store, strand_handle_get_key (handle), &error);
+      g_autoptr(GError) error = NULL;
+      g_autoptr(StrandRecord) record = strand_store_get (f->store, strand_handle_get_key (handle), &error);
 
       g_assert_no_error (error);
       g_assert_cmpint (strand_record_get_status (record), ==, STRAND_STATUS_COMPLETED);
@@ -72,7 +72,7 @@ test_a_call_has_ended_when_it_returns (Fixture *f, gconstpointer target)
 static void
 test_items_and_errors_too (Fixture *f, gconstpointer target)
 {
-  g_autoptr (StrandTask) count = make_task (f, "test.count"), fail = make_task (f, "test.fail");
+  g_autoptr(StrandTask) count = make_task (f, "test.count"), fail = make_task (f, "test.fail");
   g_autofree char *log = NULL;
 
   g_object_set (count, "max-items", 1, NULL);
@@ -85,7 +85,7 @@ test_items_and_errors_too (Fixture *f, gconstpointer target)
 static GVariant *
 call_another (StrandContext *context, GVariant *arguments, gpointer task, GError **error)
 {
-  g_autoptr (StrandHandle) handle = strand_task_call (task, "(s)", "inner");
+  g_autoptr(StrandHandle) handle = strand_task_call (task, "(s)", "inner");
 
   g_assert_true (strand_handle_is_ready (handle));
   return NULL;
@@ -94,10 +94,10 @@ call_another (StrandContext *context, GVariant *arguments, gpointer task, GError
 static void
 test_calls_inside_calls (Fixture *f, gconstpointer target)
 {
-  g_autoptr (StrandTask) inner = make_task (f, "test.echo");
-  g_autoptr (StrandFunction) function =
+  g_autoptr(StrandTask) inner = make_task (f, "test.echo");
+  g_autoptr(StrandFunction) function =
       strand_function_new ("test.outer", "", NULL, STRAND_TRAIT_NONE, call_another, inner, NULL, NULL);
-  g_autoptr (StrandTask) outer = strand_task_new (function, f->target);
+  g_autoptr(StrandTask) outer = strand_task_new (function, f->target);
   g_autofree char *log = NULL;
 
   told_listen (f->told, outer);
@@ -109,7 +109,7 @@ test_calls_inside_calls (Fixture *f, gconstpointer target)
 static void
 test_refused_arguments_too (Fixture *f, gconstpointer target)
 {
-  g_autoptr (StrandTask) task = make_task (f, "test.echo");
+  g_autoptr(StrandTask) task = make_task (f, "test.echo");
 
   strand_task_post (task, "(i)", 1);
   g_assert_error (f->told->error, STRAND_ERROR, STRAND_ERROR_TYPE);
@@ -118,9 +118,9 @@ test_refused_arguments_too (Fixture *f, gconstpointer target)
 static void
 test_retries_too (Fixture *f, gconstpointer target)
 {
-  g_autoptr (StrandTask) task = make_task (f, "test.fail");
-  g_autoptr (StrandOptions) options = strand_options_new ();
-  g_autoptr (StrandHandle) handle = NULL;
+  g_autoptr(StrandTask) task = make_task (f, "test.fail");
+  g_autoptr(StrandOptions) options = strand_options_new ();
+  g_autoptr(StrandHandle) handle = NULL;
 
   strand_clock_set_manual (G_GINT64_CONSTANT (1700000000000000));
   strand_options_set_retries (options, 2);
@@ -135,7 +135,7 @@ test_retries_too (Fixture *f, gconstpointer target)
 static void
 test_off_is_off (Fixture *f, gconstpointer target)
 {
-  g_autoptr (StrandTask) task = make_task (f, "test.thread");
+  g_autoptr(StrandTask) task = make_task (f, "test.thread");
 
   strand_task_post (task, NULL);
   g_assert_cmpuint (f->told->n_ends, ==, 1);

@@ -37,7 +37,10 @@ assert_round_trip (GVariant *value)
 static void
 test_each_type_has_its_documented_form (void)
 {
-  static const struct { const char *value, *json; } cases[] = {
+  static const struct
+  {
+    const char *value, *json;
+  } cases[] = {
     { "true", "true" },
     { "byte 255", "255" },
     { "int16 -32768", "-32768" },
@@ -87,11 +90,15 @@ test_each_type_has_its_documented_form (void)
 static void
 test_reads_what_others_write (void)
 {
-  static const struct { const char *json, *value; } cases[] = {
+  static const struct
+  {
+    const char *json, *value;
+  } cases[] = {
     { " [ 1 ,\t2\r\n] ", "(1, 2)" },
     { "1", "1.0" },
     { "1E+2", "100.0" },
-    { "123456789012345678901234567890123456789012345678901234567890123456789.0", "123456789012345678901234567890123456789012345678901234567890123456789.0" },
+    { "123456789012345678901234567890123456789012345678901234567890123456789.0",
+      "123456789012345678901234567890123456789012345678901234567890123456789.0" },
     { "-0", "@u 0" },
     { "\"\\u00e9\\ud83d\\ude00\\/\\b\\f\"", "'é😀/\\b\\f'" },
     { "[[\"a\",1]]", "{'a': 1}" },
@@ -104,9 +111,11 @@ test_reads_what_others_write (void)
 
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++)
     {
-      g_autoptr(GVariant) value = g_variant_ref_sink (g_variant_new_parsed (cases[i].value != NULL ? cases[i].value : "0.0"));
+      g_autoptr(GVariant) value =
+          g_variant_ref_sink (g_variant_new_parsed (cases[i].value != NULL ? cases[i].value : "0.0"));
       g_autoptr(GError) error = NULL;
-      g_autoptr(GVariant) read = strand_json_to_variant (cases[i].json, -1, g_variant_get_type (value), &error);
+      g_autoptr(GVariant) read =
+          strand_json_to_variant (cases[i].json, -1, g_variant_get_type (value), &error);
 
       if (cases[i].value == NULL)
         {
@@ -121,7 +130,10 @@ test_reads_what_others_write (void)
 static void
 test_refusals_say_where_and_what (void)
 {
-  static const struct { const char *type, *json, *message; } cases[] = {
+  static const struct
+  {
+    const char *type, *json, *message;
+  } cases[] = {
     { "i", "", "byte 0, found the end" },
     { "i", "1 2", "expected nothing more at byte 2, found '2'" },
     { "i", "01", "expected nothing more at byte 1" },
@@ -191,20 +203,25 @@ test_refusals_say_where_and_what (void)
     { "v", "{\"type\":\"a*\",\"value\":[]}", "expected a definite GVariant type" },
     { "v", "{\"type\":\"(\",\"value\":[]}", "expected a definite GVariant type" },
     { "v", "{\"type\":\"\",\"value\":[]}", "expected a definite GVariant type" },
-    { "v", "{\"value\":\"x\",\"type\":\"i\"}", "expected an integer from -2147483648 to 2147483647 at byte 9" },
+    { "v", "{\"value\":\"x\",\"type\":\"i\"}",
+      "expected an integer from -2147483648 to 2147483647 at byte 9" },
     { "v", "{\"value\":[1,],\"type\":\"ai\"}", "expected a value at byte 12" },
     { "i", "/* */1", "expected an integer" },
-    { "i", "\xef\xbb\xbf" "1", "found byte 0xef" },
+    { "i",
+      "\xef\xbb\xbf"
+      "1",
+      "found byte 0xef" },
   };
 
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++)
     {
       g_autoptr(GError) error = NULL;
-      g_autoptr(GVariant) value
-          = strand_json_to_variant (cases[i].json, -1, G_VARIANT_TYPE (cases[i].type), &error);
+      g_autoptr(GVariant) value =
+          strand_json_to_variant (cases[i].json, -1, G_VARIANT_TYPE (cases[i].type), &error);
 
       if (value != NULL || strstr (error->message, cases[i].message) == NULL)
-        g_test_message ("%s as %s: %s", cases[i].json, cases[i].type, error != NULL ? error->message : "accepted");
+        g_test_message ("%s as %s: %s", cases[i].json, cases[i].type,
+                        error != NULL ? error->message : "accepted");
       g_assert_null (value);
       g_assert_error (error, STRAND_ERROR, STRAND_ERROR_CORRUPT);
       g_assert_nonnull (strstr (error->message, cases[i].message));
@@ -215,7 +232,9 @@ static void
 test_a_nul_in_the_text_is_no_end (void)
 {
   g_autoptr(GError) error = NULL;
-  g_autoptr(GVariant) value = strand_json_to_variant ("1\0" "2", 3, G_VARIANT_TYPE_INT32, &error);
+  g_autoptr(GVariant) value = strand_json_to_variant ("1\0"
+                                                       "2",
+                                                       3, G_VARIANT_TYPE_INT32, &error);
 
   g_assert_null (value);
   g_assert_error (error, STRAND_ERROR, STRAND_ERROR_CORRUPT);
@@ -239,7 +258,11 @@ test_every_double_is_exact (void)
 {
   for (int i = 0; i < 20000; i++)
     {
-      union { guint64 bits; double real; } any;
+      union
+      {
+        guint64 bits;
+        double real;
+      } any;
       g_autoptr(GVariant) value = NULL;
 
       any.bits = (guint64) (guint32) g_test_rand_int () << 32 | (guint32) g_test_rand_int ();
@@ -299,8 +322,8 @@ survive_in (const char *format, int depth)
 static void
 test_each_container_of_each_type_survives (void)
 {
-  static const char *const containers[] = { "*", "a*", "m*", "(*)", "(s*y)", "a{s*}", "a{t*}", "a{d*}", "{s*}", "am*",
-                                            "ma*", "mm*", "aa*", "a(*)" };
+  static const char *const containers[] = { "*",     "a*",   "m*",  "(*)", "(s*y)", "a{s*}", "a{t*}",
+                                            "a{d*}", "{s*}", "am*", "ma*", "mm*",   "aa*",   "a(*)" };
 
   for (gsize i = 0; i < G_N_ELEMENTS (containers); i++)
     for (int depth = 1; depth <= 4; depth++)
@@ -365,7 +388,8 @@ test_the_deepest_type_survives (void)
 static void
 test_200000_brackets_are_an_error (void)
 {
-  static const char *const openings[] = { "[", "{\"a\":", "{\"value\":", "{\"type\":\"v\",\"value\":", "[[\"a\"," };
+  static const char *const openings[] = { "[", "{\"a\":", "{\"value\":", "{\"type\":\"v\",\"value\":",
+                                          "[[\"a\"," };
   static const char *const types[] = { "v", "av", "a{sv}", "aav", "(v)", "mv" };
 
   for (gsize i = 0; i < G_N_ELEMENTS (openings); i++)
@@ -377,7 +401,8 @@ test_200000_brackets_are_an_error (void)
       for (gsize j = 0; j < G_N_ELEMENTS (types); j++)
         {
           g_autoptr(GError) error = NULL;
-          g_autoptr(GVariant) value = strand_json_to_variant (json->str, -1, G_VARIANT_TYPE (types[j]), &error);
+          g_autoptr(GVariant) value =
+              strand_json_to_variant (json->str, -1, G_VARIANT_TYPE (types[j]), &error);
 
           g_assert_null (value);
           g_assert_error (error, STRAND_ERROR, STRAND_ERROR_CORRUPT);
@@ -385,7 +410,8 @@ test_200000_brackets_are_an_error (void)
     }
 }
 
-/* A type of 100 000 letters, and as many empty arrays of it: quick only if the type is not walked for each. */
+/* A type of 100 000 letters, and as many empty arrays of it: quick only if the type is not walked for each.
+ */
 static void
 test_long_types_are_not_walked_again_and_again (void)
 {
@@ -418,7 +444,8 @@ test_long_and_short_types_mix (void)
         {
           g_autoptr(GVariantType) member = random_type (3);
 
-          g_string_append_len (type, g_variant_type_peek_string (member), (gssize) g_variant_type_get_string_length (member));
+          g_string_append_len (type, g_variant_type_peek_string (member),
+                               (gssize) g_variant_type_get_string_length (member));
         }
       g_string_append (type, "vav)");
       value = random_value (G_VARIANT_TYPE (type->str), 3);
@@ -486,8 +513,10 @@ static void
 test_damaged_gvariants_are_written_as_glib_reads_them (void)
 {
   g_autoptr(GBytes) bytes = g_bytes_new_static ("\1\2\3", 3);
-  g_autoptr(GVariant) value = g_variant_ref_sink (g_variant_new_from_bytes (G_VARIANT_TYPE ("x"), bytes, FALSE));
-  g_autoptr(GVariant) tuple = g_variant_ref_sink (g_variant_new_from_bytes (G_VARIANT_TYPE ("(xsv)"), bytes, FALSE));
+  g_autoptr(GVariant) value =
+      g_variant_ref_sink (g_variant_new_from_bytes (G_VARIANT_TYPE ("x"), bytes, FALSE));
+  g_autoptr(GVariant) tuple =
+      g_variant_ref_sink (g_variant_new_from_bytes (G_VARIANT_TYPE ("(xsv)"), bytes, FALSE));
   g_autofree char *number = to_json (value);
   g_autofree char *whole = to_json (tuple);
 
@@ -504,7 +533,8 @@ main (int argc, char **argv)
 
   ADD ("write/each-type-has-its-documented-form", test_each_type_has_its_documented_form);
   ADD ("write/strings-that-are-not-utf8-are-mended", test_strings_that_are_not_utf8_are_mended);
-  ADD ("write/damaged-gvariants-are-written-as-glib-reads-them", test_damaged_gvariants_are_written_as_glib_reads_them);
+  ADD ("write/damaged-gvariants-are-written-as-glib-reads-them",
+       test_damaged_gvariants_are_written_as_glib_reads_them);
   ADD ("write/the-locale-changes-nothing", test_the_locale_changes_nothing);
   ADD ("read/reads-what-others-write", test_reads_what_others_write);
   ADD ("read/refusals-say-where-and-what", test_refusals_say_where_and_what);

@@ -17,13 +17,13 @@ static char *
 start_owner (GPid *pid)
 {
   const char *argv[] = { self_path, "--owner", NULL };
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
   char buffer[256];
   gssize length;
   int out;
 
-  g_spawn_async_with_pipes (NULL, (char **)argv, NULL, G_SPAWN_DO_NOT_REAP_CHILD, NULL, NULL, pid, NULL, &out,
-                            NULL, &error);
+  g_spawn_async_with_pipes (NULL, (char **) argv, NULL, G_SPAWN_DO_NOT_REAP_CHILD, NULL, NULL, pid, NULL,
+                            &out, NULL, &error);
   g_assert_no_error (error);
   length = read (out, buffer, sizeof buffer);
   g_assert_cmpint (length, >, 0);
@@ -46,7 +46,7 @@ be_owner (void)
 static char *
 with_part (const char *owner, guint part, const char *text)
 {
-  g_auto (GStrv) parts = g_strsplit (owner, ":", -1);
+  g_auto(GStrv) parts = g_strsplit (owner, ":", -1);
 
   g_assert_cmpuint (g_strv_length (parts), ==, 6);
   g_free (parts[part]);

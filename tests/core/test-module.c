@@ -33,7 +33,7 @@ test_file_swapped_between_check_and_load (World *world, gconstpointer unused)
   g_autofree char *path = world_install (world, "plugins/good", "x.so");
   g_autofree char *other = world_install (world, "plugins/aborts", "other.so");
   StrandFileIdentity checked = identify (path);
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
 
   g_assert_cmpint (rename (other, path), ==, 0);
   g_assert_null (strand_module_open (path, &checked, &error));
@@ -47,7 +47,7 @@ test_file_changed_in_place (World *world, gconstpointer unused)
 {
   g_autofree char *path = world_install (world, "plugins/good", "x.so");
   StrandFileIdentity checked = identify (path);
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
 
   checked.ctime_ns--; /* as it was a nanosecond before */
   g_assert_null (strand_module_open (path, &checked, &error));
@@ -59,7 +59,7 @@ test_file_removed_between_check_and_load (World *world, gconstpointer unused)
 {
   g_autofree char *path = world_install (world, "plugins/good", "x.so");
   StrandFileIdentity checked = identify (path);
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
 
   g_assert_cmpint (unlink (path), ==, 0);
   g_assert_null (strand_module_open (path, &checked, &error));
@@ -71,7 +71,7 @@ test_file_swapped_while_it_is_loaded (World *world, gconstpointer unused)
 {
   g_autofree char *path = world_install (world, "plugins/replaces-itself", "x.so");
   StrandFileIdentity checked = identify (path);
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
 
   g_assert_null (strand_module_open (path, &checked, &error));
   assert_refused (&error, STRAND_PLUGIN_ERROR_CHANGED, "replaced or changed", NULL);
@@ -82,7 +82,7 @@ test_symbols_are_local_and_found (World *world, gconstpointer unused)
 {
   g_autofree char *path = world_install (world, "plugins/good", "x.so");
   StrandFileIdentity checked = identify (path);
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
   StrandModule *module = strand_module_open (path, &checked, &error);
 
   g_assert_no_error (error);
@@ -97,7 +97,7 @@ test_undefined_symbol_is_found_at_once (World *world, gconstpointer unused)
 {
   g_autofree char *path = world_install (world, "plugins/undefined-symbol", "x.so");
   StrandFileIdentity checked = identify (path);
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
 
   for (int i = 0; i < 2; i++)
     {
@@ -112,7 +112,7 @@ test_locale_does_not_matter (World *world, gconstpointer unused)
 {
   g_autofree char *path = world_install (world, "plugins/missing-dependency", "x.so");
   StrandFileIdentity checked = identify (path);
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
 
   g_setenv ("LANGUAGE", "de:fr", TRUE);
   if (setlocale (LC_ALL, "de_DE.UTF-8") == NULL)
@@ -128,7 +128,7 @@ test_other_refusals_keep_the_linkers_words (World *world, gconstpointer unused)
 {
   g_autofree char *path = world_write (world, "x.so", "short", 5);
   StrandFileIdentity checked = identify (path);
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
 
   g_assert_null (strand_module_open (path, &checked, &error));
   assert_refused (&error, STRAND_PLUGIN_ERROR_LOAD, path, "file too short", "build or install it again",
@@ -142,7 +142,7 @@ test_the_programs_own_libltdl_works_on (World *world, gconstpointer unused)
   g_autofree char *ours = world_install (world, "plugins/good", "ours.so");
   g_autofree char *theirs = world_install (world, "plugins/sixteen", "theirs.so");
   StrandFileIdentity checked = identify (ours);
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
   lt_dlhandle handle;
 
   g_assert_nonnull (strand_module_open (ours, &checked, &error));

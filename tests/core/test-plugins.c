@@ -38,7 +38,7 @@ info_at (GPtrArray *infos, guint index)
 static void
 assert_listed_as_refused (StrandPlugins *host, const char *path, int code)
 {
-  g_autoptr (GPtrArray) infos = strand_plugins_list (host);
+  g_autoptr(GPtrArray) infos = strand_plugins_list (host);
   StrandPluginInfo *info = info_at (infos, infos->len - 1);
 
   g_assert_cmpstr (info->file, ==, path);
@@ -53,8 +53,8 @@ static void
 test_good_is_listed_with_all_it_says (World *world, gconstpointer unused)
 {
   g_autofree char *path = world_install (world, "plugins/good", "good.so");
-  g_autoptr (StrandPlugins) host = host_for (world);
-  g_autoptr (GPtrArray) infos = strand_plugins_list (host);
+  g_autoptr(StrandPlugins) host = host_for (world);
+  g_autoptr(GPtrArray) infos = strand_plugins_list (host);
   g_autofree char *gtype_name = g_strdup_printf ("StrandFixture%04uStore", world->number);
   StrandPluginInfo *store = info_at (infos, 0), *serializer = info_at (infos, 1);
 
@@ -82,10 +82,10 @@ static void
 test_loading_gives_the_type_and_keeps_it (World *world, gconstpointer unused)
 {
   g_autofree char *path = world_install (world, "plugins/good", "good.so");
-  g_autoptr (StrandPlugins) host = host_for (world);
-  g_autoptr (StrandPlugins) other = host_for (world);
-  g_autoptr (GError) error = NULL;
-  g_autoptr (GPtrArray) infos = NULL;
+  g_autoptr(StrandPlugins) host = host_for (world);
+  g_autoptr(StrandPlugins) other = host_for (world);
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GPtrArray) infos = NULL;
   GType store = strand_plugins_load (host, STRAND_KIND_STORE, "good", &error);
   GType serializer;
 
@@ -105,9 +105,9 @@ static void
 test_loaded_type_never_changes_file (World *world, gconstpointer unused)
 {
   g_autofree char *path = world_install (world, "plugins/good", "m.so");
-  g_autoptr (StrandPlugins) host = host_for (world);
-  g_autoptr (GError) error = NULL;
-  g_autoptr (GPtrArray) infos = NULL;
+  g_autoptr(StrandPlugins) host = host_for (world);
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GPtrArray) infos = NULL;
   g_autofree char *earlier = NULL;
   GType type = strand_plugins_load (host, STRAND_KIND_STORE, "good", &error);
 
@@ -128,9 +128,9 @@ static void
 test_sixteen_types_fit_into_one_plugin (World *world, gconstpointer unused)
 {
   g_autofree char *path = world_install (world, "plugins/sixteen", "sixteen.so");
-  g_autoptr (StrandPlugins) host = host_for (world);
-  g_autoptr (GError) error = NULL;
-  g_auto (GStrv) types = strand_plugins_list_types (host, STRAND_KIND_STORE);
+  g_autoptr(StrandPlugins) host = host_for (world);
+  g_autoptr(GError) error = NULL;
+  g_auto(GStrv) types = strand_plugins_list_types (host, STRAND_KIND_STORE);
 
   g_assert_cmpuint (g_strv_length (types), ==, 16);
   g_assert_cmpstr (types[0], ==, "many-1");
@@ -145,8 +145,8 @@ test_plugin_survives_strip (World *world, gconstpointer unused)
 {
   g_autofree char *path = world_install (world, "plugins/good", "good.so");
   g_autofree char *strip = g_find_program_in_path ("strip");
-  g_autoptr (StrandPlugins) host = host_for (world);
-  g_autoptr (GError) error = NULL;
+  g_autoptr(StrandPlugins) host = host_for (world);
+  g_autoptr(GError) error = NULL;
   const char *argv[] = { strip, "--strip-all", path, NULL };
   int status;
 
@@ -155,7 +155,7 @@ test_plugin_survives_strip (World *world, gconstpointer unused)
       g_test_skip ("there is no strip");
       return;
     }
-  g_spawn_sync (NULL, (char **)argv, NULL, G_SPAWN_DEFAULT, NULL, NULL, NULL, NULL, &status, &error);
+  g_spawn_sync (NULL, (char **) argv, NULL, G_SPAWN_DEFAULT, NULL, NULL, NULL, NULL, &status, &error);
   g_assert_no_error (error);
   g_assert_cmpint (status, ==, 0);
   g_assert_true (strand_plugins_has (host, STRAND_KIND_SERIALIZER, "plain", &error));
@@ -170,8 +170,8 @@ test_unknown_type_names_those_there_are (World *world, gconstpointer unused)
 {
   g_autofree char *path = world_install (world, "plugins/good", "good.so");
   g_autofree char *text = world_write (world, "text.so", "hello", 5);
-  g_autoptr (StrandPlugins) host = host_for (world);
-  g_autoptr (GError) error = NULL;
+  g_autoptr(StrandPlugins) host = host_for (world);
+  g_autoptr(GError) error = NULL;
 
   g_assert_cmpuint (strand_plugins_load (host, STRAND_KIND_STORE, "goof", &error), ==, G_TYPE_INVALID);
   assert_refused (&error, STRAND_PLUGIN_ERROR_NOT_FOUND, "no store 'goof'", "there is 'good'",
@@ -184,8 +184,8 @@ static void
 test_unreadable_namesake_is_the_reason (World *world, gconstpointer unused)
 {
   g_autofree char *path = world_write (world, "good-store.so", "hello", 5);
-  g_autoptr (StrandPlugins) host = host_for (world);
-  g_autoptr (GError) error = NULL;
+  g_autoptr(StrandPlugins) host = host_for (world);
+  g_autoptr(GError) error = NULL;
 
   g_assert_cmpuint (strand_plugins_load (host, STRAND_KIND_STORE, "good", &error), ==, G_TYPE_INVALID);
   assert_refused (&error, STRAND_PLUGIN_ERROR_NOT_ELF, path, "not a shared object", NULL);
@@ -198,10 +198,10 @@ test_first_folder_wins_and_shows_what_it_shadows (World *world, gconstpointer un
   g_autofree char *first = world_install (world, "plugins/good", "a/zzz.so");
   g_autofree char *a = g_path_get_dirname (first), *b = g_path_get_dirname (second);
   const char *folders[] = { a, b, NULL };
-  g_autoptr (StrandPlugins) host = strand_plugins_new (folders);
-  g_autoptr (GPtrArray) infos = strand_plugins_list (host);
+  g_autoptr(StrandPlugins) host = strand_plugins_new (folders);
+  g_autoptr(GPtrArray) infos = strand_plugins_list (host);
   g_autofree char *gtype_name = g_strdup_printf ("StrandFixture%04uStore", world->number);
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
   StrandPluginInfo *shadowed = info_at (infos, 2);
 
   g_assert_cmpuint (infos->len, ==, 4);
@@ -225,9 +225,9 @@ test_namesake_comes_first_in_its_folder (World *world, gconstpointer unused)
   g_autofree char *liar = world_install (world, "plugins/sixteen", "plain-serializer.so");
   g_autofree char *namesake = world_install (world, "plugins/good", "good-store.so");
   g_autofree char *gtype_name = g_strdup_printf ("StrandFixture%04uStore", world->number);
-  g_autoptr (StrandPlugins) host = host_for (world);
-  g_autoptr (GPtrArray) infos = strand_plugins_list (host);
-  g_autoptr (GError) error = NULL;
+  g_autoptr(StrandPlugins) host = host_for (world);
+  g_autoptr(GPtrArray) infos = strand_plugins_list (host);
+  g_autoptr(GError) error = NULL;
 
   g_assert_cmpstr (info_at (infos, 0)->type, ==, "good");
   g_assert_cmpstr (info_at (infos, 0)->shadowed_by, ==, namesake);
@@ -248,9 +248,9 @@ test_refused_plugin_still_shadows (World *world, gconstpointer unused)
   g_autofree char *good = world_install (world, "plugins/good", "b/good.so");
   g_autofree char *a = g_path_get_dirname (bad), *b = g_path_get_dirname (good);
   const char *folders[] = { a, b, NULL };
-  g_autoptr (StrandPlugins) host = strand_plugins_new (folders);
-  g_auto (GStrv) types = NULL;
-  g_autoptr (GError) error = NULL;
+  g_autoptr(StrandPlugins) host = strand_plugins_new (folders);
+  g_auto(GStrv) types = NULL;
+  g_autoptr(GError) error = NULL;
 
   g_assert_cmpint (chmod (bad, 0666), ==, 0);
   g_assert_cmpuint (strand_plugins_load (host, STRAND_KIND_STORE, "good", &error), ==, G_TYPE_INVALID);
@@ -266,8 +266,8 @@ test_added_path_stands_behind_the_first_ones (World *world, gconstpointer unused
   g_autofree char *two = world_install (world, "plugins/good", "b/good.so");
   g_autofree char *a = g_path_get_dirname (one), *b = g_path_get_dirname (two);
   const char *folders[] = { a, NULL };
-  g_autoptr (StrandPlugins) host = strand_plugins_new (folders);
-  g_autoptr (GPtrArray) infos = NULL;
+  g_autoptr(StrandPlugins) host = strand_plugins_new (folders);
+  g_autoptr(GPtrArray) infos = NULL;
 
   strand_plugins_add_path (host, b);
   strand_plugins_add_path (host, a);
@@ -283,8 +283,8 @@ test_same_file_twice_is_one_candidate (World *world, gconstpointer unused)
 {
   g_autofree char *path = world_install (world, "plugins/good", "good.so");
   g_autofree char *link = g_build_filename (world->folder, "link.so", NULL);
-  g_autoptr (StrandPlugins) host = host_for (world);
-  g_autoptr (GPtrArray) infos = NULL;
+  g_autoptr(StrandPlugins) host = host_for (world);
+  g_autoptr(GPtrArray) infos = NULL;
 
   g_assert_cmpint (symlink ("good.so", link), ==, 0);
   infos = strand_plugins_list (host);
@@ -295,8 +295,8 @@ test_same_file_twice_is_one_candidate (World *world, gconstpointer unused)
 static void
 test_new_file_is_found_without_a_new_host (World *world, gconstpointer unused)
 {
-  g_autoptr (StrandPlugins) host = host_for (world);
-  g_autoptr (GError) error = NULL;
+  g_autoptr(StrandPlugins) host = host_for (world);
+  g_autoptr(GError) error = NULL;
   g_autofree char *path = NULL;
 
   g_assert_false (strand_plugins_has (host, STRAND_KIND_STORE, "good", NULL));
@@ -314,8 +314,8 @@ test_file_rewritten_in_place_is_noticed (World *world, gconstpointer unused)
 {
   g_autofree char *path = world_install (world, "plugins/sixteen", "x.so");
   g_autofree char *other = world_install (world, "plugins/good", "elsewhere/x.so");
-  g_autoptr (StrandPlugins) host = host_for (world);
-  g_autoptr (GError) error = NULL;
+  g_autoptr(StrandPlugins) host = host_for (world);
+  g_autoptr(GError) error = NULL;
   g_autofree char *data = NULL;
   FILE *file;
   gsize size;
@@ -380,8 +380,8 @@ count_ours (struct dl_phdr_info *info, size_t size, void *data)
 static void
 test_only_what_is_used_is_loaded (World *world, gconstpointer unused)
 {
-  g_autoptr (StrandPlugins) host = host_for (world);
-  g_autoptr (GError) error = NULL;
+  g_autoptr(StrandPlugins) host = host_for (world);
+  g_autoptr(GError) error = NULL;
   int before = 0, after = 0;
 
   for (guint i = 0; i < 20; i++)
@@ -419,10 +419,10 @@ static void
 test_program_type_comes_first (World *world, gconstpointer unused)
 {
   g_autofree char *path = world_install (world, "plugins/good", "good.so");
-  g_autoptr (StrandPlugins) host = host_for (world);
-  g_autoptr (GPtrArray) infos = NULL;
-  g_autoptr (GError) error = NULL;
-  g_auto (GStrv) types = NULL;
+  g_autoptr(StrandPlugins) host = host_for (world);
+  g_autoptr(GPtrArray) infos = NULL;
+  g_autoptr(GError) error = NULL;
+  g_auto(GStrv) types = NULL;
   GType own = program_store_get_type ();
 
   g_assert_true (strand_plugins_add_type (host, STRAND_KIND_STORE, "good", own, &error));
@@ -439,8 +439,8 @@ static void
 test_bad_program_types_are_refused (World *world, gconstpointer unused)
 {
   g_autofree char *path = world_install (world, "plugins/good", "good.so");
-  g_autoptr (StrandPlugins) host = host_for (world);
-  g_autoptr (GError) error = NULL;
+  g_autoptr(StrandPlugins) host = host_for (world);
+  g_autoptr(GError) error = NULL;
   GType own = program_store_get_type ();
 
   g_assert_false (strand_plugins_add_type (host, STRAND_KIND_STORE, "Own", own, &error));
@@ -493,8 +493,8 @@ test_bad_plugin_is_refused (World *world, gconstpointer data)
   const Bad *bad = data;
   g_autofree char *fixture = g_strconcat ("plugins/", bad->fixture, NULL);
   g_autofree char *path = world_install (world, fixture, "bad.so");
-  g_autoptr (StrandPlugins) host = host_for (world);
-  g_autoptr (GError) error = NULL;
+  g_autoptr(StrandPlugins) host = host_for (world);
+  g_autoptr(GError) error = NULL;
 
   g_assert_cmpint (strand_plugins_has (host, STRAND_KIND_STORE, bad->type, NULL), ==, bad->needs_loading);
   for (int i = 0; i < 2; i++) /* the second try says the same */
@@ -509,8 +509,8 @@ static void
 test_file_swapped_between_check_and_load (World *world, gconstpointer unused)
 {
   g_autofree char *path = world_install (world, "plugins/replaces-itself", "x.so");
-  g_autoptr (StrandPlugins) host = host_for (world);
-  g_autoptr (GError) error = NULL;
+  g_autoptr(StrandPlugins) host = host_for (world);
+  g_autoptr(GError) error = NULL;
 
   g_assert_cmpuint (strand_plugins_load (host, STRAND_KIND_STORE, "fleeting", &error), ==, G_TYPE_INVALID);
   assert_refused (&error, STRAND_PLUGIN_ERROR_CHANGED, path, "replaced or changed", "start the program again",
@@ -521,8 +521,8 @@ static void
 test_foreign_abi_is_listed_by_name (World *world, gconstpointer unused)
 {
   g_autofree char *path = world_install (world, "plugins/abi-major", "future.so");
-  g_autoptr (StrandPlugins) host = host_for (world);
-  g_autoptr (GPtrArray) infos = strand_plugins_list (host);
+  g_autoptr(StrandPlugins) host = host_for (world);
+  g_autoptr(GPtrArray) infos = strand_plugins_list (host);
   StrandPluginInfo *info = info_at (infos, 0);
 
   g_assert_cmpuint (infos->len, ==, 1); /* the unknown kind is passed over */
@@ -536,10 +536,10 @@ static void
 test_aborting_constructor_is_listed (World *world, gconstpointer unused)
 {
   g_autofree char *path = world_install (world, "plugins/aborts", "aborts.so");
-  g_autoptr (StrandPlugins) host = host_for (world);
-  g_autoptr (GPtrArray) infos = strand_plugins_list (host);
-  g_autoptr (GPtrArray) inspected = NULL;
-  g_autoptr (GError) error = NULL;
+  g_autoptr(StrandPlugins) host = host_for (world);
+  g_autoptr(GPtrArray) infos = strand_plugins_list (host);
+  g_autoptr(GPtrArray) inspected = NULL;
+  g_autoptr(GError) error = NULL;
 
   g_assert_cmpstr (info_at (infos, 0)->type, ==, "aborts");
   g_assert_cmpint (info_at (infos, 0)->state, ==, STRAND_PLUGIN_STATE_AVAILABLE);
@@ -555,7 +555,7 @@ test_aborting_constructor_does_run_when_loaded (World *world, gconstpointer unus
   if (g_test_subprocess ())
     {
       g_autofree char *path = world_install (world, "plugins/aborts", "aborts.so");
-      g_autoptr (StrandPlugins) host = host_for (world);
+      g_autoptr(StrandPlugins) host = host_for (world);
 
       strand_plugins_load (host, STRAND_KIND_STORE, "aborts", NULL);
       return;
@@ -571,8 +571,8 @@ test_registered_class_name_is_refused_before_loading (World *world, gconstpointe
   g_autofree char *good = world_install (world, "plugins/good", "good.so");
   g_autofree char *clash = world_install_as (world, "plugins/clash", "zzz.so", world->number);
   g_autofree char *gtype_name = g_strdup_printf ("'StrandFixture%04uStore'", world->number);
-  g_autoptr (StrandPlugins) host = host_for (world);
-  g_autoptr (GError) error = NULL;
+  g_autoptr(StrandPlugins) host = host_for (world);
+  g_autoptr(GError) error = NULL;
 
   g_assert_true (strand_plugins_has (host, STRAND_KIND_STORE, "clash", &error));
   strand_plugins_load (host, STRAND_KIND_STORE, "good", &error);
@@ -589,8 +589,8 @@ test_mended_dependency_is_tried_again (World *world, gconstpointer unused)
   g_autofree char *path = world_install (world, "plugins/missing-dependency", "bad.so");
   g_autofree char *library =
       g_test_build_filename (G_TEST_BUILT, "fixtures", "plugins", "libvanishes.so", NULL);
-  g_autoptr (StrandPlugins) host = host_for (world);
-  g_autoptr (GError) error = NULL;
+  g_autoptr(StrandPlugins) host = host_for (world);
+  g_autoptr(GError) error = NULL;
 
   strand_plugins_load (host, STRAND_KIND_STORE, "lonely", &error);
   assert_refused (&error, STRAND_PLUGIN_ERROR_MISSING_DEPENDENCY, path, NULL);
@@ -604,8 +604,8 @@ test_mended_dependency_is_tried_again (World *world, gconstpointer unused)
 static void
 assert_unreadable (World *world, const char *path, int code, const char *cause, const char *cure)
 {
-  g_autoptr (StrandPlugins) host = host_for (world);
-  g_autoptr (GError) error = NULL;
+  g_autoptr(StrandPlugins) host = host_for (world);
+  g_autoptr(GError) error = NULL;
 
   g_assert_null (strand_plugins_inspect_file (path, &error));
   assert_refused (&error, code, path, cause, cure, NULL);
@@ -649,7 +649,7 @@ test_pipe_does_not_hang (World *world, gconstpointer unused)
 static void
 test_truncated_file (World *world, gconstpointer unused)
 {
-  g_autoptr (GBytes) good = world_read_fixture ("plugins/good");
+  g_autoptr(GBytes) good = world_read_fixture ("plugins/good");
   const char *data = g_bytes_get_data (good, NULL);
   gsize sizes[] = { 20, 64, 200, g_bytes_get_size (good) / 2, g_bytes_get_size (good) - 1 };
 
@@ -707,12 +707,12 @@ test_two_descriptors (World *world, gconstpointer unused)
 static void
 test_other_architecture (World *world, gconstpointer unused)
 {
-  g_autoptr (GBytes) good = world_read_fixture ("plugins/aborts");
+  g_autoptr(GBytes) good = world_read_fixture ("plugins/aborts");
   g_autofree char *data = g_memdup2 (g_bytes_get_data (good, NULL), g_bytes_get_size (good));
   g_autofree char *path = NULL;
-  g_autoptr (StrandPlugins) host = host_for (world);
-  g_autoptr (GPtrArray) infos = NULL;
-  g_autoptr (GError) error = NULL;
+  g_autoptr(StrandPlugins) host = host_for (world);
+  g_autoptr(GPtrArray) infos = NULL;
+  g_autoptr(GError) error = NULL;
   const guint16 machine = EM_S390;
 
   memcpy (data + G_STRUCT_OFFSET (ElfW (Ehdr), e_machine), &machine, sizeof machine);
@@ -732,8 +732,8 @@ static void
 test_world_writable_file (World *world, gconstpointer unused)
 {
   g_autofree char *path = world_install (world, "plugins/aborts", "open.so");
-  g_autoptr (StrandPlugins) host = host_for (world);
-  g_autoptr (GError) error = NULL;
+  g_autoptr(StrandPlugins) host = host_for (world);
+  g_autoptr(GError) error = NULL;
 
   g_assert_cmpint (chmod (path, 0646), ==, 0);
   strand_plugins_load (host, STRAND_KIND_STORE, "aborts", &error);
@@ -748,9 +748,9 @@ test_world_writable_parent (World *world, gconstpointer unused)
   g_autofree char *path = world_install (world, "plugins/aborts", "open/inner/x.so");
   g_autofree char *inner = g_path_get_dirname (path), *open = g_path_get_dirname (inner);
   const char *folders[] = { inner, NULL };
-  g_autoptr (StrandPlugins) host = strand_plugins_new (folders);
+  g_autoptr(StrandPlugins) host = strand_plugins_new (folders);
   g_autofree char *named = g_strdup_printf ("'%s' (mode 0757", open);
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
 
   g_assert_cmpint (chmod (open, 0757), ==, 0);
   strand_plugins_load (host, STRAND_KIND_STORE, "aborts", &error);
@@ -767,8 +767,8 @@ test_link_into_an_untrusted_folder (World *world, gconstpointer unused)
   g_autofree char *safe = g_build_filename (world->folder, "safe", NULL);
   g_autofree char *link = g_build_filename (safe, "x.so", NULL);
   const char *folders[] = { safe, NULL };
-  g_autoptr (StrandPlugins) host = strand_plugins_new (folders);
-  g_autoptr (GError) error = NULL;
+  g_autoptr(StrandPlugins) host = strand_plugins_new (folders);
+  g_autoptr(GError) error = NULL;
 
   g_assert_cmpint (mkdir (safe, 0755), ==, 0);
   g_assert_cmpint (symlink (path, link), ==, 0);
@@ -781,9 +781,9 @@ static void
 test_relative_path_element (World *world, gconstpointer unused)
 {
   const char *folders[] = { "./plugins", "", NULL };
-  g_autoptr (StrandPlugins) host = strand_plugins_new (folders);
-  g_autoptr (GPtrArray) infos = strand_plugins_list (host);
-  g_autoptr (GError) error = NULL;
+  g_autoptr(StrandPlugins) host = strand_plugins_new (folders);
+  g_autoptr(GPtrArray) infos = strand_plugins_list (host);
+  g_autoptr(GError) error = NULL;
 
   g_assert_cmpuint (infos->len, ==, 2);
   g_assert_cmpstr (info_at (infos, 0)->file, ==, "./plugins");
@@ -799,9 +799,9 @@ test_missing_folder_is_told (World *world, gconstpointer unused)
 {
   g_autofree char *nowhere = g_build_filename (world->folder, "nowhere", NULL);
   const char *folders[] = { nowhere, NULL };
-  g_autoptr (StrandPlugins) host = strand_plugins_new (folders);
-  g_autoptr (GPtrArray) infos = strand_plugins_list (host);
-  g_autoptr (GError) error = g_error_copy (info_at (infos, 0)->error);
+  g_autoptr(StrandPlugins) host = strand_plugins_new (folders);
+  g_autoptr(GPtrArray) infos = strand_plugins_list (host);
+  g_autoptr(GError) error = g_error_copy (info_at (infos, 0)->error);
 
   assert_refused (&error, STRAND_PLUGIN_ERROR_NOT_FOUND, nowhere, "there is no such folder",
                   "off the search path", NULL);
@@ -816,7 +816,7 @@ test_default_host_searches_in_order (World *world, gconstpointer unused)
   g_autofree char *first = NULL, *second = NULL, *third = NULL, *elements = NULL, *added = NULL;
   g_autofree char *user = g_build_filename (g_get_user_data_dir (), "strand-1", "plugins", NULL);
   g_autofree char *user_file = g_build_filename (user, "good.so", NULL);
-  g_autoptr (GPtrArray) infos = NULL;
+  g_autoptr(GPtrArray) infos = NULL;
   StrandPlugins *host;
 
   if (!g_test_subprocess ())
@@ -855,9 +855,9 @@ test_kinds_have_words_and_interfaces (World *world, gconstpointer unused)
 
   for (int i = 0; i < STRAND_N_KINDS; i++)
     {
-      g_assert_true (strand_kind_from_string (strand_kind_to_string ((StrandKind)i), &kind));
+      g_assert_true (strand_kind_from_string (strand_kind_to_string ((StrandKind) i), &kind));
       g_assert_cmpint (kind, ==, i);
-      g_assert_true (G_TYPE_IS_INTERFACE (strand_kind_get_interface ((StrandKind)i)));
+      g_assert_true (G_TYPE_IS_INTERFACE (strand_kind_get_interface ((StrandKind) i)));
     }
   g_assert_false (strand_kind_from_string ("scheduler", &kind));
 }
@@ -866,8 +866,8 @@ static void
 test_info_copy_is_whole (World *world, gconstpointer unused)
 {
   g_autofree char *path = world_install (world, "plugins/abi-minor", "x.so");
-  g_autoptr (GPtrArray) infos = strand_plugins_inspect_file (path, NULL);
-  g_autoptr (StrandPluginInfo) copy = g_boxed_copy (STRAND_TYPE_PLUGIN_INFO, info_at (infos, 0));
+  g_autoptr(GPtrArray) infos = strand_plugins_inspect_file (path, NULL);
+  g_autoptr(StrandPluginInfo) copy = g_boxed_copy (STRAND_TYPE_PLUGIN_INFO, info_at (infos, 0));
 
   g_clear_pointer (&infos, g_ptr_array_unref);
   g_assert_cmpstr (copy->file, ==, path);

@@ -51,8 +51,8 @@ fill (StrandRecord *record, StrandField field, int number)
       else if (field == STRAND_FIELD_WARNINGS)
         strand_record_set_variant (record, field, g_variant_new_parsed ("['x', '']"));
       else
-        strand_record_set_variant (record, field,
-                                   g_variant_new_parsed ("[(uint32 4294967295, 'w', int64 -1, 'd', 'n', -5, 'm')]"));
+        strand_record_set_variant (
+            record, field, g_variant_new_parsed ("[(uint32 4294967295, 'w', int64 -1, 'd', 'n', -5, 'm')]"));
       break;
     case STRAND_SHAPE_BYTES:
       set_bytes (record, field, "{ \"verbatim\" :\t1e999 }", 22);
@@ -89,8 +89,8 @@ assert_field_equal (StrandRecord *a, StrandRecord *b, StrandField field)
       b_bytes = strand_record_get_bytes (b, field);
       g_assert_true ((a_bytes == NULL) == (b_bytes == NULL));
       if (a_bytes != NULL)
-        g_assert_cmpmem (g_bytes_get_data (a_bytes, NULL), g_bytes_get_size (a_bytes), g_bytes_get_data (b_bytes, NULL),
-                         g_bytes_get_size (b_bytes));
+        g_assert_cmpmem (g_bytes_get_data (a_bytes, NULL), g_bytes_get_size (a_bytes),
+                         g_bytes_get_data (b_bytes, NULL), g_bytes_get_size (b_bytes));
       break;
     }
 }
@@ -275,7 +275,10 @@ test_key_grammar (void)
   g_autofree char *too_long = g_strnfill (129, 'a');
   g_autofree char *far_too_long = g_strnfill (4096, 'a');
   const char *good[] = { "a", "0", "job-17", "A_b.c-d", "-", "_", "a..b", "strand.queue", longest };
-  const struct { const char *key, *message; } bad[] = {
+  const struct
+  {
+    const char *key, *message;
+  } bad[] = {
     { "", "empty" },
     { ".", "start with a dot" },
     { "..", "start with a dot" },
@@ -382,10 +385,14 @@ test_a_cause_says_who_when_and_which_attempt (void)
 static void
 test_a_code_s_name_decides_over_its_number (void)
 {
-  g_autoptr(StrandRecord) record = read_text ("{\"v\":1,\"key\":\"k\",\"causes\":[{\"error\":{\"domain\":\"strand-error-quark\","
-                                              "\"code\":999,\"nick\":\"refused\",\"message\":\"m\"}}]}", NULL);
-  g_autoptr(StrandRecord) unknown = read_text ("{\"v\":1,\"key\":\"k\",\"causes\":[{\"error\":{\"domain\":\"strand-error-quark\","
-                                               "\"code\":999,\"nick\":\"of-the-future\",\"message\":\"m\"}}]}", NULL);
+  g_autoptr(StrandRecord) record =
+      read_text ("{\"v\":1,\"key\":\"k\",\"causes\":[{\"error\":{\"domain\":\"strand-error-quark\","
+                 "\"code\":999,\"nick\":\"refused\",\"message\":\"m\"}}]}",
+                 NULL);
+  g_autoptr(StrandRecord) unknown =
+      read_text ("{\"v\":1,\"key\":\"k\",\"causes\":[{\"error\":{\"domain\":\"strand-error-quark\","
+                 "\"code\":999,\"nick\":\"of-the-future\",\"message\":\"m\"}}]}",
+                 NULL);
   g_autoptr(StrandRecord) bare = read_text ("{\"v\":1,\"key\":\"k\",\"causes\":[{}]}", NULL);
   g_autoptr(GError) error = strand_record_dup_error (record);
   g_autoptr(GError) unknown_error = strand_record_dup_error (unknown);
@@ -466,19 +473,25 @@ test_the_written_form_is_the_documented_one (void)
   set_bytes (record, STRAND_FIELD_VALUE, "\0", 1);
 
   text = json_text (record);
-  g_assert_cmpstr (text, ==,
-                   "{\"v\":1,\"key\":\"job-17\",\"status\":\"running\",\"lease\":{\"owner\":\"me\",\"counter\":5},"
-                   "\"cancel-requested\":true,\"progress\":1.0,"
-                   "\"metadata\":{\"n\":{\"type\":\"t\",\"value\":1}},"
-                   "\"causes\":[{\"attempt\":1,\"worker\":\"w\",\"time\":2,"
-                   "\"error\":{\"domain\":\"d\",\"code\":3,\"nick\":\"n\",\"message\":\"m\"}}],"
-                   "\"arguments\":{\"type\":\"(x)\",\"data\":[1]},\"value\":{\"type\":\"x\",\"base64\":\"AA==\"}}\n");
+  g_assert_cmpstr (
+      text, ==,
+      "{\"v\":1,\"key\":\"job-17\",\"status\":\"running\",\"lease\":{\"owner\":\"me\",\"counter\":5},"
+      "\"cancel-requested\":true,\"progress\":1.0,"
+      "\"metadata\":{\"n\":{\"type\":\"t\",\"value\":1}},"
+      "\"causes\":[{\"attempt\":1,\"worker\":\"w\",\"time\":2,"
+      "\"error\":{\"domain\":\"d\",\"code\":3,\"nick\":\"n\",\"message\":\"m\"}}],"
+      "\"arguments\":{\"type\":\"(x)\",\"data\":[1]},\"value\":{\"type\":\"x\",\"base64\":\"AA==\"}}\n");
 }
 
 static void
 test_payload_bytes_are_exact (void)
 {
-  static const struct { const char *data; gsize size; gboolean embedded; } cases[] = {
+  static const struct
+  {
+    const char *data;
+    gsize size;
+    gboolean embedded;
+  } cases[] = {
     { "1", 1, TRUE },
     { "[ 1.0,\n\t1e999, \"\\u0000\\/\" ]", 27, TRUE },
     { "{\"a\":1,\"a\":2}", 13, TRUE },
@@ -540,7 +553,9 @@ test_order_space_and_escapes_are_free (void)
   g_autoptr(StrandRecord) record = read_text (
       "\n{ \"value\" : { \"base64\" : \"\" , \"type\" : \"as\" } ,\t\"st\\u0061tus\":\"c\\u006fmpleted\",\r\n"
       "\"lease\":{\"counter\":3,\"owner\":\"o\",\"since\":[1]}, \"function\":null, \"lease-owner\": 7,"
-      "\"k\\u0065y\":\"j\\u006fb\", \"nobody\":{\"knows\":[null,true,{}]}, \"progress\":0, \"ttl\":-1, \"v\":1 } ", &error);
+      "\"k\\u0065y\":\"j\\u006fb\", \"nobody\":{\"knows\":[null,true,{}]}, \"progress\":0, \"ttl\":-1, "
+      "\"v\":1 } ",
+      &error);
 
   g_assert_no_error (error);
   g_assert_cmpstr (strand_record_get_key (record), ==, "job");
@@ -557,14 +572,19 @@ static void
 test_a_later_version_is_refused_with_both_numbers (void)
 {
   assert_refused ("{\"v\":2,\"key\":\"k\"}", "version 2, and this strand reads up to version 1");
-  assert_refused ("{\"key\":[\"another shape\"],\"v\":2}", "version 2, and this strand reads up to version 1");
-  assert_refused ("{\"status\":\"sleeping\",\"v\":7,\"key\":\"k\"}", "version 7, and this strand reads up to version 1");
+  assert_refused ("{\"key\":[\"another shape\"],\"v\":2}",
+                  "version 2, and this strand reads up to version 1");
+  assert_refused ("{\"status\":\"sleeping\",\"v\":7,\"key\":\"k\"}",
+                  "version 7, and this strand reads up to version 1");
 }
 
 static void
 test_what_is_no_record_is_refused (void)
 {
-  static const struct { const char *text, *message; } cases[] = {
+  static const struct
+  {
+    const char *text, *message;
+  } cases[] = {
     { "", "expected '{' at byte 0, found the end" },
     { "[]", "expected '{'" },
     { "{}", "member 'v', the record's version, is missing" },
@@ -580,7 +600,8 @@ test_what_is_no_record_is_refused (void)
     { "{\"v\":1,\"key\":\"k\"", "expected ',' or '}' at byte 16, found the end" },
     { "{\"v\":1,\"key\":\"k\"}}", "expected nothing more" },
     { "{\"v\":1,\"key\":\"k\",}", "expected a member's name" },
-    { "{\"v\":1,\"key\":\"k\",\"status\":\"done\"}", "expected pending, running, completed, failed or cancelled" },
+    { "{\"v\":1,\"key\":\"k\",\"status\":\"done\"}",
+      "expected pending, running, completed, failed or cancelled" },
     { "{\"v\":1,\"key\":\"k\",\"status\":1}", "expected a string" },
     { "{\"v\":1,\"key\":\"k\",\"revision\":-1}", "expected an integer from 0" },
     { "{\"v\":1,\"key\":\"k\",\"revision\":9223372036854775808}", "expected an integer" },
@@ -595,10 +616,12 @@ test_what_is_no_record_is_refused (void)
     { "{\"v\":1,\"key\":\"k\",\"causes\":[{\"attempt\":-1}]}", "expected an integer from 0" },
     { "{\"v\":1,\"key\":\"k\",\"lease\":{\"counter\":-1}}", "expected an integer from 0" },
     { "{\"v\":1,\"key\":\"k\",\"value\":[1]}", "expected '{'" },
-    { "{\"v\":1,\"key\":\"k\",\"value\":{\"type\":\"(\"}}", "field 'value-type' is '(': expected a definite GVariant type" },
+    { "{\"v\":1,\"key\":\"k\",\"value\":{\"type\":\"(\"}}",
+      "field 'value-type' is '(': expected a definite GVariant type" },
     { "{\"v\":1,\"key\":\"k\",\"arguments\":{\"type\":\"*\"}}", "field 'arguments-type' is '*'" },
     { "{\"v\":1,\"key\":\"k\",\"value\":{\"data\":1,\"data\":1}}", "expected \"data\" or \"base64\", once" },
-    { "{\"v\":1,\"key\":\"k\",\"value\":{\"data\":1,\"base64\":\"\"}}", "expected \"data\" or \"base64\", once" },
+    { "{\"v\":1,\"key\":\"k\",\"value\":{\"data\":1,\"base64\":\"\"}}",
+      "expected \"data\" or \"base64\", once" },
     { "{\"v\":1,\"key\":\"k\",\"value\":{\"base64\":\"A\"}}", "expected base64" },
     { "{\"v\":1,\"key\":\"k\",\"x\":[1,]}", "expected a value" },
     { "{\"v\":1,\"key\":\"k\",\"x\":tru}", "expected a value" },
@@ -688,7 +711,8 @@ record_for_python (void)
   strand_record_set_int (record, STRAND_FIELD_LEASE_COUNTER, 3);
   strand_record_set_int (record, STRAND_FIELD_CANCEL_REQUESTED, 1);
   strand_record_set_double (record, STRAND_FIELD_PROGRESS, 0.25);
-  strand_record_set_variant (record, STRAND_FIELD_HEADERS, g_variant_new_parsed ("{'trace': 'a\"b\\\\c\\n'}"));
+  strand_record_set_variant (record, STRAND_FIELD_HEADERS,
+                             g_variant_new_parsed ("{'trace': 'a\"b\\\\c\\n'}"));
   strand_record_set_variant (record, STRAND_FIELD_METADATA,
                              g_variant_new_parsed ("{'big': <uint64 18446744073709551615>, 'inf': <inf>,"
                                                    " 'raw': <@ay [0, 255]>}"));
@@ -719,9 +743,9 @@ assert_written_by_python (StrandRecord *read, StrandRecord *original)
   assert_field_equal (read, original, STRAND_FIELD_METADATA);
   assert_field_equal (read, original, STRAND_FIELD_VALUE);
 
-  arguments = strand_json_to_variant (g_bytes_get_data (payload, NULL), (gssize) g_bytes_get_size (payload),
-                                      G_VARIANT_TYPE (strand_record_get_string (read, STRAND_FIELD_ARGUMENTS_TYPE)),
-                                      NULL);
+  arguments = strand_json_to_variant (
+      g_bytes_get_data (payload, NULL), (gssize) g_bytes_get_size (payload),
+      G_VARIANT_TYPE (strand_record_get_string (read, STRAND_FIELD_ARGUMENTS_TYPE)), NULL);
   g_assert_nonnull (arguments);
   g_variant_get (arguments, "(d&st)", &huge, &text, &largest);
   g_assert_cmpfloat (huge, ==, 1e308);
@@ -752,7 +776,8 @@ test_python_reads_and_writes_records (void)
       return;
     }
   g_assert_true (g_file_set_contents (ours, text, -1, NULL));
-  g_assert_true (g_spawn_sync (NULL, (char **) argv, NULL, G_SPAWN_DEFAULT, NULL, NULL, NULL, &output, &status, &error));
+  g_assert_true (
+      g_spawn_sync (NULL, (char **) argv, NULL, G_SPAWN_DEFAULT, NULL, NULL, NULL, &output, &status, &error));
   g_assert_cmpstr (output, ==, "");
   g_assert_true (g_spawn_check_wait_status (status, &error));
 
@@ -787,13 +812,15 @@ main (int argc, char **argv)
   ADD ("causes/errors-come-back-as-they-went", test_errors_come_back_as_they_went);
   ADD ("causes/a-cause-says-who-when-and-which-attempt", test_a_cause_says_who_when_and_which_attempt);
   ADD ("causes/a-code-s-name-decides-over-its-number", test_a_code_s_name_decides_over_its_number);
-  ADD ("json/each-field-survives-alone-and-with-all-others", test_each_field_survives_json_alone_and_with_all_others);
+  ADD ("json/each-field-survives-alone-and-with-all-others",
+       test_each_field_survives_json_alone_and_with_all_others);
   ADD ("json/what-is-at-its-default-is-left-out", test_what_is_at_its_default_is_left_out);
   ADD ("json/the-written-form-is-the-documented-one", test_the_written_form_is_the_documented_one);
   ADD ("json/payload-bytes-are-exact", test_payload_bytes_are_exact);
   ADD ("json/a-deep-payload-is-no-danger", test_a_deep_payload_is_no_danger);
   ADD ("json/order-space-and-escapes-are-free", test_order_space_and_escapes_are_free);
-  ADD ("json/a-later-version-is-refused-with-both-numbers", test_a_later_version_is_refused_with_both_numbers);
+  ADD ("json/a-later-version-is-refused-with-both-numbers",
+       test_a_later_version_is_refused_with_both_numbers);
   ADD ("json/what-is-no-record-is-refused", test_what_is_no_record_is_refused);
   ADD ("json/every-truncation-is-refused", test_every_truncation_is_refused);
   ADD ("json/damage-is-an-error-or-a-sound-record", test_damage_is_an_error_or_a_sound_record);

@@ -202,7 +202,7 @@ test_store_init (TestStore *self)
   g_mutex_init (&self->lock);
   g_cond_init (&self->changed);
   self->records =
-      g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify)strand_record_unref);
+      g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify) strand_record_unref);
 }
 
 typedef struct
@@ -228,8 +228,8 @@ tear_down (Fixture *f, gconstpointer unused)
 static void
 put (StrandStore *store, const char *key)
 {
-  g_autoptr (StrandRecord) record = strand_record_new (key);
-  g_autoptr (GError) error = NULL;
+  g_autoptr(StrandRecord) record = strand_record_new (key);
+  g_autoptr(GError) error = NULL;
 
   strand_store_put (store, record, 0, &error);
   g_assert_no_error (error);
@@ -238,7 +238,7 @@ put (StrandStore *store, const char *key)
 static void
 get_and_drop (StrandStore *store, const char *key)
 {
-  g_autoptr (StrandRecord) record = strand_store_get (store, key, NULL);
+  g_autoptr(StrandRecord) record = strand_store_get (store, key, NULL);
 
   g_assert_nonnull (record);
 }
@@ -269,9 +269,9 @@ let_go (TestStore *self, gboolean *held)
 static void
 test_silent_failure_gets_an_error (Fixture *f, gconstpointer unused)
 {
-  g_autoptr (StrandRecord) record = strand_record_new ("job-17");
-  g_autoptr (StrandRecord) read = NULL;
-  g_autoptr (StrandPage) page = NULL;
+  g_autoptr(StrandRecord) record = strand_record_new ("job-17");
+  g_autoptr(StrandRecord) read = NULL;
+  g_autoptr(StrandPage) page = NULL;
   GError *errors[4] = { NULL };
 
   f->fake->is_silent = TRUE;
@@ -290,8 +290,8 @@ test_silent_failure_gets_an_error (Fixture *f, gconstpointer unused)
 static void
 test_record_of_another_key_is_corrupt (Fixture *f, gconstpointer unused)
 {
-  g_autoptr (StrandRecord) read = NULL;
-  g_autoptr (GError) error = NULL;
+  g_autoptr(StrandRecord) read = NULL;
+  g_autoptr(GError) error = NULL;
 
   put (f->store, "other");
   f->fake->is_mixed_up = TRUE;
@@ -304,7 +304,7 @@ test_record_of_another_key_is_corrupt (Fixture *f, gconstpointer unused)
 static void
 test_failed_put_leaves_the_revision (Fixture *f, gconstpointer unused)
 {
-  g_autoptr (StrandRecord) record = strand_record_new ("job-17");
+  g_autoptr(StrandRecord) record = strand_record_new ("job-17");
 
   g_assert_true (strand_store_put (f->store, record, 6, NULL));
   g_assert_cmpuint (strand_record_get_revision (record), ==, 7);
@@ -316,7 +316,7 @@ test_failed_put_leaves_the_revision (Fixture *f, gconstpointer unused)
 static void
 test_properties_have_the_documented_defaults (void)
 {
-  g_autoptr (TestStore) store = g_object_new (TEST_TYPE_STORE, NULL);
+  g_autoptr(TestStore) store = g_object_new (TEST_TYPE_STORE, NULL);
   gint64 ttl, size;
   gboolean automatic;
   double probability;
@@ -359,7 +359,7 @@ test_cleanup_does_not_start_a_cleanup (Fixture *f, gconstpointer unused)
 {
   StrandStoreInterface *methods = STRAND_STORE_GET_IFACE (f->store);
   gint64 (*own) (StrandStore *, gint64, gint64, GError **) = methods->cleanup_expired;
-  g_autoptr (StrandRecord) old = strand_record_new ("old");
+  g_autoptr(StrandRecord) old = strand_record_new ("old");
 
   strand_clock_set_manual (NOW_US);
   put (f->store, "job-17");
@@ -512,7 +512,7 @@ count_told (Watcher *self)
 static void
 test_changes_behind_its_back_are_found (Fixture *f, gconstpointer key)
 {
-  g_autoptr (StrandRecord) record = strand_record_new ("job-17");
+  g_autoptr(StrandRecord) record = strand_record_new ("job-17");
   Watcher watcher;
   guint id, n;
 
@@ -687,7 +687,7 @@ test_close_waits_for_methods (Fixture *f, gconstpointer unused)
 static void
 keep_result (GObject *source, GAsyncResult *result, gpointer data)
 {
-  *(GAsyncResult **)data = g_object_ref (result);
+  *(GAsyncResult **) data = g_object_ref (result);
 }
 
 static GAsyncResult *
@@ -701,11 +701,11 @@ await_result (GAsyncResult **result)
 static void
 test_async_functions_do_what_the_others_do (Fixture *f, gconstpointer unused)
 {
-  g_autoptr (StrandRecord) record = strand_record_new ("job-17");
-  g_autoptr (StrandRecord) read = NULL;
-  g_autoptr (StrandPage) page = NULL;
+  g_autoptr(StrandRecord) record = strand_record_new ("job-17");
+  g_autoptr(StrandRecord) read = NULL;
+  g_autoptr(StrandPage) page = NULL;
   GAsyncResult *results[7] = { NULL };
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
 
   strand_store_put_async (f->store, record, 0, NULL, keep_result, &results[0]);
   g_assert_true (strand_store_put_finish (f->store, await_result (&results[0]), &error));
@@ -732,10 +732,10 @@ test_async_functions_do_what_the_others_do (Fixture *f, gconstpointer unused)
 static void
 test_cancelled_async_put_writes_nothing (Fixture *f, gconstpointer unused)
 {
-  g_autoptr (StrandRecord) record = strand_record_new ("job-17");
-  g_autoptr (GCancellable) cancellable = g_cancellable_new ();
-  g_autoptr (GAsyncResult) result = NULL;
-  g_autoptr (GError) error = NULL;
+  g_autoptr(StrandRecord) record = strand_record_new ("job-17");
+  g_autoptr(GCancellable) cancellable = g_cancellable_new ();
+  g_autoptr(GAsyncResult) result = NULL;
+  g_autoptr(GError) error = NULL;
 
   g_cancellable_cancel (cancellable);
   strand_store_put_async (f->store, record, 0, cancellable, keep_result, &result);

@@ -12,7 +12,7 @@ static StrandTaskrunner *threads; /* two of them, for every test here */
 static StrandTask *
 make_task (const char *function)
 {
-  g_autoptr (StrandFunction) callee = fixture_function (function);
+  g_autoptr(StrandFunction) callee = fixture_function (function);
 
   return strand_task_new (callee, G_OBJECT (threads));
 }
@@ -27,9 +27,9 @@ wait_over (Told *told, guint n)
 static void
 check_call_fails (const char *function, GVariant *arguments, GVariant *keywords, GQuark domain, int code)
 {
-  g_autoptr (StrandTask) task = make_task (function);
-  g_autoptr (Told) told = told_new ();
-  g_autoptr (StrandHandle) handle = NULL;
+  g_autoptr(StrandTask) task = make_task (function);
+  g_autoptr(Told) told = told_new ();
+  g_autoptr(StrandHandle) handle = NULL;
 
   told_listen (told, task);
   handle = strand_task_call_full (task, arguments, keywords, NULL);
@@ -47,9 +47,9 @@ check_call_fails (const char *function, GVariant *arguments, GVariant *keywords,
 static void
 test_call_ends_in_its_callback (void)
 {
-  g_autoptr (StrandTask) task = make_task ("test.add");
-  g_autoptr (Told) told = told_new ();
-  g_autoptr (StrandHandle) handle = NULL;
+  g_autoptr(StrandTask) task = make_task ("test.add");
+  g_autoptr(Told) told = told_new ();
+  g_autoptr(StrandHandle) handle = NULL;
   g_autofree char *log = NULL;
 
   told_listen (told, task);
@@ -64,8 +64,8 @@ test_call_ends_in_its_callback (void)
 static void
 test_post_tells_without_a_handle (void)
 {
-  g_autoptr (StrandTask) task = make_task ("test.add");
-  g_autoptr (Told) told = told_new ();
+  g_autoptr(StrandTask) task = make_task ("test.add");
+  g_autoptr(Told) told = told_new ();
 
   told_listen (told, task);
   strand_task_post (task, "(xx)", G_GINT64_CONSTANT (1), G_GINT64_CONSTANT (2));
@@ -83,11 +83,11 @@ keep_result (GObject *source, GAsyncResult *result, gpointer data)
 static void
 test_async_gives_the_value (void)
 {
-  g_autoptr (StrandTask) task = make_task ("test.add");
-  g_autoptr (Told) told = told_new ();
-  g_autoptr (GAsyncResult) result = NULL;
-  g_autoptr (GVariant) value = NULL;
-  g_autoptr (GError) error = NULL;
+  g_autoptr(StrandTask) task = make_task ("test.add");
+  g_autoptr(Told) told = told_new ();
+  g_autoptr(GAsyncResult) result = NULL;
+  g_autoptr(GVariant) value = NULL;
+  g_autoptr(GError) error = NULL;
 
   told_listen (told, task);
   strand_task_call_async (task, g_variant_new ("(xx)", G_GINT64_CONSTANT (1), G_GINT64_CONSTANT (2)), NULL,
@@ -103,9 +103,9 @@ test_async_gives_the_value (void)
 static void
 test_async_gives_the_error (void)
 {
-  g_autoptr (StrandTask) task = make_task ("test.fail");
-  g_autoptr (GAsyncResult) result = NULL;
-  g_autoptr (GError) error = NULL;
+  g_autoptr(StrandTask) task = make_task ("test.fail");
+  g_autoptr(GAsyncResult) result = NULL;
+  g_autoptr(GError) error = NULL;
 
   strand_task_call_async (task, g_variant_new ("(s)", "no tree"), NULL, keep_result, &result);
   wait_until (result != NULL);
@@ -119,9 +119,9 @@ test_async_gives_the_error (void)
 static void
 test_bound_arguments_come_first (void)
 {
-  g_autoptr (StrandTask) task = make_task ("test.sum");
-  g_autoptr (Told) told = told_new ();
-  g_autoptr (GError) error = NULL;
+  g_autoptr(StrandTask) task = make_task ("test.sum");
+  g_autoptr(Told) told = told_new ();
+  g_autoptr(GError) error = NULL;
   g_autofree char *log = NULL;
 
   told_listen (told, task);
@@ -141,8 +141,8 @@ test_bound_arguments_come_first (void)
 static void
 test_binding_too_much_is_an_error_at_once (void)
 {
-  g_autoptr (StrandTask) task = make_task ("test.add");
-  g_autoptr (GError) error = NULL;
+  g_autoptr(StrandTask) task = make_task ("test.add");
+  g_autoptr(GError) error = NULL;
 
   g_assert_true (strand_task_bind (task, g_variant_new ("(x)", G_GINT64_CONSTANT (1)), NULL, &error));
   g_assert_false (strand_task_bind (task, g_variant_new_parsed ("(int64 1, int64 2)"), NULL, &error));
@@ -152,9 +152,9 @@ test_binding_too_much_is_an_error_at_once (void)
 static void
 test_keywords_find_their_places (void)
 {
-  g_autoptr (StrandTask) task = make_task ("test.sum");
-  g_autoptr (Told) told = told_new ();
-  g_autoptr (StrandHandle) handle = NULL;
+  g_autoptr(StrandTask) task = make_task ("test.sum");
+  g_autoptr(Told) told = told_new ();
+  g_autoptr(StrandHandle) handle = NULL;
   g_autofree char *log = NULL;
 
   told_listen (told, task);
@@ -168,9 +168,9 @@ test_keywords_find_their_places (void)
 static void
 test_a_keyword_bound_and_given_is_an_error (void)
 {
-  g_autoptr (StrandTask) task = make_task ("test.sum");
-  g_autoptr (Told) told = told_new ();
-  g_autoptr (StrandHandle) handle = NULL;
+  g_autoptr(StrandTask) task = make_task ("test.sum");
+  g_autoptr(Told) told = told_new ();
+  g_autoptr(StrandHandle) handle = NULL;
 
   told_listen (told, task);
   g_assert_true (strand_task_bind (task, NULL, g_variant_new_parsed ("{'b': <5>}"), NULL));
@@ -197,10 +197,10 @@ test_wrong_arguments_fail_the_call (void)
 static void
 test_direct_calls_take_any_format (void)
 {
-  g_autoptr (StrandTask) add = make_task ("test.add");
-  g_autoptr (StrandTask) echo = make_task ("test.echo");
-  g_autoptr (Told) told = told_new ();
-  g_autoptr (GVariant) text = g_variant_ref_sink (g_variant_new_string ("ref"));
+  g_autoptr(StrandTask) add = make_task ("test.add");
+  g_autoptr(StrandTask) echo = make_task ("test.echo");
+  g_autoptr(Told) told = told_new ();
+  g_autoptr(GVariant) text = g_variant_ref_sink (g_variant_new_string ("ref"));
   g_autofree char *log = NULL;
 
   told_listen (told, add);
@@ -228,8 +228,8 @@ test_direct_calls_take_any_format (void)
 static void
 test_a_format_of_other_types_fails_the_call (void)
 {
-  g_autoptr (StrandTask) task = make_task ("test.add");
-  g_autoptr (Told) told = told_new ();
+  g_autoptr(StrandTask) task = make_task ("test.add");
+  g_autoptr(Told) told = told_new ();
 
   told_listen (told, task);
   strand_task_post (task, "(ii)", 1, 2);
@@ -265,10 +265,10 @@ test_targets_by_name (void)
 
   for (guint i = 0; i < G_N_ELEMENTS (names); i++)
     {
-      g_autoptr (GError) error = NULL;
-      g_autoptr (StrandTask) task = strand_as_task ("test.thread", names[i], &error, NULL);
-      g_autoptr (Told) told = told_new ();
-      g_autoptr (GObject) target = NULL;
+      g_autoptr(GError) error = NULL;
+      g_autoptr(StrandTask) task = strand_as_task ("test.thread", names[i], &error, NULL);
+      g_autoptr(Told) told = told_new ();
+      g_autoptr(GObject) target = NULL;
       gboolean here;
 
       g_assert_no_error (error);
@@ -286,9 +286,9 @@ test_targets_by_name (void)
 static void
 test_without_a_name_it_is_threads (void)
 {
-  g_autoptr (GError) error = NULL;
-  g_autoptr (StrandTask) task = strand_as_task ("test.thread", NULL, &error, NULL);
-  g_autoptr (GObject) target = NULL;
+  g_autoptr(GError) error = NULL;
+  g_autoptr(StrandTask) task = strand_as_task ("test.thread", NULL, &error, NULL);
+  g_autoptr(GObject) target = NULL;
 
   g_assert_no_error (error);
   target = strand_task_ref_target (task, &error);
@@ -299,8 +299,8 @@ test_without_a_name_it_is_threads (void)
 static void
 test_wrong_names_are_answered_with_the_right_ones (void)
 {
-  g_autoptr (GError) error = NULL;
-  g_autoptr (StrandTask) task = strand_as_task ("test.thread", "thred", &error, NULL);
+  g_autoptr(GError) error = NULL;
+  g_autoptr(StrandTask) task = strand_as_task ("test.thread", "thred", &error, NULL);
 
   g_assert_null (task);
   g_assert_error (error, STRAND_ERROR, STRAND_ERROR_UNKNOWN_TARGET);
@@ -322,13 +322,13 @@ test_wrong_names_are_answered_with_the_right_ones (void)
 static void
 test_properties_make_a_target_of_its_own (void)
 {
-  g_autoptr (GError) error = NULL;
-  g_autoptr (StrandTask) own = strand_as_task ("test.thread", "thread", &error, "workers", 1, NULL);
-  g_autoptr (StrandTask) shared = strand_as_task ("test.thread", "thread", &error, NULL);
-  g_autoptr (StrandTask) shared_too = strand_as_task ("test.add", "thread", &error, NULL);
-  g_autoptr (GObject) own_target = strand_task_ref_target (own, &error);
-  g_autoptr (GObject) shared_target = strand_task_ref_target (shared, &error);
-  g_autoptr (GObject) shared_target_too = strand_task_ref_target (shared_too, &error);
+  g_autoptr(GError) error = NULL;
+  g_autoptr(StrandTask) own = strand_as_task ("test.thread", "thread", &error, "workers", 1, NULL);
+  g_autoptr(StrandTask) shared = strand_as_task ("test.thread", "thread", &error, NULL);
+  g_autoptr(StrandTask) shared_too = strand_as_task ("test.add", "thread", &error, NULL);
+  g_autoptr(GObject) own_target = strand_task_ref_target (own, &error);
+  g_autoptr(GObject) shared_target = strand_task_ref_target (shared, &error);
+  g_autoptr(GObject) shared_target_too = strand_task_ref_target (shared_too, &error);
   guint workers;
 
   g_assert_no_error (error);
@@ -341,13 +341,13 @@ test_properties_make_a_target_of_its_own (void)
 static void
 test_target_by_type (void)
 {
-  g_autoptr (GError) error = NULL;
-  g_autoptr (StrandFunction) function = fixture_function ("test.add");
+  g_autoptr(GError) error = NULL;
+  g_autoptr(StrandFunction) function = fixture_function ("test.add");
   GType type = strand_plugins_load (strand_plugins_get_default (), STRAND_KIND_TASKRUNNER, "thread", &error);
-  g_autoptr (StrandTask) task =
+  g_autoptr(StrandTask) task =
       strand_task_new_for_type (function, type, &error, "workers", 1, "max-queued", 10, NULL);
-  g_autoptr (StrandTask) bad = NULL;
-  g_autoptr (Told) told = told_new ();
+  g_autoptr(StrandTask) bad = NULL;
+  g_autoptr(Told) told = told_new ();
 
   g_assert_no_error (error);
   told_listen (told, task);
@@ -370,8 +370,8 @@ test_traits_forbid_targets (void)
 static void
 test_checks_can_be_overridden (void)
 {
-  g_autoptr (StrandTask) task = make_task ("test.main");
-  g_autoptr (Told) told = told_new ();
+  g_autoptr(StrandTask) task = make_task ("test.main");
+  g_autoptr(Told) told = told_new ();
 
   told_listen (told, task);
   g_object_set (task, "checks", STRAND_CHECK_TYPES, NULL);
@@ -383,8 +383,8 @@ test_checks_can_be_overridden (void)
 static void
 test_a_taskrunner_has_no_store (void)
 {
-  g_autoptr (StrandTask) task = make_task ("test.add");
-  g_autoptr (GError) error = NULL;
+  g_autoptr(StrandTask) task = make_task ("test.add");
+  g_autoptr(GError) error = NULL;
 
   g_assert_null (strand_task_ref_store (task, &error));
   g_assert_error (error, STRAND_ERROR, STRAND_ERROR_NOT_SUPPORTED);
@@ -399,13 +399,13 @@ test_a_taskrunner_has_no_store (void)
 static void
 test_async_compute_uses_the_default_backend (void)
 {
-  g_autoptr (GError) error = NULL;
-  g_autoptr (StrandTask) task = strand_async_compute ("test.add", &error, NULL);
-  g_autoptr (Told) told = told_new ();
-  g_autoptr (StrandBackend) backend = NULL;
-  g_autoptr (StrandStore) store = NULL;
-  g_autoptr (StrandHandle) handle = NULL;
-  g_autoptr (StrandRecord) record = NULL;
+  g_autoptr(GError) error = NULL;
+  g_autoptr(StrandTask) task = strand_async_compute ("test.add", &error, NULL);
+  g_autoptr(Told) told = told_new ();
+  g_autoptr(StrandBackend) backend = NULL;
+  g_autoptr(StrandStore) store = NULL;
+  g_autoptr(StrandHandle) handle = NULL;
+  g_autoptr(StrandRecord) record = NULL;
 
   g_assert_no_error (error);
   told_listen (told, task);
@@ -428,14 +428,14 @@ test_async_compute_uses_the_default_backend (void)
 static void
 test_async_compute_with_a_path (void)
 {
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
   char *folder = fixture_make_folder ();
   g_autofree char *path = g_build_filename (folder, "results", NULL);
-  g_autoptr (StrandTask) task =
+  g_autoptr(StrandTask) task =
       strand_async_compute ("test.add", &error, "path", path, "ttl", 60 * (gint64) G_USEC_PER_SEC, NULL);
-  g_autoptr (Told) told = told_new ();
-  g_autoptr (StrandBackend) backend = NULL;
-  g_autoptr (StrandStore) store = NULL;
+  g_autoptr(Told) told = told_new ();
+  g_autoptr(StrandBackend) backend = NULL;
+  g_autoptr(StrandStore) store = NULL;
   g_autofree char *stores_path = NULL;
 
   g_assert_no_error (error);
@@ -459,8 +459,8 @@ test_async_compute_with_a_path (void)
 static void
 test_items_come_in_order_before_the_end (void)
 {
-  g_autoptr (StrandTask) task = make_task ("test.count");
-  g_autoptr (Told) told = told_new ();
+  g_autoptr(StrandTask) task = make_task ("test.count");
+  g_autoptr(Told) told = told_new ();
   g_autofree char *log = NULL;
 
   told_listen (told, task);
@@ -473,8 +473,8 @@ test_items_come_in_order_before_the_end (void)
 static char *
 log_of (const char *function, GVariant *arguments)
 {
-  g_autoptr (StrandTask) task = make_task (function);
-  g_autoptr (Told) told = told_new ();
+  g_autoptr(StrandTask) task = make_task (function);
+  g_autoptr(Told) told = told_new ();
 
   told_listen (told, task);
   strand_task_post_value (task, arguments);
@@ -534,10 +534,10 @@ static void
 test_a_fast_producer_waits_for_its_consumer (void)
 {
   Race race = { 0 };
-  g_autoptr (StrandFunction) function =
+  g_autoptr(StrandFunction) function =
       strand_function_new ("test.many", "", NULL, STRAND_TRAIT_NONE, emit_many, &race, NULL, NULL);
-  g_autoptr (StrandTask) task = strand_task_new (function, G_OBJECT (threads));
-  g_autoptr (Told) told = told_new ();
+  g_autoptr(StrandTask) task = strand_task_new (function, G_OBJECT (threads));
+  g_autoptr(Told) told = told_new ();
 
   told_listen (told, task);
   g_object_set (task, "max-items", 8, NULL);
@@ -552,9 +552,9 @@ test_a_fast_producer_waits_for_its_consumer (void)
 static void
 test_without_a_consumer_the_last_items_are_kept (void)
 {
-  g_autoptr (StrandTask) task = make_task ("test.count");
-  g_autoptr (StrandHandle) handle = NULL;
-  g_autoptr (GVariant) items = NULL;
+  g_autoptr(StrandTask) task = make_task ("test.count");
+  g_autoptr(StrandHandle) handle = NULL;
+  g_autoptr(GVariant) items = NULL;
   g_autofree char *text = NULL;
 
   g_object_set (task, "max-items", 3, NULL);
@@ -578,9 +578,9 @@ choke (StrandCall *call, GVariant *item, gpointer told, GError **error)
 static void
 test_a_failing_consumer_ends_the_call (void)
 {
-  g_autoptr (StrandTask) task = make_task ("test.count");
-  g_autoptr (Told) told = told_new ();
-  g_autoptr (StrandHandle) handle = NULL;
+  g_autoptr(StrandTask) task = make_task ("test.count");
+  g_autoptr(Told) told = told_new ();
+  g_autoptr(StrandHandle) handle = NULL;
 
   told_listen (told, task);
   g_object_set (task, "max-items", 1, NULL);
@@ -605,11 +605,11 @@ keep_object (StrandCall *call, GVariant *value, gpointer data)
 static void
 test_a_result_may_be_an_object (void)
 {
-  g_autoptr (StrandTask) task = make_task ("test.object");
-  g_autoptr (GObject) object = NULL;
-  g_autoptr (StrandHandle) handle = NULL;
-  g_autoptr (GVariant) value = NULL;
-  g_autoptr (GError) error = NULL;
+  g_autoptr(StrandTask) task = make_task ("test.object");
+  g_autoptr(GObject) object = NULL;
+  g_autoptr(StrandHandle) handle = NULL;
+  g_autoptr(GVariant) value = NULL;
+  g_autoptr(GError) error = NULL;
 
   strand_task_on_end (task, keep_object, &object, NULL);
   handle = strand_task_call (task, NULL);
@@ -647,9 +647,9 @@ note_freed (gpointer data)
 static void
 test_pointer_data_is_freed_where_the_call_was_made (void)
 {
-  g_autoptr (StrandTask) task = make_task ("test.data");
-  g_autoptr (StrandOptions) options = strand_options_new ();
-  g_autoptr (Told) told = told_new ();
+  g_autoptr(StrandTask) task = make_task ("test.data");
+  g_autoptr(StrandOptions) options = strand_options_new ();
+  g_autoptr(Told) told = told_new ();
   Freed freed = { 0 };
 
   told_listen (told, task);
@@ -665,9 +665,9 @@ test_pointer_data_is_freed_where_the_call_was_made (void)
 static void
 test_pointer_data_goes_also_if_the_call_is_refused (void)
 {
-  g_autoptr (StrandTask) task = make_task ("test.data");
-  g_autoptr (StrandOptions) options = strand_options_new ();
-  g_autoptr (Told) told = told_new ();
+  g_autoptr(StrandTask) task = make_task ("test.data");
+  g_autoptr(StrandOptions) options = strand_options_new ();
+  g_autoptr(Told) told = told_new ();
   Freed freed = { 0 };
 
   told_listen (told, task);
@@ -724,7 +724,7 @@ test_user_data_comes_home_when_dropped_elsewhere (void)
 static void
 test_replaced_callbacks_free_their_data (void)
 {
-  g_autoptr (StrandTask) task = make_task ("test.nothing");
+  g_autoptr(StrandTask) task = make_task ("test.nothing");
   Freed freed = { 0 };
 
   strand_task_on_end (task, ignore_end, &freed, note_freed);
@@ -737,9 +737,9 @@ test_replaced_callbacks_free_their_data (void)
 static gpointer
 call_in_own_context (gpointer data)
 {
-  g_autoptr (GMainContext) context = g_main_context_new ();
-  g_autoptr (StrandTask) task = make_task ("test.add");
-  g_autoptr (Told) told = told_new ();
+  g_autoptr(GMainContext) context = g_main_context_new ();
+  g_autoptr(StrandTask) task = make_task ("test.add");
+  g_autoptr(Told) told = told_new ();
 
   g_main_context_push_thread_default (context);
   told_listen (told, task);
@@ -759,8 +759,8 @@ test_callbacks_run_in_the_callers_context (void)
 static void
 test_on_runner_calls_back_there (void)
 {
-  g_autoptr (StrandTask) task = make_task ("test.count");
-  g_autoptr (Told) told = told_new ();
+  g_autoptr(StrandTask) task = make_task ("test.count");
+  g_autoptr(Told) told = told_new ();
   g_autofree char *log = NULL;
 
   g_object_set (task, "on-runner", TRUE, NULL);
@@ -775,9 +775,9 @@ test_on_runner_calls_back_there (void)
 static void
 test_sync_calls_back_inside_the_call (void)
 {
-  g_autoptr (GError) error = NULL;
-  g_autoptr (StrandTask) task = strand_as_task ("test.count", "sync", &error, NULL);
-  g_autoptr (Told) told = told_new ();
+  g_autoptr(GError) error = NULL;
+  g_autoptr(StrandTask) task = strand_as_task ("test.count", "sync", &error, NULL);
+  g_autoptr(Told) told = told_new ();
   g_autofree char *log = NULL;
 
   told_listen (told, task);
@@ -790,9 +790,9 @@ test_sync_calls_back_inside_the_call (void)
 static void
 test_sync_hands_over_each_item_at_once (void)
 {
-  g_autoptr (GError) error = NULL;
-  g_autoptr (StrandTask) task = strand_as_task ("test.count", "sync", &error, NULL);
-  g_autoptr (Told) told = told_new ();
+  g_autoptr(GError) error = NULL;
+  g_autoptr(StrandTask) task = strand_as_task ("test.count", "sync", &error, NULL);
+  g_autoptr(Told) told = told_new ();
 
   g_object_set (task, "max-items", 1, NULL);
   told_listen (told, task);
@@ -825,10 +825,10 @@ append_source_letter (gpointer data)
 static void
 test_priority_is_the_callbacks_priority (void)
 {
-  g_autoptr (GString) order = g_string_new (NULL);
-  g_autoptr (StrandTask) low = make_task ("test.nothing");
-  g_autoptr (StrandTask) high = make_task ("test.nothing");
-  g_autoptr (StrandHandle) low_handle = NULL, high_handle = NULL;
+  g_autoptr(GString) order = g_string_new (NULL);
+  g_autoptr(StrandTask) low = make_task ("test.nothing");
+  g_autoptr(StrandTask) high = make_task ("test.nothing");
+  g_autoptr(StrandHandle) low_handle = NULL, high_handle = NULL;
   Letter low_letter = { order, 'l' }, high_letter = { order, 'h' }, source_letter = { order, 's' };
 
   g_object_set (low, "priority", G_PRIORITY_LOW, NULL);
@@ -858,7 +858,7 @@ test_a_handle_may_go_in_its_own_callback (void)
 {
   for (guint i = 0; i < 100; i++)
     {
-      g_autoptr (StrandTask) task = make_task ("test.nothing");
+      g_autoptr(StrandTask) task = make_task ("test.nothing");
       StrandHandle *handle = NULL;
 
       strand_task_on_end (task, drop_what_data_points_to, &handle, NULL);
@@ -883,8 +883,8 @@ test_a_task_may_go_in_its_own_callback (void)
 static void
 test_dropping_a_handle_cancels_nothing (void)
 {
-  g_autoptr (StrandTask) task = make_task ("test.hold");
-  g_autoptr (Told) told = told_new ();
+  g_autoptr(StrandTask) task = make_task ("test.hold");
+  g_autoptr(Told) told = told_new ();
   Gate *gate = fixture_gate ();
 
   told_listen (told, task);
@@ -900,7 +900,7 @@ call_again (StrandCall *call, GVariant *value, gpointer data)
 {
   static int depth = 0;
   guint *left = data;
-  g_autoptr (StrandTask) task = NULL;
+  g_autoptr(StrandTask) task = NULL;
 
   g_assert_cmpint (depth, ==, 0);
   depth++;
@@ -916,7 +916,7 @@ call_again (StrandCall *call, GVariant *value, gpointer data)
 static void
 test_a_callback_may_call_again (void)
 {
-  g_autoptr (StrandTask) task = make_task ("test.nothing");
+  g_autoptr(StrandTask) task = make_task ("test.nothing");
   guint left = 1000;
 
   strand_task_on_end (task, call_again, &left, NULL);
@@ -928,8 +928,8 @@ test_a_callback_may_call_again (void)
 static void
 test_a_million_calls_of_one_task (void)
 {
-  g_autoptr (StrandTask) task = make_task ("test.nothing");
-  g_autoptr (Told) told = told_new ();
+  g_autoptr(StrandTask) task = make_task ("test.nothing");
+  g_autoptr(Told) told = told_new ();
   const guint n_calls = 1000000;
 
   told_listen (told, task);
@@ -954,8 +954,8 @@ expect_nobody_looked (void)
 static void
 test_an_error_nobody_looked_at_is_logged (void)
 {
-  g_autoptr (StrandTask) task = make_task ("test.fail");
-  g_autoptr (StrandHandle) handle = NULL;
+  g_autoptr(StrandTask) task = make_task ("test.fail");
+  g_autoptr(StrandHandle) handle = NULL;
   gboolean ready = FALSE;
 
   expect_nobody_looked ();
@@ -972,9 +972,9 @@ test_an_error_nobody_looked_at_is_logged (void)
 static void
 test_an_error_somebody_looked_at_is_not_logged (void)
 {
-  g_autoptr (StrandTask) task = make_task ("test.fail");
-  g_autoptr (StrandHandle) handle = strand_task_call (task, "(s)", "no tree");
-  g_autoptr (GError) error = NULL;
+  g_autoptr(StrandTask) task = make_task ("test.fail");
+  g_autoptr(StrandHandle) handle = strand_task_call (task, "(s)", "no tree");
+  g_autoptr(GError) error = NULL;
 
   g_log_set_always_fatal (G_LOG_FATAL_MASK | G_LOG_LEVEL_MESSAGE);
   g_assert_true (strand_handle_wait (handle, DEADLINE_US, NULL));

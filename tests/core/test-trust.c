@@ -49,8 +49,8 @@ test_component (gconstpointer data)
 {
   const Component *component = data;
   struct stat st = { .st_mode = component->mode, .st_uid = component->owner, .st_gid = component->group };
-  g_autoptr (GError) error = NULL;
-  g_autofree char *mode = g_strdup_printf ("mode %04o", (guint)component->mode);
+  g_autoptr(GError) error = NULL;
+  g_autofree char *mode = g_strdup_printf ("mode %04o", (guint) component->mode);
 
   g_assert_cmpint (strand_trust_check_component ("/some/place", &st, component->is_parent, SOMEBODY, &error),
                    ==, component->trusted);
@@ -70,7 +70,7 @@ test_private_group_may_write (void)
   struct passwd *user = getpwnam ("daemon");
   struct group *group = getgrnam ("daemon");
   struct stat st = { .st_mode = 0775 };
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
 
   if (user == NULL || group == NULL || user->pw_gid != group->gr_gid || group->gr_mem[0] != NULL)
     {
@@ -96,7 +96,7 @@ test_first_group_of_another_name_may_not (void)
   struct passwd *user = getpwnam ("nobody");
   struct group *group = user != NULL ? getgrgid (user->pw_gid) : NULL;
   struct stat st = { .st_mode = 0664 };
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
 
   if (group == NULL || strcmp (group->gr_name, "nobody") == 0)
     {
@@ -117,7 +117,7 @@ test_real_path_is_given (World *world, gconstpointer unused)
   g_autofree char *real = NULL;
   StrandFileIdentity identity, other;
   struct stat st;
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
 
   g_assert_cmpint (symlink ("a/../a/file", link), ==, 0);
   real = strand_trust_check (link, NULL, &identity, &error);
@@ -135,7 +135,7 @@ test_untrusted_component_is_named (World *world, gconstpointer unused)
   g_autofree char *b = g_build_filename (world->folder, "a", "b", NULL);
   g_autofree char *named = g_strdup_printf ("'%s' (mode 0707", b);
   StrandFileIdentity identity;
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
 
   g_assert_cmpint (chmod (b, 0707), ==, 0);
   g_assert_null (strand_trust_check (path, NULL, &identity, &error));
@@ -152,7 +152,7 @@ test_builtin_folder_is_trusted (World *world, gconstpointer unused)
   g_autofree char *link = g_build_filename (builtin, "link", NULL);
   g_autofree char *real = NULL;
   StrandFileIdentity identity;
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
 
   g_assert_cmpint (chmod (world->folder, 0777), ==, 0);
   g_assert_cmpint (symlink (beside, link), ==, 0);
@@ -171,7 +171,7 @@ test_file_of_another_is_refused (World *world, gconstpointer unused)
   g_autofree char *path = world_write (world, "file", "x", 1);
   g_autofree char *owner = g_strdup_printf ("owner %d", SOMEBODY);
   StrandFileIdentity identity;
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
 
   if (geteuid () != 0 || chown (path, SOMEBODY, SOMEBODY) != 0)
     {
@@ -190,7 +190,7 @@ test_privileged_program_ignores_the_environment (World *world, gconstpointer unu
   g_autofree char *program = g_test_build_filename (G_TEST_BUILT, "core", "privileged-program", NULL);
   g_autofree char *data = NULL, *copy = NULL, *output = NULL;
   const char *argv[] = { NULL, NULL }, *env[] = { "STRAND_PLUGIN_PATH=/somewhere", NULL };
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
   gsize size;
 
   g_file_get_contents (program, &data, &size, &error);
@@ -198,7 +198,8 @@ test_privileged_program_ignores_the_environment (World *world, gconstpointer unu
   argv[0] = copy = world_write (world, "program", data, size);
   g_assert_cmpint (chmod (world->folder, 0755), ==, 0);
   g_assert_cmpint (chmod (copy, 0755), ==, 0);
-  g_spawn_sync (NULL, (char **)argv, (char **)env, G_SPAWN_DEFAULT, NULL, NULL, &output, NULL, NULL, &error);
+  g_spawn_sync (NULL, (char **) argv, (char **) env, G_SPAWN_DEFAULT, NULL, NULL, &output, NULL, NULL,
+                &error);
   g_assert_no_error (error);
   g_assert_cmpstr (output, ==, "/somewhere\n");
 
@@ -208,7 +209,8 @@ test_privileged_program_ignores_the_environment (World *world, gconstpointer unu
       return;
     }
   g_clear_pointer (&output, g_free);
-  g_spawn_sync (NULL, (char **)argv, (char **)env, G_SPAWN_DEFAULT, NULL, NULL, &output, NULL, NULL, &error);
+  g_spawn_sync (NULL, (char **) argv, (char **) env, G_SPAWN_DEFAULT, NULL, NULL, &output, NULL, NULL,
+                &error);
   g_assert_no_error (error);
   if (strcmp (output, "/somewhere\n") == 0)
     g_test_skip ("this file system gives no program more rights (nosuid)");

@@ -28,7 +28,7 @@ static StrandRecord *
 stranger_store_get (StrandStore *store, const char *key, GError **error)
 {
   StrangerStore *self = STRANGER_STORE (store);
-  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->lock);
+  g_autoptr(GMutexLocker) locker = g_mutex_locker_new (&self->lock);
   StrandRecord *record = (StrandRecord *) g_hash_table_lookup (self->records, key);
 
   if (record != NULL)
@@ -45,7 +45,8 @@ check_locked (StrangerStore *self, const char *key, guint64 expected, GError **e
 
   if ((record != NULL ? strand_record_get_revision (record) : 0) == expected)
     return TRUE;
-  g_set_error (error, STRAND_ERROR, expected == 0 ? STRAND_ERROR_EXISTS : STRAND_ERROR_STALE, "it was changed");
+  g_set_error (error, STRAND_ERROR, expected == 0 ? STRAND_ERROR_EXISTS : STRAND_ERROR_STALE,
+               "it was changed");
   return FALSE;
 }
 
@@ -53,7 +54,7 @@ static gboolean
 stranger_store_put (StrandStore *store, StrandRecord *record, guint64 expected, GError **error)
 {
   StrangerStore *self = STRANGER_STORE (store);
-  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->lock);
+  g_autoptr(GMutexLocker) locker = g_mutex_locker_new (&self->lock);
   StrandRecord *copy;
 
   if (!check_locked (self, strand_record_get_key (record), expected, error))
@@ -67,7 +68,7 @@ static gboolean
 stranger_store_remove (StrandStore *store, const char *key, guint64 expected, GError **error)
 {
   StrangerStore *self = STRANGER_STORE (store);
-  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->lock);
+  g_autoptr(GMutexLocker) locker = g_mutex_locker_new (&self->lock);
 
   if (expected != 0 && !check_locked (self, key, expected, error))
     return FALSE;
@@ -79,10 +80,11 @@ stranger_store_remove (StrandStore *store, const char *key, guint64 expected, GE
 
 /* One page takes all. */
 static StrandPage *
-stranger_store_list (StrandStore *store, const StrandFilter *filter, const char *cursor, guint limit, GError **error)
+stranger_store_list (StrandStore *store, const StrandFilter *filter, const char *cursor, guint limit,
+                     GError **error)
 {
   StrangerStore *self = STRANGER_STORE (store);
-  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->lock);
+  g_autoptr(GMutexLocker) locker = g_mutex_locker_new (&self->lock);
   StrandPage *page = strand_page_new ();
   GHashTableIter iter;
   gpointer record;

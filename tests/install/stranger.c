@@ -17,9 +17,9 @@ add (StrandContext *context, GVariant *arguments, gpointer user_data, GError **e
 static char *
 call (const char *function, GVariant *arguments, GError **error)
 {
-  g_autoptr (StrandTask) task = strand_task_new_for_name (function, "thread", error);
-  g_autoptr (StrandHandle) handle = NULL;
-  g_autoptr (GVariant) value = NULL;
+  g_autoptr(StrandTask) task = strand_task_new_for_name (function, "thread", error);
+  g_autoptr(StrandHandle) handle = NULL;
+  g_autoptr(GVariant) value = NULL;
 
   if (task == NULL)
     return NULL;
@@ -35,9 +35,9 @@ static gboolean
 use_store (GError **error)
 {
   GType type = strand_plugins_load (strand_plugins_get_default (), STRAND_KIND_STORE, "stranger", error);
-  g_autoptr (StrandStore) store = type != G_TYPE_INVALID ? (StrandStore *) g_object_new (type, NULL) : NULL;
-  g_autoptr (StrandRecord) record = strand_record_new ("job-1");
-  g_autoptr (StrandRecord) read = NULL;
+  g_autoptr(StrandStore) store = type != G_TYPE_INVALID ? (StrandStore *) g_object_new (type, NULL) : NULL;
+  g_autoptr(StrandRecord) record = strand_record_new ("job-1");
+  g_autoptr(StrandRecord) read = NULL;
 
   if (store == NULL || !strand_store_put (store, record, 0, error))
     return FALSE;
@@ -51,7 +51,7 @@ use_store (GError **error)
 int
 main (int argc, char **argv)
 {
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
   StrandRegistry *registry = strand_registry_get_default ();
   g_autofree char *sum = NULL;
   g_autofree char *greeting = NULL;
@@ -61,8 +61,8 @@ main (int argc, char **argv)
   if (sum != NULL)
     g_print ("%s\n", sum);
 
-  if (sum != NULL && argc > 1 && strcmp (argv[1], "plugins") == 0 && use_store (&error)
-      && strand_registry_load_module (registry, "stranger-module", &error))
+  if (sum != NULL && argc > 1 && strcmp (argv[1], "plugins") == 0 && use_store (&error) &&
+      strand_registry_load_module (registry, "stranger-module", &error))
     greeting = call ("stranger.greet", g_variant_new ("(s)", "world"), &error);
   if (greeting != NULL)
     g_print ("%s\n", greeting);

@@ -54,7 +54,7 @@ GType
 store_contract_load (const char *plugin)
 {
   g_autofree char *name = g_strconcat (plugin, ".so", NULL);
-  g_auto (GStrv) folders = g_strsplit (g_getenv ("STRAND_PLUGIN_PATH"), ":", -1);
+  g_auto(GStrv) folders = g_strsplit (g_getenv ("STRAND_PLUGIN_PATH"), ":", -1);
 
   for (guint i = 0; folders[i] != NULL; i++)
     {
@@ -72,7 +72,7 @@ StrandRecord *
 store_contract_record (const char *key)
 {
   StrandRecord *record = strand_record_new (key);
-  g_autoptr (GBytes) arguments = g_bytes_new_static ("[20,22]", 7);
+  g_autoptr(GBytes) arguments = g_bytes_new_static ("[20,22]", 7);
 
   strand_record_set_string (record, STRAND_FIELD_FUNCTION, "demo.add");
   strand_record_set_string (record, STRAND_FIELD_SERIALIZER, "json");
@@ -85,7 +85,7 @@ store_contract_record (const char *key)
 static void
 put_new (StrandStore *store, StrandRecord *record)
 {
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
   gboolean done = strand_store_put (store, record, 0, &error);
 
   g_assert_no_error (error);
@@ -95,7 +95,7 @@ put_new (StrandStore *store, StrandRecord *record)
 static void
 put_key (StrandStore *store, const char *key)
 {
-  g_autoptr (StrandRecord) record = store_contract_record (key);
+  g_autoptr(StrandRecord) record = store_contract_record (key);
 
   put_new (store, record);
 }
@@ -103,7 +103,7 @@ put_key (StrandStore *store, const char *key)
 static StrandRecord *
 get_ok (StrandStore *store, const char *key)
 {
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
   StrandRecord *record = strand_store_get (store, key, &error);
 
   g_assert_no_error (error);
@@ -114,7 +114,7 @@ get_ok (StrandStore *store, const char *key)
 static void
 assert_there (StrandStore *store, const char *key)
 {
-  g_autoptr (StrandRecord) record = get_ok (store, key);
+  g_autoptr(StrandRecord) record = get_ok (store, key);
 
   g_assert_cmpstr (strand_record_get_key (record), ==, key);
 }
@@ -122,8 +122,8 @@ assert_there (StrandStore *store, const char *key)
 static void
 assert_gone (StrandStore *store, const char *key)
 {
-  g_autoptr (GError) error = NULL;
-  g_autoptr (StrandRecord) record = strand_store_get (store, key, &error);
+  g_autoptr(GError) error = NULL;
+  g_autoptr(StrandRecord) record = strand_store_get (store, key, &error);
   g_autofree char *quoted = g_strdup_printf ("'%s'", key);
 
   g_assert_error (error, STRAND_ERROR, STRAND_ERROR_NOT_FOUND);
@@ -142,7 +142,7 @@ set_ended (StrandRecord *record, gint64 completed_us, gint64 ttl_us)
 static void
 put_ended (StrandStore *store, const char *key, gint64 completed_us, gint64 ttl_us)
 {
-  g_autoptr (StrandRecord) record = store_contract_record (key);
+  g_autoptr(StrandRecord) record = store_contract_record (key);
 
   set_ended (record, completed_us, ttl_us);
   put_new (store, record);
@@ -152,13 +152,13 @@ put_ended (StrandStore *store, const char *key, gint64 completed_us, gint64 ttl_
 static GHashTable *
 list_keys (StrandStore *store, const StrandFilter *filter, guint limit)
 {
-  g_autoptr (GHashTable) keys = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  g_autoptr(GHashTable) keys = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   g_autofree char *cursor = NULL;
 
   do
     {
-      g_autoptr (GError) error = NULL;
-      g_autoptr (StrandPage) page = strand_store_list (store, filter, cursor, limit, &error);
+      g_autoptr(GError) error = NULL;
+      g_autoptr(StrandPage) page = strand_store_list (store, filter, cursor, limit, &error);
       GPtrArray *records;
 
       g_assert_no_error (error);
@@ -187,8 +187,8 @@ test_unknown_key_is_not_found (Fixture *f, gconstpointer unused)
 static void
 test_gotten_record_is_your_own (Fixture *f, gconstpointer unused)
 {
-  g_autoptr (StrandRecord) first = NULL;
-  g_autoptr (StrandRecord) second = NULL;
+  g_autoptr(StrandRecord) first = NULL;
+  g_autoptr(StrandRecord) second = NULL;
 
   put_key (f->store, "job-17");
   first = get_ok (f->store, "job-17");
@@ -205,7 +205,7 @@ static void
 fill_field (StrandRecord *record, StrandField field)
 {
   g_autofree char *text = g_strdup_printf ("field-%u \"é\n\t\\ end", field);
-  g_autoptr (GBytes) bytes = g_bytes_new_static ("[1,\"\\u0000\"]", 12);
+  g_autoptr(GBytes) bytes = g_bytes_new_static ("[1,\"\\u0000\"]", 12);
   GVariantBuilder metadata;
 
   switch (strand_field_get_shape (field))
@@ -275,9 +275,9 @@ assert_same_field (StrandRecord *a, StrandRecord *b, StrandField field)
 static void
 test_every_field_is_kept (Fixture *f, gconstpointer unused)
 {
-  g_autoptr (StrandRecord) written = strand_record_new ("job-17");
-  g_autoptr (StrandRecord) read = NULL;
-  g_autoptr (GError) cause = g_error_new (STRAND_ERROR, STRAND_ERROR_CRASHED, "signal 11");
+  g_autoptr(StrandRecord) written = strand_record_new ("job-17");
+  g_autoptr(StrandRecord) read = NULL;
+  g_autoptr(GError) cause = g_error_new (STRAND_ERROR, STRAND_ERROR_CRASHED, "signal 11");
 
   for (StrandField field = 0; field < STRAND_N_FIELDS; field++)
     if (field != STRAND_FIELD_KEY && field != STRAND_FIELD_REVISION && field != STRAND_FIELD_CAUSES)
@@ -296,9 +296,9 @@ test_every_field_is_kept (Fixture *f, gconstpointer unused)
 static void
 test_put_counts_revisions (Fixture *f, gconstpointer unused)
 {
-  g_autoptr (StrandRecord) record = store_contract_record ("job-17");
-  g_autoptr (StrandRecord) read = NULL;
-  g_autoptr (GError) error = NULL;
+  g_autoptr(StrandRecord) record = store_contract_record ("job-17");
+  g_autoptr(StrandRecord) read = NULL;
+  g_autoptr(GError) error = NULL;
 
   for (guint64 expected = 0; expected < 5; expected++)
     {
@@ -313,8 +313,8 @@ test_put_counts_revisions (Fixture *f, gconstpointer unused)
 static void
 test_put_keeps_no_reference (Fixture *f, gconstpointer unused)
 {
-  g_autoptr (StrandRecord) record = store_contract_record ("job-17");
-  g_autoptr (StrandRecord) read = NULL;
+  g_autoptr(StrandRecord) record = store_contract_record ("job-17");
+  g_autoptr(StrandRecord) read = NULL;
 
   put_new (f->store, record);
   strand_record_set_string (record, STRAND_FIELD_MESSAGE, "scribbled");
@@ -326,9 +326,9 @@ test_put_keeps_no_reference (Fixture *f, gconstpointer unused)
 static void
 test_existing_key_is_not_created_again (Fixture *f, gconstpointer unused)
 {
-  g_autoptr (StrandRecord) other = store_contract_record ("job-17");
-  g_autoptr (StrandRecord) read = NULL;
-  g_autoptr (GError) error = NULL;
+  g_autoptr(StrandRecord) other = store_contract_record ("job-17");
+  g_autoptr(StrandRecord) read = NULL;
+  g_autoptr(GError) error = NULL;
 
   put_key (f->store, "job-17");
   strand_record_set_string (other, STRAND_FIELD_MESSAGE, "second");
@@ -345,15 +345,15 @@ static void
 test_stale_put_changes_nothing (Fixture *f, gconstpointer unused)
 {
   const guint64 wrong[] = { 1, 3, 4000 };
-  g_autoptr (StrandRecord) record = store_contract_record ("job-17");
+  g_autoptr(StrandRecord) record = store_contract_record ("job-17");
 
   put_new (f->store, record);
   g_assert_true (strand_store_put (f->store, record, 1, NULL));
   for (guint i = 0; i < G_N_ELEMENTS (wrong); i++)
     {
-      g_autoptr (StrandRecord) late = store_contract_record ("job-17");
-      g_autoptr (StrandRecord) read = NULL;
-      g_autoptr (GError) error = NULL;
+      g_autoptr(StrandRecord) late = store_contract_record ("job-17");
+      g_autoptr(StrandRecord) read = NULL;
+      g_autoptr(GError) error = NULL;
 
       strand_record_set_string (late, STRAND_FIELD_MESSAGE, "late");
       g_assert_false (strand_store_put (f->store, late, wrong[i], &error));
@@ -367,9 +367,9 @@ test_stale_put_changes_nothing (Fixture *f, gconstpointer unused)
 static void
 test_put_over_removed_record_is_stale (Fixture *f, gconstpointer unused)
 {
-  g_autoptr (StrandRecord) record = store_contract_record ("job-17");
-  g_autoptr (GError) error = NULL;
-  g_autoptr (GError) never_error = NULL;
+  g_autoptr(StrandRecord) record = store_contract_record ("job-17");
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GError) never_error = NULL;
 
   put_new (f->store, record);
   g_assert_true (strand_store_remove (f->store, "job-17", 0, NULL));
@@ -398,8 +398,8 @@ contend (gpointer data)
 
   while (self->n_won < self->n_rounds)
     {
-      g_autoptr (StrandRecord) record = strand_store_get (self->store, "counter", NULL);
-      g_autoptr (GError) error = NULL;
+      g_autoptr(StrandRecord) record = strand_store_get (self->store, "counter", NULL);
+      g_autoptr(GError) error = NULL;
 
       strand_record_set_int (record, STRAND_FIELD_CRASHES,
                              strand_record_get_int (record, STRAND_FIELD_CRASHES) + 1);
@@ -416,7 +416,7 @@ test_no_accepted_write_is_lost_between_threads (Fixture *f, gconstpointer unused
 {
   Contender contenders[N_THREADS];
   GThread *threads[N_THREADS];
-  g_autoptr (StrandRecord) read = NULL;
+  g_autoptr(StrandRecord) read = NULL;
 
   put_key (f->store, "counter");
   for (guint i = 0; i < N_THREADS; i++)
@@ -440,8 +440,8 @@ create_all (gpointer data)
   for (guint i = 0; i < self->n_rounds; i++)
     {
       g_autofree char *key = g_strdup_printf ("new-%u", i);
-      g_autoptr (StrandRecord) record = store_contract_record (key);
-      g_autoptr (GError) error = NULL;
+      g_autoptr(StrandRecord) record = store_contract_record (key);
+      g_autoptr(GError) error = NULL;
 
       if (strand_store_put (self->store, record, 0, &error))
         self->n_won++;
@@ -474,10 +474,10 @@ test_each_key_is_created_once_between_threads (Fixture *f, gconstpointer unused)
 static void
 test_large_record_is_kept_whole (Fixture *f, gconstpointer unused)
 {
-  g_autoptr (StrandRecord) record = store_contract_record ("job-17");
-  g_autoptr (StrandRecord) read = NULL;
+  g_autoptr(StrandRecord) record = store_contract_record ("job-17");
+  g_autoptr(StrandRecord) read = NULL;
   g_autofree char *text = g_malloc (1024 * 1024);
-  g_autoptr (GBytes) bytes = NULL;
+  g_autoptr(GBytes) bytes = NULL;
 
   memset (text, 'x', 1024 * 1024);
   text[0] = text[1024 * 1024 - 1] = '"';
@@ -494,9 +494,9 @@ test_large_record_is_kept_whole (Fixture *f, gconstpointer unused)
 static void
 test_record_over_the_limit_is_too_large (Fixture *f, gconstpointer unused)
 {
-  g_autoptr (StrandRecord) record = store_contract_record ("job-17");
+  g_autoptr(StrandRecord) record = store_contract_record ("job-17");
   g_autofree char *text = g_strnfill (4096, 'x');
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
 
   g_object_set (f->store, "max-record-size", G_GINT64_CONSTANT (4096), NULL);
   strand_record_set_string (record, STRAND_FIELD_MESSAGE, text);
@@ -513,7 +513,7 @@ test_record_over_the_limit_is_too_large (Fixture *f, gconstpointer unused)
 static void
 test_removed_record_is_gone (Fixture *f, gconstpointer unused)
 {
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
 
   put_key (f->store, "job-17");
   put_key (f->store, "job-18");
@@ -531,7 +531,7 @@ test_removing_an_unknown_key_is_not_found (Fixture *f, gconstpointer unused)
 {
   for (guint64 expected = 0; expected < 2; expected++)
     {
-      g_autoptr (GError) error = NULL;
+      g_autoptr(GError) error = NULL;
 
       g_assert_false (strand_store_remove (f->store, "job-17", expected, &error));
       g_assert_error (error, STRAND_ERROR, STRAND_ERROR_NOT_FOUND);
@@ -541,8 +541,8 @@ test_removing_an_unknown_key_is_not_found (Fixture *f, gconstpointer unused)
 static void
 test_stale_remove_changes_nothing (Fixture *f, gconstpointer unused)
 {
-  g_autoptr (StrandRecord) read = NULL;
-  g_autoptr (GError) error = NULL;
+  g_autoptr(StrandRecord) read = NULL;
+  g_autoptr(GError) error = NULL;
 
   put_key (f->store, "job-17");
   g_assert_false (strand_store_remove (f->store, "job-17", 2, &error));
@@ -560,9 +560,9 @@ test_key_that_breaks_the_grammar_is_invalid (Fixture *f, gconstpointer unused)
 
   for (guint i = 0; i < G_N_ELEMENTS (bad); i++)
     {
-      g_autoptr (StrandRecord) record = NULL;
-      g_autoptr (GError) get_error = NULL;
-      g_autoptr (GError) remove_error = NULL;
+      g_autoptr(StrandRecord) record = NULL;
+      g_autoptr(GError) get_error = NULL;
+      g_autoptr(GError) remove_error = NULL;
 
       record = strand_store_get (f->store, bad[i], &get_error);
       g_assert_null (record);
@@ -576,7 +576,7 @@ static void
 test_longest_key_is_kept (Fixture *f, gconstpointer unused)
 {
   g_autofree char *key = g_strnfill (128, 'k');
-  g_autoptr (StrandRecord) read = NULL;
+  g_autoptr(StrandRecord) read = NULL;
 
   put_key (f->store, key);
   read = get_ok (f->store, key);
@@ -598,7 +598,7 @@ put_many (StrandStore *store, guint n)
 static void
 test_empty_store_lists_nothing (Fixture *f, gconstpointer unused)
 {
-  g_autoptr (GHashTable) keys = list_keys (f->store, NULL, 10);
+  g_autoptr(GHashTable) keys = list_keys (f->store, NULL, 10);
 
   g_assert_cmpuint (g_hash_table_size (keys), ==, 0);
   g_assert_cmpint (strand_store_count (f->store, NULL, NULL), ==, 0);
@@ -612,7 +612,7 @@ test_every_record_is_in_one_page (Fixture *f, gconstpointer unused)
   put_many (f->store, 100);
   for (guint i = 0; i < G_N_ELEMENTS (limits); i++)
     {
-      g_autoptr (GHashTable) keys = list_keys (f->store, NULL, limits[i]);
+      g_autoptr(GHashTable) keys = list_keys (f->store, NULL, limits[i]);
 
       g_assert_cmpuint (g_hash_table_size (keys), ==, 100);
     }
@@ -623,14 +623,14 @@ test_every_record_is_in_one_page (Fixture *f, gconstpointer unused)
 static void
 test_listing_is_stable_while_records_come_and_go (Fixture *f, gconstpointer unused)
 {
-  g_autoptr (GHashTable) seen = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  g_autoptr(GHashTable) seen = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   g_autofree char *cursor = NULL;
   guint n_pages = 0;
 
   put_many (f->store, 60);
   do
     {
-      g_autoptr (StrandPage) page = strand_store_list (f->store, NULL, cursor, 7, NULL);
+      g_autoptr(StrandPage) page = strand_store_list (f->store, NULL, cursor, 7, NULL);
       GPtrArray *records = strand_page_get_records (page);
       g_autofree char *fresh = g_strdup_printf ("fresh-%u", n_pages++);
 
@@ -659,7 +659,7 @@ test_listing_is_stable_while_records_come_and_go (Fixture *f, gconstpointer unus
 static void
 put_with (StrandStore *store, const char *key, StrandField field, const char *text)
 {
-  g_autoptr (StrandRecord) record = store_contract_record (key);
+  g_autoptr(StrandRecord) record = store_contract_record (key);
 
   strand_record_set_string (record, field, text);
   put_new (store, record);
@@ -668,7 +668,7 @@ put_with (StrandStore *store, const char *key, StrandField field, const char *te
 static void
 assert_lists_only (StrandStore *store, const StrandFilter *filter, const char *key)
 {
-  g_autoptr (GHashTable) keys = list_keys (store, filter, 3);
+  g_autoptr(GHashTable) keys = list_keys (store, filter, 3);
 
   g_assert_cmpuint (g_hash_table_size (keys), ==, 1);
   g_assert_true (g_hash_table_contains (keys, key));
@@ -678,8 +678,8 @@ assert_lists_only (StrandStore *store, const StrandFilter *filter, const char *k
 static void
 test_filter_conditions_all_hold (Fixture *f, gconstpointer unused)
 {
-  g_autoptr (GHashTable) calls = NULL;
-  g_autoptr (GHashTable) everything = NULL;
+  g_autoptr(GHashTable) calls = NULL;
+  g_autoptr(GHashTable) everything = NULL;
 
   put_many (f->store, 10);
   put_with (f->store, "grouped", STRAND_FIELD_KIND, "group");
@@ -706,8 +706,8 @@ test_filter_conditions_all_hold (Fixture *f, gconstpointer unused)
 static void
 test_text_that_is_no_cursor_is_invalid (Fixture *f, gconstpointer unused)
 {
-  g_autoptr (GError) error = NULL;
-  g_autoptr (StrandPage) page = strand_store_list (f->store, NULL, "\x01 no cursor", 10, &error);
+  g_autoptr(GError) error = NULL;
+  g_autoptr(StrandPage) page = strand_store_list (f->store, NULL, "\x01 no cursor", 10, &error);
 
   g_assert_null (page);
   g_assert_error (error, STRAND_ERROR, STRAND_ERROR_INVALID_ARGUMENT);
@@ -718,7 +718,7 @@ test_text_that_is_no_cursor_is_invalid (Fixture *f, gconstpointer unused)
 static void
 test_expired_record_is_hidden_and_removed (Fixture *f, gconstpointer unused)
 {
-  g_autoptr (GHashTable) keys = NULL;
+  g_autoptr(GHashTable) keys = NULL;
 
   strand_clock_set_manual (NOW_US);
   g_object_set (f->store, "auto-cleanup", FALSE, NULL);
@@ -742,9 +742,9 @@ test_expired_record_is_hidden_and_removed (Fixture *f, gconstpointer unused)
 static void
 test_ttl_counts_from_the_end_of_a_call (Fixture *f, gconstpointer unused)
 {
-  g_autoptr (StrandRecord) pending = store_contract_record ("pending");
-  g_autoptr (StrandRecord) running = store_contract_record ("running");
-  g_autoptr (StrandRecord) read = NULL;
+  g_autoptr(StrandRecord) pending = store_contract_record ("pending");
+  g_autoptr(StrandRecord) running = store_contract_record ("running");
+  g_autoptr(StrandRecord) read = NULL;
 
   strand_clock_set_manual (NOW_US);
   g_object_set (f->store, "ttl", G_GINT64_CONSTANT (1000), NULL);
@@ -786,7 +786,7 @@ test_own_ttl_goes_before_the_stores (Fixture *f, gconstpointer unused)
 static void
 test_expired_record_is_not_in_the_way (Fixture *f, gconstpointer unused)
 {
-  g_autoptr (StrandRecord) read = NULL;
+  g_autoptr(StrandRecord) read = NULL;
 
   strand_clock_set_manual (NOW_US);
   g_object_set (f->store, "auto-cleanup", FALSE, NULL);
@@ -983,8 +983,8 @@ test_unwatched_function_is_not_called (Fixture *f, gconstpointer unused)
 static void
 test_other_object_sees_what_was_stored (Fixture *f, gconstpointer unused)
 {
-  g_autoptr (StrandStore) other = f->contract->open (f->place);
-  g_autoptr (StrandRecord) read = NULL;
+  g_autoptr(StrandStore) other = f->contract->open (f->place);
+  g_autoptr(StrandRecord) read = NULL;
 
   put_key (f->store, "job-17");
   read = get_ok (other, "job-17");
@@ -997,7 +997,7 @@ test_other_object_sees_what_was_stored (Fixture *f, gconstpointer unused)
 static void
 test_watcher_is_told_what_another_object_writes (Fixture *f, gconstpointer unused)
 {
-  g_autoptr (StrandStore) other = f->contract->open (f->place);
+  g_autoptr(StrandStore) other = f->contract->open (f->place);
   Listener one, all;
   guint one_id, all_id;
 
@@ -1027,13 +1027,13 @@ test_watcher_is_told_what_another_object_writes (Fixture *f, gconstpointer unuse
 static void
 test_closed_store_says_so (Fixture *f, gconstpointer unused)
 {
-  g_autoptr (StrandRecord) record = store_contract_record ("job-17");
-  g_autoptr (StrandRecord) read = NULL;
-  g_autoptr (StrandPage) page = NULL;
-  g_autoptr (GError) get_error = NULL;
-  g_autoptr (GError) put_error = NULL;
-  g_autoptr (GError) remove_error = NULL;
-  g_autoptr (GError) list_error = NULL;
+  g_autoptr(StrandRecord) record = store_contract_record ("job-17");
+  g_autoptr(StrandRecord) read = NULL;
+  g_autoptr(StrandPage) page = NULL;
+  g_autoptr(GError) get_error = NULL;
+  g_autoptr(GError) put_error = NULL;
+  g_autoptr(GError) remove_error = NULL;
+  g_autoptr(GError) list_error = NULL;
 
   put_key (f->store, "job-18");
   strand_store_close (f->store);

@@ -46,7 +46,7 @@ store_process_play (int argc, char **argv, const StoreRole *roles, int *status)
 GPid
 store_process_start (const char *role, const char *place, int *out)
 {
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
   g_autofree char *self_path = g_file_read_link ("/proc/self/exe", NULL);
   const char *argv[] = { self_path, role, place, NULL };
   GPid pid;
@@ -72,7 +72,7 @@ store_process_run (const char *role, const char *place)
 {
   int out;
   GPid pid = store_process_start (role, place, &out);
-  g_autoptr (GString) said = g_string_new (NULL);
+  g_autoptr(GString) said = g_string_new (NULL);
   char buffer[4096];
   gssize n;
   int status;
@@ -95,8 +95,8 @@ store_process_write (StrandStore *store)
   for (;;)
     {
       g_autofree char *key = g_strdup_printf ("key-%d", g_random_int_range (0, N_KEYS));
-      g_autoptr (GError) error = NULL;
-      g_autoptr (StrandRecord) record = strand_store_get (store, key, &error);
+      g_autoptr(GError) error = NULL;
+      g_autoptr(StrandRecord) record = strand_store_get (store, key, &error);
       g_autofree char *line = NULL;
       guint64 revision;
 
@@ -188,8 +188,8 @@ look_at_all (StrandStore *store, guint64 *seen)
   for (guint i = 0; i < N_KEYS; i++)
     {
       g_autofree char *key = g_strdup_printf ("key-%u", i);
-      g_autoptr (GError) error = NULL;
-      g_autoptr (StrandRecord) record = strand_store_get (store, key, &error);
+      g_autoptr(GError) error = NULL;
+      g_autoptr(StrandRecord) record = strand_store_get (store, key, &error);
 
       if (seen[i] == 0 && g_error_matches (error, STRAND_ERROR, STRAND_ERROR_NOT_FOUND))
         continue;
@@ -204,7 +204,7 @@ look_at_all (StrandStore *store, guint64 *seen)
 void
 store_process_kill_writers (StrandStore *store, const char *place)
 {
-  g_autoptr (GHashTable) accepted = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  g_autoptr(GHashTable) accepted = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   guint64 seen[N_KEYS] = { 0 };
   Writer writers[N_WRITERS];
   guint n_heard = 0;
@@ -261,7 +261,7 @@ store_process_remove_tree (const char *path)
 char *
 store_process_make_path (const char *name)
 {
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
   g_autofree char *above = g_dir_make_tmp ("strand-store-XXXXXX", &error);
 
   g_assert_no_error (error);
@@ -363,7 +363,7 @@ store_bell_await (StoreBell *self, const char *key, gboolean there)
 
   while (is_there != there)
     {
-      g_autoptr (StrandRecord) record = NULL;
+      g_autoptr(StrandRecord) record = NULL;
 
       g_mutex_lock (&self->lock);
       while (self->n_told == self->n_heard)

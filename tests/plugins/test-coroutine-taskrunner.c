@@ -1,5 +1,5 @@
-/* test-coroutine-taskrunner.c — many calls at once on one thread: whose turn it is, what parks, and how it ends.
- *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
+/* test-coroutine-taskrunner.c — many calls at once on one thread: whose turn it is, what parks, and how it
+ * ends. SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "config.h"
 
@@ -14,8 +14,8 @@
 #endif
 
 /* Runs everything: the two kinds of context. */
-#define BOTH(path, func)                                                                                                     \
-  g_test_add_data_func ("/coroutine/own/" path, "own", func);                                                                \
+#define BOTH(path, func)                                                                                     \
+  g_test_add_data_func ("/coroutine/own/" path, "own", func);                                                \
   g_test_add_data_func ("/coroutine/caller/" path, "caller", func)
 
 static StrandTaskrunner *
@@ -27,8 +27,9 @@ make_coroutines (const char *context, const char *first_property, ...)
   va_list args;
 
   g_object_unref (runner);
-  runner = g_object_new (type, "context", g_enum_get_value_by_nick (G_PARAM_SPEC_ENUM (pspec)->enum_class, context)->value,
-                         NULL);
+  runner =
+      g_object_new (type, "context",
+                    g_enum_get_value_by_nick (G_PARAM_SPEC_ENUM (pspec)->enum_class, context)->value, NULL);
   va_start (args, first_property);
   if (first_property != NULL)
     g_object_set_valist (G_OBJECT (runner), first_property, args);
@@ -39,7 +40,7 @@ make_coroutines (const char *context, const char *first_property, ...)
 static StrandTask *
 make_task (const char *name, gpointer runner)
 {
-  g_autoptr (StrandFunction) function = fixture_function (name);
+  g_autoptr(StrandFunction) function = fixture_function (name);
 
   return strand_task_new (function, runner);
 }
@@ -48,8 +49,8 @@ make_task (const char *name, gpointer runner)
 static StrandTask *
 make_task_for (StrandFunc func, gpointer data, gpointer runner)
 {
-  g_autoptr (GError) error = NULL;
-  g_autoptr (StrandFunction) function =
+  g_autoptr(GError) error = NULL;
+  g_autoptr(StrandFunction) function =
       strand_function_new ("test.own", "n:u -> u", NULL, STRAND_TRAIT_NONE, func, data, NULL, &error);
 
   g_assert_no_error (error);
@@ -127,8 +128,8 @@ static void
 test_those_who_yield_take_turns (gconstpointer where)
 {
   StrandTaskrunner *runner = make_coroutines (where, NULL);
-  g_autoptr (StrandTask) gather = make_task_for (yield_twice, NULL, runner);
-  g_autoptr (Told) told = told_new ();
+  g_autoptr(StrandTask) gather = make_task_for (yield_twice, NULL, runner);
+  g_autoptr(Told) told = told_new ();
 
   begin_story ();
   told_listen (told, gather);
@@ -170,9 +171,9 @@ test_a_loop_of_yields_starves_nobody (gconstpointer where)
 {
   StrandTaskrunner *runner = make_coroutines (where, NULL);
   int told = FALSE, n_idle = 20, n_timeout = 5;
-  g_autoptr (StrandTask) greedy = make_task_for (yield_until_told, &told, runner);
-  g_autoptr (StrandTask) other = make_task ("test.nothing", runner);
-  g_autoptr (Told) others = told_new ();
+  g_autoptr(StrandTask) greedy = make_task_for (yield_until_told, &told, runner);
+  g_autoptr(StrandTask) other = make_task ("test.nothing", runner);
+  g_autoptr(Told) others = told_new ();
   StrandHandle *handle = strand_task_call (greedy, "(u)", 0);
 
   told_listen (others, other);
@@ -209,7 +210,7 @@ test_sleepers_wake_in_order (gconstpointer where)
 {
   StrandTaskrunner *runner = make_coroutines (where, NULL);
   int n_asleep = 0;
-  g_autoptr (StrandTask) task = make_task_for (sleep_for, &n_asleep, runner);
+  g_autoptr(StrandTask) task = make_task_for (sleep_for, &n_asleep, runner);
   StrandHandle *handles[3];
 
   begin_story ();
@@ -238,8 +239,8 @@ test_cancelled_sleeper_unwinds (gconstpointer where)
 {
   StrandTaskrunner *runner = make_coroutines (where, NULL);
   int n_asleep = 0;
-  g_autoptr (StrandTask) task = make_task_for (sleep_for, &n_asleep, runner);
-  g_autoptr (StrandHandle) handle = strand_task_call (task, "(u)", 100000);
+  g_autoptr(StrandTask) task = make_task_for (sleep_for, &n_asleep, runner);
+  g_autoptr(StrandHandle) handle = strand_task_call (task, "(u)", 100000);
 
   wait_until (g_atomic_int_get (&n_asleep) == 1);
   g_assert_true (strand_handle_cancel (handle));
@@ -261,8 +262,8 @@ static GVariant *
 wait_for_other (StrandContext *context, GVariant *arguments, gpointer data, GError **error)
 {
   Other *other = data;
-  g_autoptr (StrandHandle) handle = strand_task_call (other->task, "(u)", get_n (arguments));
-  g_autoptr (GError) local = NULL;
+  g_autoptr(StrandHandle) handle = strand_task_call (other->task, "(u)", get_n (arguments));
+  g_autoptr(GError) local = NULL;
 
   g_atomic_int_inc (&other->n_waiting);
   if (!strand_handle_wait (handle, -1, &local))
@@ -278,11 +279,11 @@ static void
 test_waits_for_a_call_of_the_same_runner (gconstpointer where)
 {
   StrandTaskrunner *runner = make_coroutines (where, NULL);
-  g_autoptr (StrandTask) inner = NULL;
-  g_autoptr (StrandTask) task = NULL;
-  g_autoptr (StrandHandle) handle = NULL;
-  g_autoptr (GError) error = NULL;
-  g_autoptr (GVariant) value = NULL;
+  g_autoptr(StrandTask) inner = NULL;
+  g_autoptr(StrandTask) task = NULL;
+  g_autoptr(StrandHandle) handle = NULL;
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GVariant) value = NULL;
   Other other = { 0 };
 
   begin_story ();
@@ -303,9 +304,9 @@ test_cancelled_waiter_unwinds (gconstpointer where)
 {
   StrandTaskrunner *runner = make_coroutines (where, NULL);
   int n_asleep = 0;
-  g_autoptr (StrandTask) inner = NULL;
-  g_autoptr (StrandTask) task = NULL;
-  g_autoptr (StrandHandle) handle = NULL;
+  g_autoptr(StrandTask) inner = NULL;
+  g_autoptr(StrandTask) task = NULL;
+  g_autoptr(StrandHandle) handle = NULL;
   Other other = { 0 };
 
   inner = other.task = make_task_for (sleep_for, &n_asleep, runner);
@@ -324,7 +325,7 @@ static GVariant *
 wait_a_second (StrandContext *context, GVariant *arguments, gpointer data, GError **error)
 {
   Other *other = data;
-  g_autoptr (StrandHandle) handle = strand_task_call (other->task, "(u)", 100000);
+  g_autoptr(StrandHandle) handle = strand_task_call (other->task, "(u)", 100000);
 
   g_atomic_int_inc (&other->n_waiting);
   strand_handle_wait (handle, G_USEC_PER_SEC, error);
@@ -337,9 +338,9 @@ test_a_wait_ends_by_the_clock (gconstpointer where)
 {
   StrandTaskrunner *runner = make_coroutines (where, NULL);
   int n_asleep = 0;
-  g_autoptr (StrandTask) inner = NULL;
-  g_autoptr (StrandTask) task = NULL;
-  g_autoptr (StrandHandle) handle = NULL;
+  g_autoptr(StrandTask) inner = NULL;
+  g_autoptr(StrandTask) task = NULL;
+  g_autoptr(StrandHandle) handle = NULL;
   Other other = { 0 };
 
   strand_clock_set_manual (0);
@@ -364,8 +365,8 @@ test_a_wait_ends_by_the_clock (gconstpointer where)
 static GVariant *
 read_file (StrandContext *context, GVariant *arguments, gpointer data, GError **error)
 {
-  g_autoptr (GFile) file = g_file_new_for_path (data);
-  g_autoptr (GAsyncResult) result = NULL;
+  g_autoptr(GFile) file = g_file_new_for_path (data);
+  g_autoptr(GAsyncResult) result = NULL;
   g_autofree char *text = NULL;
   StrandAwait *await = strand_await_new (context);
   gsize length;
@@ -383,7 +384,7 @@ test_awaits_a_file (gconstpointer where)
   g_autofree char *folder = fixture_make_folder ();
   g_autofree char *path = g_build_filename (folder, "text", NULL);
   StrandTaskrunner *runner = make_coroutines (where, NULL);
-  g_autoptr (StrandTask) task = make_task_for (read_file, path, runner);
+  g_autoptr(StrandTask) task = make_task_for (read_file, path, runner);
   StrandHandle *handles[20];
 
   g_assert_true (g_file_set_contents (path, "twelve bytes", -1, NULL));
@@ -392,8 +393,8 @@ test_awaits_a_file (gconstpointer where)
   wait_until (all_ended (handles, 20));
   for (guint i = 0; i < 20; i++)
     {
-      g_autoptr (GError) error = NULL;
-      g_autoptr (GVariant) value = strand_handle_get_result (handles[i], &error);
+      g_autoptr(GError) error = NULL;
+      g_autoptr(GVariant) value = strand_handle_get_result (handles[i], &error);
 
       g_assert_no_error (error);
       g_assert_cmpuint (g_variant_get_uint32 (value), ==, 12);
@@ -411,7 +412,7 @@ static GVariant *
 await_slow (StrandContext *context, GVariant *arguments, gpointer data, GError **error)
 {
   StrandAwait *await = strand_await_new (context);
-  g_autoptr (GAsyncResult) result = NULL;
+  g_autoptr(GAsyncResult) result = NULL;
 
   g_atomic_pointer_set (&slow_operation, g_task_new (NULL, NULL, strand_await_ready, await));
   result = strand_await_finish (await, error);
@@ -422,8 +423,8 @@ static void
 test_cancelled_await_returns_before_the_operation (gconstpointer where)
 {
   StrandTaskrunner *runner = make_coroutines (where, NULL);
-  g_autoptr (StrandTask) task = make_task_for (await_slow, NULL, runner);
-  g_autoptr (StrandHandle) handle = strand_task_call (task, "(u)", 0);
+  g_autoptr(StrandTask) task = make_task_for (await_slow, NULL, runner);
+  g_autoptr(StrandHandle) handle = strand_task_call (task, "(u)", 0);
   GTask *operation;
 
   wait_until (g_atomic_pointer_get (&slow_operation) != NULL);
@@ -444,7 +445,7 @@ static GVariant *
 await_at_once (StrandContext *context, GVariant *arguments, gpointer data, GError **error)
 {
   StrandAwait *await = strand_await_new (context);
-  g_autoptr (GTask) operation = g_task_new (NULL, NULL, NULL, NULL);
+  g_autoptr(GTask) operation = g_task_new (NULL, NULL, NULL, NULL);
 
   strand_await_ready (NULL, G_ASYNC_RESULT (operation), await);
   g_object_unref (strand_await_finish (await, error));
@@ -455,8 +456,8 @@ static void
 test_await_of_what_has_ended_returns (gconstpointer where)
 {
   StrandTaskrunner *runner = make_coroutines (where, NULL);
-  g_autoptr (StrandTask) task = make_task_for (await_at_once, NULL, runner);
-  g_autoptr (StrandHandle) handle = strand_task_call (task, "(u)", 0);
+  g_autoptr(StrandTask) task = make_task_for (await_at_once, NULL, runner);
+  g_autoptr(StrandHandle) handle = strand_task_call (task, "(u)", 0);
 
   wait_until (strand_handle_is_ready (handle));
   g_assert_cmpint (strand_handle_get_status (handle), ==, STRAND_STATUS_COMPLETED);
@@ -468,8 +469,8 @@ static GVariant *
 await_outside (StrandContext *context, GVariant *arguments, gpointer data, GError **error)
 {
   StrandAwait *await = strand_await_new (context);
-  g_autoptr (GTask) operation = g_task_new (NULL, NULL, NULL, NULL);
-  g_autoptr (GError) yield_error = NULL;
+  g_autoptr(GTask) operation = g_task_new (NULL, NULL, NULL, NULL);
+  g_autoptr(GError) yield_error = NULL;
 
   g_assert_false (strand_coroutine_is_current ());
   g_assert_false (strand_coroutine_yield (context, &yield_error));
@@ -483,8 +484,8 @@ static void
 test_await_outside_is_an_error (gconstpointer type)
 {
   StrandTaskrunner *runner = make_runner (type, NULL);
-  g_autoptr (StrandTask) task = make_task_for (await_outside, NULL, runner);
-  g_autoptr (StrandHandle) handle = strand_task_call (task, "(u)", 0);
+  g_autoptr(StrandTask) task = make_task_for (await_outside, NULL, runner);
+  g_autoptr(StrandHandle) handle = strand_task_call (task, "(u)", 0);
 
   wait_until (strand_handle_is_ready (handle));
   g_assert_error (strand_handle_get_error (handle), STRAND_ERROR, STRAND_ERROR_NOT_SUPPORTED);
@@ -540,9 +541,9 @@ test_slow_consumer_parks_the_producer (void)
 {
   StrandTaskrunner *runner = make_coroutines ("own", NULL);
   Flow flow = { 0 };
-  g_autoptr (StrandTask) producer = make_task_for (emit_many, &flow, runner);
-  g_autoptr (StrandTask) other = make_task_for (count_other, &flow, runner);
-  g_autoptr (Told) told = told_new ();
+  g_autoptr(StrandTask) producer = make_task_for (emit_many, &flow, runner);
+  g_autoptr(StrandTask) other = make_task_for (count_other, &flow, runner);
+  g_autoptr(Told) told = told_new ();
   int n_at_rest;
 
   told_listen (told, producer);
@@ -574,8 +575,8 @@ test_consumer_in_the_same_context (void)
 {
   StrandTaskrunner *runner = make_coroutines ("caller", NULL);
   Flow flow = { 0 };
-  g_autoptr (StrandTask) producer = make_task_for (emit_many, &flow, runner);
-  g_autoptr (Told) told = told_new ();
+  g_autoptr(StrandTask) producer = make_task_for (emit_many, &flow, runner);
+  g_autoptr(Told) told = told_new ();
 
   told_listen (told, producer);
   strand_task_post (producer, "(u)", 20000);
@@ -604,8 +605,8 @@ test_an_item_is_followed_by_a_turn (gconstpointer expected)
 {
   gboolean yields = g_str_equal (expected, "i0 i1 i0 i1 ");
   StrandTaskrunner *runner = make_coroutines ("caller", "yield-on-iter", yields, NULL);
-  g_autoptr (StrandTask) task = make_task_for (emit_and_tell, NULL, runner);
-  g_autoptr (Told) told = told_new ();
+  g_autoptr(StrandTask) task = make_task_for (emit_and_tell, NULL, runner);
+  g_autoptr(Told) told = told_new ();
 
   begin_story ();
   told_listen (told, task);
@@ -637,8 +638,8 @@ static void
 test_mutex_is_held_across_a_yield (gconstpointer where)
 {
   StrandTaskrunner *runner = make_coroutines (where, NULL);
-  g_autoptr (StrandMutex) mutex = strand_mutex_new ();
-  g_autoptr (StrandTask) task = make_task_for (use_mutex, mutex, runner);
+  g_autoptr(StrandMutex) mutex = strand_mutex_new ();
+  g_autoptr(StrandTask) task = make_task_for (use_mutex, mutex, runner);
   StrandHandle *handles[3];
 
   begin_story ();
@@ -666,9 +667,9 @@ static void
 test_locking_twice_is_refused (gconstpointer where)
 {
   StrandTaskrunner *runner = make_coroutines (where, NULL);
-  g_autoptr (StrandMutex) mutex = strand_mutex_new ();
-  g_autoptr (StrandTask) task = make_task_for (lock_twice, mutex, runner);
-  g_autoptr (StrandHandle) handle = strand_task_call (task, "(u)", 0);
+  g_autoptr(StrandMutex) mutex = strand_mutex_new ();
+  g_autoptr(StrandTask) task = make_task_for (lock_twice, mutex, runner);
+  g_autoptr(StrandHandle) handle = strand_task_call (task, "(u)", 0);
 
   wait_until (strand_handle_is_ready (handle));
   g_assert_error (strand_handle_get_error (handle), STRAND_ERROR, STRAND_ERROR_WOULD_DEADLOCK);
@@ -707,9 +708,9 @@ static void
 test_semaphore_lets_so_many_in (gconstpointer type)
 {
   StrandTaskrunner *runner = make_runner (type, NULL);
-  g_autoptr (StrandSemaphore) semaphore = strand_semaphore_new (2);
+  g_autoptr(StrandSemaphore) semaphore = strand_semaphore_new (2);
   Room room = { semaphore, 0, 0, 0 };
-  g_autoptr (StrandTask) task = make_task_for (be_inside, &room, runner);
+  g_autoptr(StrandTask) task = make_task_for (be_inside, &room, runner);
   StrandHandle *handles[40];
 
   for (guint i = 0; i < 40; i++)
@@ -728,11 +729,11 @@ static void
 test_cancelled_in_a_queue_leaves_it (gconstpointer type)
 {
   StrandTaskrunner *runner = make_runner (type, NULL);
-  g_autoptr (StrandSemaphore) semaphore = strand_semaphore_new (0);
+  g_autoptr(StrandSemaphore) semaphore = strand_semaphore_new (0);
   Room room = { semaphore, 0, 0, 0 };
-  g_autoptr (StrandTask) task = make_task_for (be_inside, &room, runner);
-  g_autoptr (StrandHandle) first = strand_task_call (task, "(u)", 0);
-  g_autoptr (StrandHandle) second = NULL;
+  g_autoptr(StrandTask) task = make_task_for (be_inside, &room, runner);
+  g_autoptr(StrandHandle) first = strand_task_call (task, "(u)", 0);
+  g_autoptr(StrandHandle) second = NULL;
 
   wait_until (g_atomic_int_get (&room.n_came) == 1);
   second = strand_task_call (task, "(u)", 0);
@@ -760,9 +761,9 @@ static void
 test_the_context_decides_the_thread (gconstpointer where)
 {
   StrandTaskrunner *runner = make_coroutines (where, NULL);
-  g_autoptr (StrandTask) task = make_task_for (check_main_thread, g_thread_self (), runner);
-  g_autoptr (StrandHandle) handle = strand_task_call (task, "(u)", 0);
-  g_autoptr (GVariant) value = NULL;
+  g_autoptr(StrandTask) task = make_task_for (check_main_thread, g_thread_self (), runner);
+  g_autoptr(StrandHandle) handle = strand_task_call (task, "(u)", 0);
+  g_autoptr(GVariant) value = NULL;
 
   wait_until (strand_handle_is_ready (handle));
   value = strand_handle_get_result (handle, NULL);
@@ -777,10 +778,10 @@ test_blocking_the_context_is_refused (void)
 {
   StrandTaskrunner *runner = make_coroutines ("caller", NULL);
   int n_asleep = 0;
-  g_autoptr (StrandTask) task = make_task_for (sleep_for, &n_asleep, runner);
-  g_autoptr (StrandHandle) handle = strand_task_call (task, "(u)", 100000);
-  g_autoptr (GError) pending = NULL;
-  g_autoptr (GError) running = NULL;
+  g_autoptr(StrandTask) task = make_task_for (sleep_for, &n_asleep, runner);
+  g_autoptr(StrandHandle) handle = strand_task_call (task, "(u)", 100000);
+  g_autoptr(GError) pending = NULL;
+  g_autoptr(GError) running = NULL;
 
   g_assert_false (strand_handle_wait (handle, DEADLINE_US, &pending));
   g_assert_error (pending, STRAND_ERROR, STRAND_ERROR_WOULD_DEADLOCK);
@@ -797,9 +798,9 @@ static void
 test_blocking_from_elsewhere_is_fine (void)
 {
   StrandTaskrunner *runner = make_coroutines ("own", NULL);
-  g_autoptr (StrandTask) task = make_task ("test.nothing", runner);
-  g_autoptr (StrandHandle) handle = strand_task_call (task, NULL);
-  g_autoptr (GError) error = NULL;
+  g_autoptr(StrandTask) task = make_task ("test.nothing", runner);
+  g_autoptr(StrandHandle) handle = strand_task_call (task, NULL);
+  g_autoptr(GError) error = NULL;
 
   g_assert_true (strand_handle_wait (handle, DEADLINE_US, &error));
   g_assert_no_error (error);
@@ -812,9 +813,9 @@ test_a_hundred_thousand_sleep_at_once (void)
 {
   StrandTaskrunner *runner = make_coroutines ("own", NULL);
   int n_asleep = 0;
-  g_autoptr (StrandTask) task = make_task_for (sleep_for, &n_asleep, runner);
-  g_autoptr (Told) told = told_new ();
-  g_autoptr (GError) error = NULL;
+  g_autoptr(StrandTask) task = make_task_for (sleep_for, &n_asleep, runner);
+  g_autoptr(Told) told = told_new ();
+  g_autoptr(GError) error = NULL;
   guint n = RUNNING_ON_VALGRIND ? 3000 : 100000, alive; /* which looks through all stacks at each switch */
 
   told_listen (told, task);
@@ -840,8 +841,8 @@ test_more_than_may_be_alive_wait (gconstpointer where)
 {
   StrandTaskrunner *runner = make_coroutines (where, "max-alive", 2, "max-stacks", 1, NULL);
   Room room = { strand_semaphore_new (5), 0, 0, 0 };
-  g_autoptr (StrandTask) task = make_task_for (be_inside, &room, runner);
-  g_autoptr (Told) told = told_new ();
+  g_autoptr(StrandTask) task = make_task_for (be_inside, &room, runner);
+  g_autoptr(Told) told = told_new ();
 
   told_listen (told, task);
   for (guint i = 0; i < 200; i++)
@@ -858,7 +859,7 @@ static void
 test_a_full_line_is_an_error (void)
 {
   StrandTaskrunner *runner = make_coroutines ("caller", "max-queued", 2, NULL);
-  g_autoptr (StrandTask) task = make_task ("test.nothing", runner);
+  g_autoptr(StrandTask) task = make_task ("test.nothing", runner);
   StrandHandle *handles[3];
 
   for (guint i = 0; i < 3; i++)
@@ -876,10 +877,10 @@ static void
 test_closing_lets_calls_finish (gconstpointer where)
 {
   StrandTaskrunner *runner = make_coroutines (where, NULL);
-  g_autoptr (StrandTask) task = make_task_for (yield_twice, NULL, runner);
-  g_autoptr (StrandHandle) handle = NULL;
-  g_autoptr (StrandHandle) late = NULL;
-  g_autoptr (GError) error = NULL;
+  g_autoptr(StrandTask) task = make_task_for (yield_twice, NULL, runner);
+  g_autoptr(StrandHandle) handle = NULL;
+  g_autoptr(StrandHandle) late = NULL;
+  g_autoptr(GError) error = NULL;
 
   begin_story ();
   handle = strand_task_call (task, "(u)", 1);
@@ -896,9 +897,9 @@ test_closing_cancels_what_sleeps (gconstpointer where)
 {
   StrandTaskrunner *runner = make_coroutines (where, NULL);
   int n_asleep = 0;
-  g_autoptr (StrandTask) task = make_task_for (sleep_for, &n_asleep, runner);
-  g_autoptr (StrandHandle) handle = strand_task_call (task, "(u)", 100000);
-  g_autoptr (GError) error = NULL;
+  g_autoptr(StrandTask) task = make_task_for (sleep_for, &n_asleep, runner);
+  g_autoptr(StrandHandle) handle = strand_task_call (task, "(u)", 100000);
+  g_autoptr(GError) error = NULL;
 
   wait_until (g_atomic_int_get (&n_asleep) == 1);
   g_assert_false (strand_taskrunner_close (runner, g_get_monotonic_time (), &error));
@@ -911,12 +912,12 @@ static void
 test_functions_for_threads_work_unchanged (gconstpointer where)
 {
   StrandTaskrunner *runner = make_coroutines (where, NULL);
-  g_autoptr (StrandTask) count = make_task ("test.count", runner);
-  g_autoptr (StrandTask) add = make_task ("test.add", runner);
-  g_autoptr (StrandTask) block = make_task ("test.block", runner);
-  g_autoptr (StrandHandle) sum = strand_task_call (add, "(xx)", (gint64) 3, (gint64) 4);
-  g_autoptr (GVariant) value = NULL;
-  g_autoptr (Told) told = told_new ();
+  g_autoptr(StrandTask) count = make_task ("test.count", runner);
+  g_autoptr(StrandTask) add = make_task ("test.add", runner);
+  g_autoptr(StrandTask) block = make_task ("test.block", runner);
+  g_autoptr(StrandHandle) sum = strand_task_call (add, "(xx)", (gint64) 3, (gint64) 4);
+  g_autoptr(GVariant) value = NULL;
+  g_autoptr(Told) told = told_new ();
 
   told_listen (told, count);
   strand_task_post (count, "(u)", 5000);
@@ -985,7 +986,8 @@ test_overflow_is_explained (gconstpointer how)
 
   g_test_trap_subprocess (path, 0, 0);
   g_test_trap_assert_failed ();
-  g_test_trap_assert_stderr ("*the stack of a coroutine that runs 'test.own' overflowed: it has 64 KiB*stack-size*");
+  g_test_trap_assert_stderr (
+      "*the stack of a coroutine that runs 'test.own' overflowed: it has 64 KiB*stack-size*");
 }
 
 static void
@@ -1013,19 +1015,25 @@ main (int argc, char **argv)
   BOTH ("wait/cancelled-waiter-unwinds", test_cancelled_waiter_unwinds);
   BOTH ("wait/a-wait-ends-by-the-clock", test_a_wait_ends_by_the_clock);
   BOTH ("await/awaits-a-file", test_awaits_a_file);
-  BOTH ("await/cancelled-await-returns-before-the-operation", test_cancelled_await_returns_before_the_operation);
+  BOTH ("await/cancelled-await-returns-before-the-operation",
+        test_cancelled_await_returns_before_the_operation);
   BOTH ("await/await-of-what-has-ended-returns", test_await_of_what_has_ended_returns);
-  g_test_add_data_func ("/coroutine/await/outside-is-an-error/thread", "thread", test_await_outside_is_an_error);
+  g_test_add_data_func ("/coroutine/await/outside-is-an-error/thread", "thread",
+                        test_await_outside_is_an_error);
   g_test_add_data_func ("/coroutine/await/outside-is-an-error/sync", "sync", test_await_outside_is_an_error);
-  g_test_add_func ("/coroutine/items/slow-consumer-parks-the-producer", test_slow_consumer_parks_the_producer);
+  g_test_add_func ("/coroutine/items/slow-consumer-parks-the-producer",
+                   test_slow_consumer_parks_the_producer);
   g_test_add_func ("/coroutine/items/consumer-in-the-same-context", test_consumer_in_the_same_context);
   g_test_add_data_func ("/coroutine/items/an-item-is-followed-by-a-turn", "i0 i1 i0 i1 ",
                         test_an_item_is_followed_by_a_turn);
-  g_test_add_data_func ("/coroutine/items/unless-told-otherwise", "i0 i0 i1 i1 ", test_an_item_is_followed_by_a_turn);
+  g_test_add_data_func ("/coroutine/items/unless-told-otherwise", "i0 i0 i1 i1 ",
+                        test_an_item_is_followed_by_a_turn);
   BOTH ("locks/mutex-is-held-across-a-yield", test_mutex_is_held_across_a_yield);
   BOTH ("locks/locking-twice-is-refused", test_locking_twice_is_refused);
-  g_test_add_data_func ("/coroutine/locks/semaphore-lets-so-many-in/coroutine", "coroutine", test_semaphore_lets_so_many_in);
-  g_test_add_data_func ("/coroutine/locks/semaphore-lets-so-many-in/thread", "thread", test_semaphore_lets_so_many_in);
+  g_test_add_data_func ("/coroutine/locks/semaphore-lets-so-many-in/coroutine", "coroutine",
+                        test_semaphore_lets_so_many_in);
+  g_test_add_data_func ("/coroutine/locks/semaphore-lets-so-many-in/thread", "thread",
+                        test_semaphore_lets_so_many_in);
   g_test_add_data_func ("/coroutine/locks/cancelled-in-a-queue-leaves-it/coroutine", "coroutine",
                         test_cancelled_in_a_queue_leaves_it);
   g_test_add_data_func ("/coroutine/locks/cancelled-in-a-queue-leaves-it/thread", "thread",
@@ -1039,7 +1047,8 @@ main (int argc, char **argv)
   BOTH ("close/lets-calls-finish", test_closing_lets_calls_finish);
   BOTH ("close/cancels-what-sleeps", test_closing_cancels_what_sleeps);
   BOTH ("functions-for-threads-work-unchanged", test_functions_for_threads_work_unchanged);
-  g_test_add_data_func ("/coroutine/overflow/of-a-guarded-stack-is-explained", "guard", test_overflow_is_explained);
+  g_test_add_data_func ("/coroutine/overflow/of-a-guarded-stack-is-explained", "guard",
+                        test_overflow_is_explained);
   g_test_add_data_func ("/coroutine/overflow/of-one-with-a-canary-too", "canary", test_overflow_is_explained);
   g_test_add_data_func ("/coroutine/child/overflow-guard", "guard", test_overflow_child);
   g_test_add_data_func ("/coroutine/child/overflow-canary", "canary", test_overflow_child);

@@ -50,8 +50,8 @@ tear_down (Fixture *f, gconstpointer unused)
 static void
 put (StrandStore *store, const char *key)
 {
-  g_autoptr (StrandRecord) record = store_contract_record (key);
-  g_autoptr (GError) error = NULL;
+  g_autoptr(StrandRecord) record = store_contract_record (key);
+  g_autoptr(GError) error = NULL;
 
   strand_store_put (store, record, 0, &error);
   g_assert_no_error (error);
@@ -60,8 +60,8 @@ put (StrandStore *store, const char *key)
 static void
 assert_there (StrandStore *store, const char *key)
 {
-  g_autoptr (GError) error = NULL;
-  g_autoptr (StrandRecord) record = strand_store_get (store, key, &error);
+  g_autoptr(GError) error = NULL;
+  g_autoptr(StrandRecord) record = strand_store_get (store, key, &error);
 
   g_assert_no_error (error);
   g_assert_nonnull (record);
@@ -74,14 +74,14 @@ file_of (const char *root, const char *key)
   guint32 hash = 2166136261u;
 
   for (const char *c = key; *c != '\0'; c++)
-    hash = (hash ^ (guchar)*c) * 16777619u;
+    hash = (hash ^ (guchar) *c) * 16777619u;
   return g_strdup_printf ("%s/%02x/%s.json", root, hash & 0xff, key);
 }
 
 static void
 write_file (const char *path, const char *text, gssize length)
 {
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
 
   g_file_set_contents (path, text, length, &error);
   g_assert_no_error (error);
@@ -92,7 +92,7 @@ write_file (const char *path, const char *text, gssize length)
 static void
 test_construction_opens_nothing (Fixture *f, gconstpointer unused)
 {
-  g_autoptr (StrandRecord) record = strand_store_get (f->store, "job-17", NULL);
+  g_autoptr(StrandRecord) record = strand_store_get (f->store, "job-17", NULL);
 
   g_assert_null (record);
   g_assert_cmpint (strand_store_count (f->store, NULL, NULL), ==, 0);
@@ -141,7 +141,7 @@ test_file_of_another_program_is_a_record (Fixture *f, gconstpointer unused)
   g_autofree char *other = file_of (f->root, "job-18");
   g_autofree char *folder = g_path_get_dirname (other);
   g_autofree char *text = NULL;
-  g_auto (GStrv) parts = NULL;
+  g_auto(GStrv) parts = NULL;
   g_autofree char *changed = NULL;
 
   put (f->store, "job-17");
@@ -156,8 +156,8 @@ test_file_of_another_program_is_a_record (Fixture *f, gconstpointer unused)
 static void
 assert_corrupt (StrandStore *store, const char *key, const char *path, const char *why)
 {
-  g_autoptr (GError) error = NULL;
-  g_autoptr (StrandRecord) record = strand_store_get (store, key, &error);
+  g_autoptr(GError) error = NULL;
+  g_autoptr(StrandRecord) record = strand_store_get (store, key, &error);
 
   g_assert_null (record);
   g_assert_error (error, STRAND_ERROR, STRAND_ERROR_CORRUPT);
@@ -175,8 +175,8 @@ list_all (StrandStore *store, GPtrArray *unreadable)
 
   do
     {
-      g_autoptr (GError) error = NULL;
-      g_autoptr (StrandPage) page =
+      g_autoptr(GError) error = NULL;
+      g_autoptr(StrandPage) page =
           strand_store_list (store, &(StrandFilter){ .kind = "*" }, cursor, 3, &error);
 
       g_assert_no_error (error);
@@ -208,8 +208,8 @@ test_files_that_are_no_records_are_named_and_skipped (Fixture *f, gconstpointer 
   static const char *const keys[] = {
     "torn", "empty", "garbage", "nul", "brackets", "renamed", "link", "pipe"
   };
-  g_autoptr (GPtrArray) files = g_ptr_array_new_with_free_func (g_free);
-  g_autoptr (GPtrArray) unreadable = g_ptr_array_new_with_free_func (g_free);
+  g_autoptr(GPtrArray) files = g_ptr_array_new_with_free_func (g_free);
+  g_autoptr(GPtrArray) unreadable = g_ptr_array_new_with_free_func (g_free);
   g_autofree char *brackets = g_strnfill (200000, '[');
   g_autofree char *good = file_of (f->root, "good");
   g_autofree char *folder = g_path_get_dirname (good);
@@ -218,7 +218,7 @@ test_files_that_are_no_records_are_named_and_skipped (Fixture *f, gconstpointer 
   g_autofree char *beside = g_build_filename (f->root, "README", NULL);
   g_autofree char *misplaced = g_strdup_printf ("%s/job-17.json", folder);
   g_autofree char *text = NULL;
-  g_auto (GStrv) parts = NULL;
+  g_auto(GStrv) parts = NULL;
   gsize length;
 
   put (f->store, "good");
@@ -268,10 +268,10 @@ test_files_that_are_no_records_are_named_and_skipped (Fixture *f, gconstpointer 
 static void
 test_corrupt_record_can_be_removed_not_overwritten (Fixture *f, gconstpointer unused)
 {
-  g_autoptr (StrandRecord) record = store_contract_record ("job-17");
+  g_autoptr(StrandRecord) record = store_contract_record ("job-17");
   g_autofree char *file = file_of (f->root, "job-17");
-  g_autoptr (GError) put_error = NULL;
-  g_autoptr (GError) create_error = NULL;
+  g_autoptr(GError) put_error = NULL;
+  g_autoptr(GError) create_error = NULL;
 
   put (f->store, "job-17");
   write_file (file, "{", -1);
@@ -291,12 +291,12 @@ test_sync_modes_keep_records (void)
   for (guint i = 0; i < G_N_ELEMENTS (modes); i++)
     {
       g_autofree char *root = make_place ();
-      g_autoptr (StrandStore) store = open_root (root);
+      g_autoptr(StrandStore) store = open_root (root);
       GParamSpec *pspec = g_object_class_find_property (G_OBJECT_GET_CLASS (store), "sync");
       GEnumValue *value = g_enum_get_value_by_nick (G_PARAM_SPEC_ENUM (pspec)->enum_class, modes[i]);
-      g_autoptr (StrandStore) synced =
+      g_autoptr(StrandStore) synced =
           g_object_new (filesystem_store, "path", root, "sync", value->value, NULL);
-      g_autoptr (StrandRecord) record = store_contract_record ("job-17");
+      g_autoptr(StrandRecord) record = store_contract_record ("job-17");
 
       g_assert_true (strand_store_put (synced, record, 0, NULL));
       g_assert_true (strand_store_put (synced, record, 1, NULL));
@@ -309,9 +309,9 @@ test_sync_modes_keep_records (void)
 static void
 test_store_without_a_path_says_so (void)
 {
-  g_autoptr (StrandStore) store = g_object_new (filesystem_store, NULL);
-  g_autoptr (GError) error = NULL;
-  g_autoptr (StrandRecord) record = strand_store_get (store, "job-17", &error);
+  g_autoptr(StrandStore) store = g_object_new (filesystem_store, NULL);
+  g_autoptr(GError) error = NULL;
+  g_autoptr(StrandRecord) record = strand_store_get (store, "job-17", &error);
 
   g_assert_null (record);
   g_assert_error (error, STRAND_ERROR, STRAND_ERROR_INVALID_ARGUMENT);
@@ -322,10 +322,10 @@ test_store_without_a_path_says_so (void)
 static void
 test_removed_directory_is_made_again (Fixture *f, gconstpointer unused)
 {
-  g_autoptr (StrandRecord) record = store_contract_record ("job-18");
-  g_autoptr (GError) error = NULL;
-  g_autoptr (GError) stale = NULL;
-  g_autoptr (StrandRecord) read = NULL;
+  g_autoptr(StrandRecord) record = store_contract_record ("job-18");
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GError) stale = NULL;
+  g_autoptr(StrandRecord) read = NULL;
 
   put (f->store, "job-17");
   g_assert_true (strand_store_put (f->store, record, 0, NULL));
@@ -343,12 +343,12 @@ test_removed_directory_is_made_again (Fixture *f, gconstpointer unused)
 static void
 test_path_that_is_a_file_is_no_directory (Fixture *f, gconstpointer unused)
 {
-  g_autoptr (StrandRecord) record = store_contract_record ("job-17");
-  g_autoptr (GError) put_error = NULL;
-  g_autoptr (GError) get_error = NULL;
-  g_autoptr (GError) list_error = NULL;
-  g_autoptr (StrandRecord) read = NULL;
-  g_autoptr (StrandPage) page = NULL;
+  g_autoptr(StrandRecord) record = store_contract_record ("job-17");
+  g_autoptr(GError) put_error = NULL;
+  g_autoptr(GError) get_error = NULL;
+  g_autoptr(GError) list_error = NULL;
+  g_autoptr(StrandRecord) read = NULL;
+  g_autoptr(StrandPage) page = NULL;
 
   write_file (f->root, "", 0);
   g_assert_false (strand_store_put (f->store, record, 0, &put_error));
@@ -365,7 +365,7 @@ test_path_that_is_a_file_is_no_directory (Fixture *f, gconstpointer unused)
 static int
 play_writer (const char *root)
 {
-  g_autoptr (StrandStore) store = open_root ((char *)root);
+  g_autoptr(StrandStore) store = open_root ((char *) root);
 
   return store_process_write (store);
 }
@@ -378,7 +378,7 @@ count_temps (const char *root)
   for (guint i = 0; i < 256; i++)
     {
       g_autofree char *folder = g_strdup_printf ("%s/%02x", root, i);
-      g_autoptr (GDir) dir = g_dir_open (folder, 0, NULL);
+      g_autoptr(GDir) dir = g_dir_open (folder, 0, NULL);
       const char *name;
 
       while (dir != NULL && (name = g_dir_read_name (dir)) != NULL)
@@ -390,7 +390,7 @@ count_temps (const char *root)
 static void
 test_killed_writers_lose_nothing_that_was_accepted (Fixture *f, gconstpointer unused)
 {
-  g_autoptr (GPtrArray) unreadable = g_ptr_array_new_with_free_func (g_free);
+  g_autoptr(GPtrArray) unreadable = g_ptr_array_new_with_free_func (g_free);
 
   store_process_kill_writers (f->store, f->root);
   list_all (f->store, unreadable);
@@ -429,7 +429,7 @@ test_only_dead_writers_temporary_files_are_collected (Fixture *f, gconstpointer 
 static int
 play_put_once (const char *root)
 {
-  g_autoptr (StrandStore) store = open_root ((char *)root);
+  g_autoptr(StrandStore) store = open_root ((char *) root);
 
   put (store, "job-17");
   return 0;
@@ -462,7 +462,7 @@ test_watcher_is_told_what_a_new_folder_brings (Fixture *f, gconstpointer unused)
 {
   StoreBell bell;
   g_autofree char *other_root = make_place ();
-  g_autoptr (StrandStore) other = open_root (other_root);
+  g_autoptr(StrandStore) other = open_root (other_root);
   g_autofree char *file = file_of (other_root, "job-17");
   g_autofree char *folder = g_path_get_dirname (file);
   g_autofree char *name = g_path_get_basename (folder);
@@ -483,9 +483,9 @@ static int
 play_full_disk (const char *root)
 {
   g_autofree char *above = g_path_get_dirname (root);
-  g_autoptr (StrandStore) store = NULL;
-  g_autoptr (GError) error = NULL;
-  g_autoptr (StrandRecord) read = NULL;
+  g_autoptr(StrandStore) store = NULL;
+  g_autoptr(GError) error = NULL;
+  g_autoptr(StrandRecord) read = NULL;
   g_autofree char *text = g_strnfill (8 * 1024, 'x');
   guint n_stored = 0;
   guint64 expected = 1;
@@ -493,11 +493,11 @@ play_full_disk (const char *root)
   if (!store_process_mount_small_disk (above, "256k"))
     return STORE_PROCESS_SKIPPED;
 
-  store = open_root ((char *)root);
+  store = open_root ((char *) root);
   while (error == NULL)
     {
       g_autofree char *key = g_strdup_printf ("job-%u", n_stored);
-      g_autoptr (StrandRecord) record = store_contract_record (key);
+      g_autoptr(StrandRecord) record = store_contract_record (key);
 
       strand_record_set_string (record, STRAND_FIELD_MESSAGE, text);
       if (strand_store_put (store, record, 0, &error))
@@ -546,11 +546,11 @@ play_unprivileged (const char *root)
 {
   g_autofree char *above = g_path_get_dirname (root);
   g_autofree char *closed = file_of (root, "closed");
-  g_autoptr (StrandStore) store = open_root ((char *)root);
-  g_autoptr (StrandRecord) record = store_contract_record ("new");
-  g_autoptr (StrandRecord) open = NULL;
-  g_autoptr (GPtrArray) unreadable = g_ptr_array_new_with_free_func (g_free);
-  g_autoptr (GError) error = NULL;
+  g_autoptr(StrandStore) store = open_root ((char *) root);
+  g_autoptr(StrandRecord) record = store_contract_record ("new");
+  g_autoptr(StrandRecord) open = NULL;
+  g_autoptr(GPtrArray) unreadable = g_ptr_array_new_with_free_func (g_free);
+  g_autoptr(GError) error = NULL;
 
   if (!store_process_give_up_rights (above))
     return STORE_PROCESS_SKIPPED;

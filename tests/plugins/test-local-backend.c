@@ -150,7 +150,7 @@ tear_down (Fixture *f, gconstpointer store_type)
 static StrandTask *
 make_task (Fixture *f, const char *name)
 {
-  g_autoptr (StrandFunction) function = fixture_function (name);
+  g_autoptr(StrandFunction) function = fixture_function (name);
 
   return strand_task_new (function, G_OBJECT (f->backend));
 }
@@ -158,7 +158,7 @@ make_task (Fixture *f, const char *name)
 static void
 wait_for (StrandHandle *handle)
 {
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
 
   g_assert_true (strand_handle_wait (handle, DEADLINE_US, &error));
   g_assert_no_error (error);
@@ -167,7 +167,7 @@ wait_for (StrandHandle *handle)
 static StrandRecord *
 record_of (Fixture *f, StrandHandle *handle)
 {
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
   StrandRecord *record = strand_store_get (f->store, strand_handle_get_key (handle), &error);
 
   g_assert_no_error (error);
@@ -177,7 +177,7 @@ record_of (Fixture *f, StrandHandle *handle)
 static gint64
 field_of (Fixture *f, StrandHandle *handle, StrandField field)
 {
-  g_autoptr (StrandRecord) record = strand_store_get (f->store, strand_handle_get_key (handle), NULL);
+  g_autoptr(StrandRecord) record = strand_store_get (f->store, strand_handle_get_key (handle), NULL);
 
   return record != NULL ? strand_record_get_int (record, field) : -1;
 }
@@ -203,12 +203,12 @@ check_error (StrandHandle *handle, StrandStatus status, GQuark domain, int code)
 static void
 test_record_at_each_stage (Fixture *f, gconstpointer unused)
 {
-  g_autoptr (StrandTask) task = make_task (f, "test.progress");
-  g_autoptr (StrandOptions) options = strand_options_new ();
-  g_autoptr (StrandHandle) handle = NULL;
-  g_autoptr (StrandRecord) running = NULL, ended = NULL;
-  g_autoptr (GVariant) arguments = NULL, value = NULL;
-  g_autoptr (GError) error = NULL;
+  g_autoptr(StrandTask) task = make_task (f, "test.progress");
+  g_autoptr(StrandOptions) options = strand_options_new ();
+  g_autoptr(StrandHandle) handle = NULL;
+  g_autoptr(StrandRecord) running = NULL, ended = NULL;
+  g_autoptr(GVariant) arguments = NULL, value = NULL;
+  g_autoptr(GError) error = NULL;
   Gate *gate = fixture_gate ();
   const char *colour;
 
@@ -255,10 +255,10 @@ test_record_at_each_stage (Fixture *f, gconstpointer unused)
 static void
 test_a_pending_record_waits_for_its_time (Fixture *f, gconstpointer unused)
 {
-  g_autoptr (StrandTask) task = make_task (f, "test.nothing");
-  g_autoptr (StrandOptions) options = strand_options_new ();
-  g_autoptr (StrandHandle) handle = NULL;
-  g_autoptr (StrandRecord) record = NULL;
+  g_autoptr(StrandTask) task = make_task (f, "test.nothing");
+  g_autoptr(StrandOptions) options = strand_options_new ();
+  g_autoptr(StrandHandle) handle = NULL;
+  g_autoptr(StrandRecord) record = NULL;
 
   strand_clock_set_manual (NOON);
   strand_options_set_not_before (options, NOON + 10 * SECOND);
@@ -280,10 +280,10 @@ test_a_pending_record_waits_for_its_time (Fixture *f, gconstpointer unused)
 static void
 test_an_expired_call_does_not_start (Fixture *f, gconstpointer unused)
 {
-  g_autoptr (StrandTask) task = make_task (f, "test.nothing");
-  g_autoptr (StrandOptions) options = strand_options_new ();
-  g_autoptr (StrandHandle) handle = NULL;
-  g_autoptr (StrandRecord) record = NULL;
+  g_autoptr(StrandTask) task = make_task (f, "test.nothing");
+  g_autoptr(StrandOptions) options = strand_options_new ();
+  g_autoptr(StrandHandle) handle = NULL;
+  g_autoptr(StrandRecord) record = NULL;
 
   strand_clock_set_manual (NOON);
   strand_options_set_not_before (options, NOON + 10 * SECOND);
@@ -301,9 +301,9 @@ test_an_expired_call_does_not_start (Fixture *f, gconstpointer unused)
 static void
 test_an_own_key_that_exists (Fixture *f, gconstpointer unused)
 {
-  g_autoptr (StrandTask) task = make_task (f, "test.nothing");
-  g_autoptr (StrandOptions) options = strand_options_new ();
-  g_autoptr (StrandHandle) first = NULL, second = NULL;
+  g_autoptr(StrandTask) task = make_task (f, "test.nothing");
+  g_autoptr(StrandOptions) options = strand_options_new ();
+  g_autoptr(StrandHandle) first = NULL, second = NULL;
 
   strand_options_set_key (options, "mine");
   first = strand_task_call_full (task, NULL, NULL, options);
@@ -318,12 +318,12 @@ static void
 test_bad_keys_fail_the_call (Fixture *f, gconstpointer unused)
 {
   static const char *const bad[] = { "../x", "a/b", ".x", "strand.own", "" };
-  g_autoptr (StrandTask) task = make_task (f, "test.nothing");
+  g_autoptr(StrandTask) task = make_task (f, "test.nothing");
 
   for (guint i = 0; i < G_N_ELEMENTS (bad); i++)
     {
-      g_autoptr (StrandOptions) options = strand_options_new ();
-      g_autoptr (StrandHandle) handle = NULL;
+      g_autoptr(StrandOptions) options = strand_options_new ();
+      g_autoptr(StrandHandle) handle = NULL;
 
       strand_options_set_key (options, bad[i]);
       handle = strand_task_call_full (task, NULL, NULL, options);
@@ -335,10 +335,10 @@ test_bad_keys_fail_the_call (Fixture *f, gconstpointer unused)
 static void
 test_ttl_counts_from_the_end (Fixture *f, gconstpointer unused)
 {
-  g_autoptr (StrandTask) task = make_task (f, "test.hold");
-  g_autoptr (StrandOptions) options = strand_options_new ();
-  g_autoptr (StrandHandle) handle = NULL;
-  g_autoptr (GError) error = NULL;
+  g_autoptr(StrandTask) task = make_task (f, "test.hold");
+  g_autoptr(StrandOptions) options = strand_options_new ();
+  g_autoptr(StrandHandle) handle = NULL;
+  g_autoptr(GError) error = NULL;
   Gate *gate = fixture_gate ();
 
   strand_clock_set_manual (NOON);
@@ -360,10 +360,10 @@ test_ttl_counts_from_the_end (Fixture *f, gconstpointer unused)
 static void
 test_an_object_ends_the_call_but_is_not_stored (Fixture *f, gconstpointer unused)
 {
-  g_autoptr (StrandTask) task = make_task (f, "test.object");
-  g_autoptr (StrandHandle) handle = strand_task_call (task, NULL);
-  g_autoptr (StrandRecord) record = NULL;
-  g_autoptr (GVariant) value = NULL;
+  g_autoptr(StrandTask) task = make_task (f, "test.object");
+  g_autoptr(StrandHandle) handle = strand_task_call (task, NULL);
+  g_autoptr(StrandRecord) record = NULL;
+  g_autoptr(GVariant) value = NULL;
 
   wait_for (handle);
   g_assert_no_error (strand_handle_get_error (handle));
@@ -377,9 +377,9 @@ test_an_object_ends_the_call_but_is_not_stored (Fixture *f, gconstpointer unused
 static void
 test_a_value_that_is_too_large_fails_the_call (Fixture *f, gconstpointer unused)
 {
-  g_autoptr (StrandTask) task = make_task (f, "test.list");
-  g_autoptr (StrandHandle) handle = NULL;
-  g_autoptr (StrandRecord) record = NULL;
+  g_autoptr(StrandTask) task = make_task (f, "test.list");
+  g_autoptr(StrandHandle) handle = NULL;
+  g_autoptr(StrandRecord) record = NULL;
 
   g_object_set (f->store, "max-record-size", (gint64) 20000, NULL);
   handle = strand_task_call (task, "(u)", 100000);
@@ -399,12 +399,12 @@ return_a_handle_number (StrandContext *context, GVariant *arguments, gpointer da
 static void
 test_a_value_that_is_stored_is_stored_exactly (Fixture *f, gconstpointer unused)
 {
-  g_autoptr (StrandFunction) function = strand_function_new ("test.number", "-> h", NULL, STRAND_TRAIT_NONE,
+  g_autoptr(StrandFunction) function = strand_function_new ("test.number", "-> h", NULL, STRAND_TRAIT_NONE,
                                                              return_a_handle_number, NULL, NULL, NULL);
-  g_autoptr (StrandTask) task = strand_task_new (function, G_OBJECT (f->backend));
-  g_autoptr (StrandHandle) handle = strand_task_call (task, NULL);
-  g_autoptr (StrandRecord) record = NULL;
-  g_autoptr (GVariant) value = NULL;
+  g_autoptr(StrandTask) task = strand_task_new (function, G_OBJECT (f->backend));
+  g_autoptr(StrandHandle) handle = strand_task_call (task, NULL);
+  g_autoptr(StrandRecord) record = NULL;
+  g_autoptr(GVariant) value = NULL;
 
   wait_for (handle);
   record = record_of (f, handle);
@@ -418,9 +418,9 @@ test_a_value_that_is_stored_is_stored_exactly (Fixture *f, gconstpointer unused)
 static void
 test_a_record_deleted_under_its_call (Fixture *f, gconstpointer unused)
 {
-  g_autoptr (StrandTask) task = make_task (f, "test.hold");
-  g_autoptr (StrandHandle) handle = strand_task_call (task, NULL);
-  g_autoptr (GError) error = NULL;
+  g_autoptr(StrandTask) task = make_task (f, "test.hold");
+  g_autoptr(StrandHandle) handle = strand_task_call (task, NULL);
+  g_autoptr(GError) error = NULL;
   Gate *gate = fixture_gate ();
 
   gate_wait_inside (gate, 1);
@@ -450,7 +450,7 @@ keep_writing (gpointer data)
   /* Fewer than the writes that a backend tries. */
   for (guint n_written = 0; n_written < 40 && !g_atomic_int_get (&meddler->stop);)
     {
-      g_autoptr (StrandRecord) record = strand_store_get (meddler->store, meddler->key, NULL);
+      g_autoptr(StrandRecord) record = strand_store_get (meddler->store, meddler->key, NULL);
 
       if (record == NULL || strand_status_is_terminal (strand_record_get_status (record)))
         continue;
@@ -466,18 +466,18 @@ keep_writing (gpointer data)
 static void
 test_the_value_survives_other_writers (Fixture *f, gconstpointer unused)
 {
-  g_autoptr (StrandTask) task = make_task (f, "test.echo");
+  g_autoptr(StrandTask) task = make_task (f, "test.echo");
 
   f->b->after_fails = TRUE;
   for (guint i = 0; i < 50; i++)
     {
       g_autofree char *key = g_strdup_printf ("job-%u", i);
       Meddler meddler = { f->store, key, FALSE };
-      g_autoptr (StrandOptions) options = strand_options_new ();
-      g_autoptr (StrandHandle) handle = NULL;
-      g_autoptr (StrandRecord) record = NULL;
-      g_autoptr (GVariant) value = NULL;
-      g_autoptr (GError) error = NULL;
+      g_autoptr(StrandOptions) options = strand_options_new ();
+      g_autoptr(StrandHandle) handle = NULL;
+      g_autoptr(StrandRecord) record = NULL;
+      g_autoptr(GVariant) value = NULL;
+      g_autoptr(GError) error = NULL;
       GThread *thread = g_thread_new ("meddler", keep_writing, &meddler);
 
       strand_options_set_key (options, key);
@@ -500,10 +500,10 @@ test_the_value_survives_other_writers (Fixture *f, gconstpointer unused)
 static void
 test_retries_keep_every_cause (Fixture *f, gconstpointer unused)
 {
-  g_autoptr (StrandTask) task = make_task (f, "test.fail");
-  g_autoptr (StrandOptions) options = strand_options_new ();
-  g_autoptr (StrandHandle) handle = NULL;
-  g_autoptr (StrandRecord) record = NULL;
+  g_autoptr(StrandTask) task = make_task (f, "test.fail");
+  g_autoptr(StrandOptions) options = strand_options_new ();
+  g_autoptr(StrandHandle) handle = NULL;
+  g_autoptr(StrandRecord) record = NULL;
   GVariant *causes;
 
   strand_clock_set_manual (NOON);
@@ -553,12 +553,12 @@ static void
 test_a_retry_announces_itself_to_the_items (Fixture *f, gconstpointer unused)
 {
   guint left = 1;
-  g_autoptr (StrandFunction) function =
+  g_autoptr(StrandFunction) function =
       strand_function_new ("test.later", "-> u", NULL, STRAND_TRAIT_NONE, fail_at_first, &left, NULL, NULL);
-  g_autoptr (StrandTask) task = strand_task_new (function, G_OBJECT (f->backend));
-  g_autoptr (StrandOptions) options = strand_options_new ();
-  g_autoptr (StrandHandle) handle = NULL;
-  g_autoptr (Told) told = told_new ();
+  g_autoptr(StrandTask) task = strand_task_new (function, G_OBJECT (f->backend));
+  g_autoptr(StrandOptions) options = strand_options_new ();
+  g_autoptr(StrandHandle) handle = NULL;
+  g_autoptr(Told) told = told_new ();
   g_autofree char *log = NULL;
 
   strand_clock_set_manual (NOON);
@@ -577,9 +577,9 @@ test_a_retry_announces_itself_to_the_items (Fixture *f, gconstpointer unused)
 static void
 test_a_retry_waits_no_longer_than_it_may (Fixture *f, gconstpointer unused)
 {
-  g_autoptr (StrandTask) task = make_task (f, "test.fail");
-  g_autoptr (StrandOptions) options = strand_options_new ();
-  g_autoptr (StrandHandle) handle = NULL;
+  g_autoptr(StrandTask) task = make_task (f, "test.fail");
+  g_autoptr(StrandOptions) options = strand_options_new ();
+  g_autoptr(StrandHandle) handle = NULL;
 
   strand_clock_set_manual (NOON);
   strand_options_set_retries (options, 1);
@@ -602,9 +602,9 @@ test_a_retry_waits_no_longer_than_it_may (Fixture *f, gconstpointer unused)
 static void
 test_a_call_is_cancelled_between_attempts (Fixture *f, gconstpointer unused)
 {
-  g_autoptr (StrandTask) task = make_task (f, "test.fail");
-  g_autoptr (StrandOptions) options = strand_options_new ();
-  g_autoptr (StrandHandle) handle = NULL;
+  g_autoptr(StrandTask) task = make_task (f, "test.fail");
+  g_autoptr(StrandOptions) options = strand_options_new ();
+  g_autoptr(StrandHandle) handle = NULL;
 
   strand_clock_set_manual (NOON);
   strand_options_set_retries (options, 1);
@@ -621,8 +621,8 @@ test_a_call_is_cancelled_between_attempts (Fixture *f, gconstpointer unused)
 static void
 test_middleware_stands_outermost_first (Fixture *f, gconstpointer unused)
 {
-  g_autoptr (StrandTask) task = make_task (f, "test.nothing");
-  g_autoptr (StrandHandle) handle = strand_task_call (task, NULL);
+  g_autoptr(StrandTask) task = make_task (f, "test.nothing");
+  g_autoptr(StrandHandle) handle = strand_task_call (task, NULL);
 
   wait_for (handle);
   check_order ("sA sB bA bB aB aA");
@@ -639,8 +639,8 @@ refuse (StrandCall *call, GVariant **value, GError **error)
 static void
 test_a_refusal_at_submit_leaves_no_record (Fixture *f, gconstpointer unused)
 {
-  g_autoptr (StrandTask) task = make_task (f, "test.nothing");
-  g_autoptr (StrandHandle) handle = NULL;
+  g_autoptr(StrandTask) task = make_task (f, "test.nothing");
+  g_autoptr(StrandHandle) handle = NULL;
 
   f->b->submit = refuse;
   handle = strand_task_call (task, NULL);
@@ -656,10 +656,10 @@ test_a_refusal_at_submit_leaves_no_record (Fixture *f, gconstpointer unused)
 static void
 test_a_refusal_before_an_attempt_is_not_retried (Fixture *f, gconstpointer unused)
 {
-  g_autoptr (StrandTask) task = make_task (f, "test.nothing");
-  g_autoptr (StrandOptions) options = strand_options_new ();
-  g_autoptr (StrandHandle) handle = NULL;
-  g_autoptr (StrandRecord) record = NULL;
+  g_autoptr(StrandTask) task = make_task (f, "test.nothing");
+  g_autoptr(StrandOptions) options = strand_options_new ();
+  g_autoptr(StrandHandle) handle = NULL;
+  g_autoptr(StrandRecord) record = NULL;
 
   f->b->before = refuse;
   strand_options_set_retries (options, 5);
@@ -675,8 +675,8 @@ test_a_refusal_before_an_attempt_is_not_retried (Fixture *f, gconstpointer unuse
 static void
 test_a_refusal_outside_keeps_the_inner_one_out (Fixture *f, gconstpointer unused)
 {
-  g_autoptr (StrandTask) task = make_task (f, "test.nothing");
-  g_autoptr (StrandHandle) handle = NULL;
+  g_autoptr(StrandTask) task = make_task (f, "test.nothing");
+  g_autoptr(StrandHandle) handle = NULL;
 
   f->a->before = refuse;
   handle = strand_task_call (task, NULL);
@@ -696,11 +696,11 @@ test_an_answer_takes_the_functions_place (Fixture *f, gconstpointer unused)
 {
   for (guint i = 0; i < 2; i++) /* at submit; before the attempt */
     {
-      g_autoptr (StrandTask) task = make_task (f, "test.echo");
-      g_autoptr (StrandHandle) handle = NULL;
-      g_autoptr (GVariant) value = NULL;
-      g_autoptr (StrandRecord) record = NULL;
-      g_autoptr (GVariant) stored = NULL;
+      g_autoptr(StrandTask) task = make_task (f, "test.echo");
+      g_autoptr(StrandHandle) handle = NULL;
+      g_autoptr(GVariant) value = NULL;
+      g_autoptr(StrandRecord) record = NULL;
+      g_autoptr(GVariant) stored = NULL;
 
       g_string_set_size (order, 0);
       f->a->submit = i == 0 ? answer : NULL;
@@ -730,8 +730,8 @@ answer_with_a_number (StrandCall *call, GVariant **value, GError **error)
 static void
 test_an_answer_of_another_type_fails_the_call (Fixture *f, gconstpointer unused)
 {
-  g_autoptr (StrandTask) task = make_task (f, "test.echo");
-  g_autoptr (StrandHandle) handle = NULL;
+  g_autoptr(StrandTask) task = make_task (f, "test.echo");
+  g_autoptr(StrandHandle) handle = NULL;
 
   f->a->before = answer_with_a_number;
   handle = strand_task_call (task, "(s)", "asked");
@@ -764,9 +764,9 @@ resume_later (gpointer verdict)
 static void
 check_later (Fixture *f, gboolean at_submit, StrandVerdict verdict)
 {
-  g_autoptr (StrandTask) task = make_task (f, "test.echo");
-  g_autoptr (StrandHandle) handle = NULL;
-  g_autoptr (GVariant) value = NULL;
+  g_autoptr(StrandTask) task = make_task (f, "test.echo");
+  g_autoptr(StrandHandle) handle = NULL;
+  g_autoptr(GVariant) value = NULL;
 
   later_call = NULL;
   f->a->submit = at_submit ? say_later : NULL;
@@ -792,8 +792,8 @@ check_later (Fixture *f, gboolean at_submit, StrandVerdict verdict)
 static void
 test_a_late_answer_of_another_type_fails_the_call (Fixture *f, gconstpointer unused)
 {
-  g_autoptr (StrandTask) task = make_task (f, "test.echo");
-  g_autoptr (StrandHandle) handle = NULL;
+  g_autoptr(StrandTask) task = make_task (f, "test.echo");
+  g_autoptr(StrandHandle) handle = NULL;
 
   later_call = NULL;
   f->a->before = say_later;
@@ -807,8 +807,8 @@ test_a_late_answer_of_another_type_fails_the_call (Fixture *f, gconstpointer unu
 static void
 test_a_late_refusal_without_a_reason (Fixture *f, gconstpointer unused)
 {
-  g_autoptr (StrandTask) task = make_task (f, "test.echo");
-  g_autoptr (StrandHandle) handle = NULL;
+  g_autoptr(StrandTask) task = make_task (f, "test.echo");
+  g_autoptr(StrandHandle) handle = NULL;
 
   later_call = NULL;
   f->a->before = say_later;
@@ -847,9 +847,9 @@ remember_later (StrandCall *call, GVariant **value, GError **error)
 static void
 test_later_holds_no_thread (Fixture *f, gconstpointer unused)
 {
-  g_autoptr (GPtrArray) waiting = g_ptr_array_new_with_free_func ((GDestroyNotify) strand_call_unref);
-  g_autoptr (StrandTask) task = make_task (f, "test.nothing");
-  g_autoptr (Told) told = told_new ();
+  g_autoptr(GPtrArray) waiting = g_ptr_array_new_with_free_func ((GDestroyNotify) strand_call_unref);
+  g_autoptr(StrandTask) task = make_task (f, "test.nothing");
+  g_autoptr(Told) told = told_new ();
 
   g_object_set_data (G_OBJECT (strand_registry_get_default ()), "waiting", waiting);
   f->b->before = remember_later;
@@ -868,8 +868,8 @@ test_a_call_is_cancelled_while_a_middleware_waits (Fixture *f, gconstpointer unu
 {
   for (guint i = 0; i < 2; i++) /* before an attempt; at submit */
     {
-      g_autoptr (StrandTask) task = make_task (f, "test.echo");
-      g_autoptr (StrandHandle) handle = NULL;
+      g_autoptr(StrandTask) task = make_task (f, "test.echo");
+      g_autoptr(StrandHandle) handle = NULL;
 
       later_call = NULL;
       g_string_set_size (order, 0);
@@ -888,9 +888,9 @@ test_a_call_is_cancelled_while_a_middleware_waits (Fixture *f, gconstpointer unu
 static void
 test_an_error_of_after_becomes_a_warning (Fixture *f, gconstpointer unused)
 {
-  g_autoptr (StrandTask) task = make_task (f, "test.nothing");
-  g_autoptr (StrandHandle) handle = NULL;
-  g_autoptr (StrandRecord) record = NULL;
+  g_autoptr(StrandTask) task = make_task (f, "test.nothing");
+  g_autoptr(StrandHandle) handle = NULL;
+  g_autoptr(StrandRecord) record = NULL;
   g_autofree const char **warnings = NULL;
 
   f->b->after_fails = TRUE;
@@ -921,13 +921,13 @@ give_headers (StrandContext *context, GVariant *arguments, gpointer data, GError
 static void
 test_headers_travel (Fixture *f, gconstpointer unused)
 {
-  g_autoptr (StrandFunction) function = strand_function_new (
+  g_autoptr(StrandFunction) function = strand_function_new (
       "test.headers", "-> a{ss}", NULL, STRAND_TRAIT_NONE, give_headers, NULL, NULL, NULL);
-  g_autoptr (StrandTask) task = strand_task_new (function, G_OBJECT (f->backend));
-  g_autoptr (StrandOptions) options = strand_options_new ();
-  g_autoptr (StrandHandle) handle = NULL;
-  g_autoptr (StrandRecord) record = NULL;
-  g_autoptr (GVariant) value = NULL;
+  g_autoptr(StrandTask) task = strand_task_new (function, G_OBJECT (f->backend));
+  g_autoptr(StrandOptions) options = strand_options_new ();
+  g_autoptr(StrandHandle) handle = NULL;
+  g_autoptr(StrandRecord) record = NULL;
+  g_autoptr(GVariant) value = NULL;
   const char *text;
 
   f->a->submit = add_header;
@@ -955,9 +955,9 @@ change_arguments (StrandCall *call, GVariant **value, GError **error)
 static void
 test_submit_may_change_the_call (Fixture *f, gconstpointer unused)
 {
-  g_autoptr (StrandTask) task = make_task (f, "test.echo");
-  g_autoptr (StrandHandle) handle = NULL;
-  g_autoptr (GVariant) value = NULL;
+  g_autoptr(StrandTask) task = make_task (f, "test.echo");
+  g_autoptr(StrandHandle) handle = NULL;
+  g_autoptr(GVariant) value = NULL;
 
   f->a->submit = change_arguments;
   handle = strand_task_call (task, "(s)", "asked");
@@ -972,12 +972,12 @@ test_submit_may_change_the_call (Fixture *f, gconstpointer unused)
 static void
 test_what_a_killed_program_left_is_lost (Fixture *f, gconstpointer unused)
 {
-  g_autoptr (GSubprocess) process = fixture_spawn_call (f->folder, "job-1", "test.block");
+  g_autoptr(GSubprocess) process = fixture_spawn_call (f->folder, "job-1", "test.block");
   StrandStore *store = make_store ("filesystem", "path", f->folder, NULL);
-  g_autoptr (StrandHandle) handle = NULL;
-  g_autoptr (GError) error = NULL;
+  g_autoptr(StrandHandle) handle = NULL;
+  g_autoptr(GError) error = NULL;
   StrandBackend *next;
-  g_autoptr (StrandRecord) record = NULL;
+  g_autoptr(StrandRecord) record = NULL;
 
   fixture_expect_line (process, "launched");
   wait_until ((handle = strand_handle_new (store, "job-1", NULL)) != NULL);
@@ -987,9 +987,9 @@ test_what_a_killed_program_left_is_lost (Fixture *f, gconstpointer unused)
 
   next = fixture_backend (store);
   {
-    g_autoptr (StrandFunction) function = fixture_function ("test.nothing");
-    g_autoptr (StrandTask) task = strand_task_new (function, G_OBJECT (next));
-    g_autoptr (StrandHandle) first_use = strand_task_call (task, NULL);
+    g_autoptr(StrandFunction) function = fixture_function ("test.nothing");
+    g_autoptr(StrandTask) task = strand_task_new (function, G_OBJECT (next));
+    g_autoptr(StrandHandle) first_use = strand_task_call (task, NULL);
 
     wait_for (first_use);
   }
@@ -1010,18 +1010,18 @@ test_what_a_killed_program_left_is_lost (Fixture *f, gconstpointer unused)
 static void
 test_the_living_are_left_alone (Fixture *f, gconstpointer unused)
 {
-  g_autoptr (GSubprocess) process = fixture_spawn_call (f->folder, "job-1", "test.hold");
+  g_autoptr(GSubprocess) process = fixture_spawn_call (f->folder, "job-1", "test.hold");
   StrandStore *store = make_store ("filesystem", "path", f->folder, NULL);
   StrandBackend *next = fixture_backend (store);
-  g_autoptr (StrandFunction) function = fixture_function ("test.nothing");
-  g_autoptr (StrandTask) task = strand_task_new (function, G_OBJECT (next));
-  g_autoptr (StrandHandle) handle = NULL;
+  g_autoptr(StrandFunction) function = fixture_function ("test.nothing");
+  g_autoptr(StrandTask) task = strand_task_new (function, G_OBJECT (next));
+  g_autoptr(StrandHandle) handle = NULL;
 
   fixture_expect_line (process, "launched");
   fixture_expect_line (process, "running");
   for (guint i = 0; i < 10; i++)
     {
-      g_autoptr (StrandHandle) own = strand_task_call (task, NULL);
+      g_autoptr(StrandHandle) own = strand_task_call (task, NULL);
 
       wait_for (own);
     }
@@ -1041,10 +1041,10 @@ test_the_living_are_left_alone (Fixture *f, gconstpointer unused)
 static void
 test_close_waits_for_what_runs (Fixture *f, gconstpointer unused)
 {
-  g_autoptr (StrandTask) task = make_task (f, "test.echo");
-  g_autoptr (Told) told = told_new ();
-  g_autoptr (GError) error = NULL;
-  g_autoptr (StrandHandle) late = NULL;
+  g_autoptr(StrandTask) task = make_task (f, "test.echo");
+  g_autoptr(Told) told = told_new ();
+  g_autoptr(GError) error = NULL;
+  g_autoptr(StrandHandle) late = NULL;
 
   told_listen (told, task);
   for (guint i = 0; i < 20; i++)
@@ -1064,10 +1064,10 @@ test_close_waits_for_what_runs (Fixture *f, gconstpointer unused)
 static void
 test_close_cancels_at_its_deadline (Fixture *f, gconstpointer unused)
 {
-  g_autoptr (StrandTask) task = make_task (f, "test.block");
-  g_autoptr (StrandOptions) options = strand_options_new ();
-  g_autoptr (StrandHandle) running = NULL, waiting = NULL;
-  g_autoptr (GError) error = NULL;
+  g_autoptr(StrandTask) task = make_task (f, "test.block");
+  g_autoptr(StrandOptions) options = strand_options_new ();
+  g_autoptr(StrandHandle) running = NULL, waiting = NULL;
+  g_autoptr(GError) error = NULL;
 
   strand_options_set_not_before (options, strand_clock_now_us () + 3600 * SECOND);
   running = strand_task_call (task, NULL);
@@ -1089,9 +1089,9 @@ test_close_cancels_at_its_deadline (Fixture *f, gconstpointer unused)
 static void
 test_close_reaches_what_waits_at_the_door (Fixture *f, gconstpointer unused)
 {
-  g_autoptr (StrandTask) task = make_task (f, "test.echo");
-  g_autoptr (StrandHandle) handle = NULL;
-  g_autoptr (GError) error = NULL;
+  g_autoptr(StrandTask) task = make_task (f, "test.echo");
+  g_autoptr(StrandHandle) handle = NULL;
+  g_autoptr(GError) error = NULL;
 
   later_call = NULL;
   f->a->submit = say_later;
@@ -1108,8 +1108,8 @@ test_close_reaches_what_waits_at_the_door (Fixture *f, gconstpointer unused)
 static void
 test_a_backend_may_go_with_calls_in_flight (Fixture *f, gconstpointer unused)
 {
-  g_autoptr (StrandTask) task = make_task (f, "test.echo");
-  g_autoptr (Told) told = told_new ();
+  g_autoptr(StrandTask) task = make_task (f, "test.echo");
+  g_autoptr(Told) told = told_new ();
 
   told_listen (told, task);
   for (guint i = 0; i < 50; i++)
@@ -1125,10 +1125,10 @@ test_traits_count_where_it_runs (Fixture *f, gconstpointer unused)
 {
   StrandTaskrunner *sync = make_runner ("sync", NULL);
   StrandBackend *backend = make_backend ("local", "taskrunner", sync, "store", f->store, NULL);
-  g_autoptr (StrandFunction) function = fixture_function ("test.main");
-  g_autoptr (StrandTask) task = strand_task_new (function, G_OBJECT (backend)),
+  g_autoptr(StrandFunction) function = fixture_function ("test.main");
+  g_autoptr(StrandTask) task = strand_task_new (function, G_OBJECT (backend)),
                          other = make_task (f, "test.main");
-  g_autoptr (StrandHandle) handle = strand_task_call (task, NULL),
+  g_autoptr(StrandHandle) handle = strand_task_call (task, NULL),
                            other_handle = strand_task_call (other, NULL);
 
   check_error (handle, STRAND_STATUS_FAILED, STRAND_ERROR, STRAND_ERROR_UNSAFE);
@@ -1144,9 +1144,9 @@ test_a_full_backend_says_so (Fixture *f, gconstpointer unused)
 {
   StrandBackend *small =
       make_backend ("local", "taskrunner", f->runner, "store", f->store, "max-pending", 2, NULL);
-  g_autoptr (StrandFunction) function = fixture_function ("test.hold");
-  g_autoptr (StrandTask) task = strand_task_new (function, G_OBJECT (small));
-  g_autoptr (StrandHandle) one = NULL, two = NULL, three = NULL;
+  g_autoptr(StrandFunction) function = fixture_function ("test.hold");
+  g_autoptr(StrandTask) task = strand_task_new (function, G_OBJECT (small));
+  g_autoptr(StrandHandle) one = NULL, two = NULL, three = NULL;
   Gate *gate = fixture_gate ();
 
   one = strand_task_call (task, NULL);
@@ -1163,8 +1163,8 @@ test_a_full_backend_says_so (Fixture *f, gconstpointer unused)
 static void
 test_many_calls_at_once (Fixture *f, gconstpointer unused)
 {
-  g_autoptr (StrandTask) task = make_task (f, "test.echo");
-  g_autoptr (Told) told = told_new ();
+  g_autoptr(StrandTask) task = make_task (f, "test.echo");
+  g_autoptr(Told) told = told_new ();
 
   told_listen (told, task);
   for (guint i = 0; i < 500; i++)

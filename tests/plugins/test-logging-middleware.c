@@ -34,7 +34,7 @@ keep (GLogLevelFlags level, const GLogField *fields, gsize n_fields, gpointer da
   for (gsize i = 0; i < n_fields; i++)
     g_hash_table_insert (line->fields, g_strdup (fields[i].key),
                          fields[i].length < 0 ? g_strdup (fields[i].value)
-                                              : g_strndup (fields[i].value, (gsize)fields[i].length));
+                                              : g_strndup (fields[i].value, (gsize) fields[i].length));
   if (!g_hash_table_contains (line->fields, "STRAND_KEY"))
     {
       line_free (line);
@@ -50,20 +50,20 @@ keep (GLogLevelFlags level, const GLogField *fields, gsize n_fields, gpointer da
 static StrandHandle *
 call_through (GObject *middleware, const char *function, GVariant *arguments, int retries)
 {
-  g_autoptr (GListStore) chain = g_list_store_new (STRAND_TYPE_MIDDLEWARE);
-  g_autoptr (StrandTaskrunner) runner = make_runner ("thread", "workers", 1, NULL);
-  g_autoptr (StrandStore) store = make_store ("memory", NULL);
-  g_autoptr (StrandFunction) callee = fixture_function (function);
-  g_autoptr (StrandOptions) options = strand_options_new ();
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GListStore) chain = g_list_store_new (STRAND_TYPE_MIDDLEWARE);
+  g_autoptr(StrandTaskrunner) runner = make_runner ("thread", "workers", 1, NULL);
+  g_autoptr(StrandStore) store = make_store ("memory", NULL);
+  g_autoptr(StrandFunction) callee = fixture_function (function);
+  g_autoptr(StrandOptions) options = strand_options_new ();
+  g_autoptr(GError) error = NULL;
   StrandBackend *backend;
-  g_autoptr (StrandTask) task = NULL;
+  g_autoptr(StrandTask) task = NULL;
   StrandHandle *handle;
 
   g_ptr_array_set_size (lines, 0);
   g_list_store_append (chain, middleware);
   backend = make_backend ("local", "taskrunner", runner, "store", store, "middleware", chain, "retry-delay",
-                          (gint64)0, NULL);
+                          (gint64) 0, NULL);
   task = strand_task_new (callee, G_OBJECT (backend));
   strand_options_set_retries (options, retries);
   handle = strand_task_call_full (task, arguments, NULL, options);
@@ -77,21 +77,21 @@ static const char *
 field (guint line, const char *name)
 {
   g_assert_cmpuint (line, <, lines->len);
-  return g_hash_table_lookup (((Line *)g_ptr_array_index (lines, line))->fields, name);
+  return g_hash_table_lookup (((Line *) g_ptr_array_index (lines, line))->fields, name);
 }
 
 static GLogLevelFlags
 level_of (guint line)
 {
   g_assert_cmpuint (line, <, lines->len);
-  return ((Line *)g_ptr_array_index (lines, line))->level;
+  return ((Line *) g_ptr_array_index (lines, line))->level;
 }
 
 static void
 test_one_line_at_each_end (void)
 {
-  g_autoptr (GObject) middleware = make_object (STRAND_KIND_MIDDLEWARE, "logging", NULL);
-  g_autoptr (StrandHandle) handle =
+  g_autoptr(GObject) middleware = make_object (STRAND_KIND_MIDDLEWARE, "logging", NULL);
+  g_autoptr(StrandHandle) handle =
       call_through (middleware, "test.echo", g_variant_new ("(s)", "secret"), 0);
 
   g_assert_cmpuint (lines->len, ==, 2);
@@ -115,8 +115,8 @@ test_one_line_at_each_end (void)
 static void
 test_failure_tells_its_cause_at_the_same_level (void)
 {
-  g_autoptr (GObject) middleware = make_object (STRAND_KIND_MIDDLEWARE, "logging", NULL);
-  g_autoptr (StrandHandle) handle =
+  g_autoptr(GObject) middleware = make_object (STRAND_KIND_MIDDLEWARE, "logging", NULL);
+  g_autoptr(StrandHandle) handle =
       call_through (middleware, "test.fail", g_variant_new ("(s)", "no such tree"), 1);
 
   g_assert_cmpuint (lines->len, ==, 4);
@@ -133,9 +133,9 @@ test_failure_tells_its_cause_at_the_same_level (void)
 static void
 test_level_domain_and_arguments_are_settings (void)
 {
-  g_autoptr (GObject) middleware = make_object (STRAND_KIND_MIDDLEWARE, "logging", "level", G_LOG_LEVEL_INFO,
+  g_autoptr(GObject) middleware = make_object (STRAND_KIND_MIDDLEWARE, "logging", "level", G_LOG_LEVEL_INFO,
                                                 "domain", "my-app", "arguments", TRUE, NULL);
-  g_autoptr (StrandHandle) handle = call_through (middleware, "test.echo", g_variant_new ("(s)", "tree"), 0);
+  g_autoptr(StrandHandle) handle = call_through (middleware, "test.echo", g_variant_new ("(s)", "tree"), 0);
 
   g_assert_cmpuint (lines->len, ==, 2);
   g_assert_cmpint (level_of (0), ==, G_LOG_LEVEL_INFO);
@@ -148,9 +148,9 @@ test_level_domain_and_arguments_are_settings (void)
 static void
 test_long_arguments_are_not_printed (void)
 {
-  g_autoptr (GObject) middleware = make_object (STRAND_KIND_MIDDLEWARE, "logging", "arguments", TRUE, NULL);
+  g_autoptr(GObject) middleware = make_object (STRAND_KIND_MIDDLEWARE, "logging", "arguments", TRUE, NULL);
   g_autofree char *text = g_strnfill (100000, 'x');
-  g_autoptr (StrandHandle) handle = call_through (middleware, "test.echo", g_variant_new ("(s)", text), 0);
+  g_autoptr(StrandHandle) handle = call_through (middleware, "test.echo", g_variant_new ("(s)", text), 0);
 
   g_assert_cmpstr (field (0, "STRAND_ARGUMENTS"), ==, "100001 bytes of type '(s)'");
 }
@@ -163,9 +163,9 @@ test_a_keyfile_cannot_ask_for_errors (void)
       "[middleware log]\ntype=logging\nlevel=error\n[backend b]\ntype=sync\nstore=memory\nmiddleware=log\n";
   const char *good = "[middleware log]\ntype=logging\nlevel=warning\ndomain=x\narguments=true\n"
                      "[backend b]\ntype=sync\nstore=memory\nmiddleware=log\n";
-  g_autoptr (GError) error = NULL;
-  g_autoptr (StrandStack) stack = strand_stack_new_from_data (bad, -1, "bad", &error);
-  g_autoptr (StrandStack) other = NULL;
+  g_autoptr(GError) error = NULL;
+  g_autoptr(StrandStack) stack = strand_stack_new_from_data (bad, -1, "bad", &error);
+  g_autoptr(StrandStack) other = NULL;
 
   g_assert_null (stack);
   g_assert_error (error, STRAND_ERROR, STRAND_ERROR_CONFIG);

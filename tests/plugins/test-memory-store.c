@@ -26,8 +26,8 @@ open_store (gpointer place)
 static void
 put (StrandStore *store, const char *key, StrandStatus status)
 {
-  g_autoptr (StrandRecord) record = store_contract_record (key);
-  g_autoptr (GError) error = NULL;
+  g_autoptr(StrandRecord) record = store_contract_record (key);
+  g_autoptr(GError) error = NULL;
 
   strand_record_set_int (record, STRAND_FIELD_STATUS, status);
   g_assert_true (strand_store_put (store, record, 0, &error));
@@ -45,7 +45,7 @@ put_ended (StrandStore *store, guint number)
 static gboolean
 has (StrandStore *store, const char *key)
 {
-  g_autoptr (StrandRecord) record = strand_store_get (store, key, NULL);
+  g_autoptr(StrandRecord) record = strand_store_get (store, key, NULL);
 
   return record != NULL;
 }
@@ -62,7 +62,7 @@ get_dropped (StrandStore *store)
 static void
 test_oldest_ended_call_is_dropped_first (void)
 {
-  g_autoptr (StrandStore) store = g_object_new (memory_store, "max-records", G_GINT64_CONSTANT (4), NULL);
+  g_autoptr(StrandStore) store = g_object_new (memory_store, "max-records", G_GINT64_CONSTANT (4), NULL);
 
   put (store, "pending", STRAND_STATUS_PENDING);
   for (guint i = 0; i < 5; i++)
@@ -79,10 +79,10 @@ test_oldest_ended_call_is_dropped_first (void)
 static void
 test_only_unfinished_calls_are_full (void)
 {
-  g_autoptr (StrandStore) store = g_object_new (memory_store, "max-records", G_GINT64_CONSTANT (2), NULL);
-  g_autoptr (StrandRecord) third = store_contract_record ("third");
-  g_autoptr (StrandRecord) first = NULL;
-  g_autoptr (GError) error = NULL;
+  g_autoptr(StrandStore) store = g_object_new (memory_store, "max-records", G_GINT64_CONSTANT (2), NULL);
+  g_autoptr(StrandRecord) third = store_contract_record ("third");
+  g_autoptr(StrandRecord) first = NULL;
+  g_autoptr(GError) error = NULL;
 
   put (store, "first", STRAND_STATUS_PENDING);
   put (store, "second", STRAND_STATUS_RUNNING);
@@ -102,15 +102,15 @@ test_only_unfinished_calls_are_full (void)
 static void
 test_bytes_are_limited (void)
 {
-  g_autoptr (StrandStore) store =
+  g_autoptr(StrandStore) store =
       g_object_new (memory_store, "max-bytes", G_GINT64_CONSTANT (64 * 1024), NULL);
   g_autofree char *text = g_strnfill (20 * 1024, 'x');
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
 
   for (guint i = 0; i < 5; i++)
     {
       g_autofree char *key = g_strdup_printf ("large-%u", i);
-      g_autoptr (StrandRecord) record = store_contract_record (key);
+      g_autoptr(StrandRecord) record = store_contract_record (key);
 
       strand_record_set_int (record, STRAND_FIELD_STATUS, STRAND_STATUS_COMPLETED);
       strand_record_set_string (record, STRAND_FIELD_MESSAGE, text);
@@ -125,11 +125,11 @@ test_bytes_are_limited (void)
 static void
 test_refused_write_drops_nothing (void)
 {
-  g_autoptr (StrandStore) store =
+  g_autoptr(StrandStore) store =
       g_object_new (memory_store, "max-bytes", G_GINT64_CONSTANT (16 * 1024), NULL);
-  g_autoptr (StrandRecord) record = store_contract_record ("large");
+  g_autoptr(StrandRecord) record = store_contract_record ("large");
   g_autofree char *text = g_strnfill (20 * 1024, 'x');
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
 
   put_ended (store, 0);
   strand_record_set_string (record, STRAND_FIELD_MESSAGE, text);

@@ -1,6 +1,5 @@
-/* test-serializers.c — what every serializer promises, what each promises beyond it, and what stands between them
- * and their callers.
- *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
+/* test-serializers.c — what every serializer promises, what each promises beyond it, and what stands between
+ * them and their callers. SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "config.h"
 #include <strand-plugin.h>
@@ -61,8 +60,23 @@ static void
 test_limits_survive (gconstpointer type)
 {
   static const char *const values[] = {
-    "1e308", "inf", "-inf", "nan", "-0.0", "1e-300", "int64 -9223372036854775808", "uint64 18446744073709551615", "@ay []",
-    "()", "@a{sv} {}", "@as []", "@mmms just nothing", "''", "<<<()>>>", "{'a': 1, 'a': 2}", "[(byte 1, true)]",
+    "1e308",
+    "inf",
+    "-inf",
+    "nan",
+    "-0.0",
+    "1e-300",
+    "int64 -9223372036854775808",
+    "uint64 18446744073709551615",
+    "@ay []",
+    "()",
+    "@a{sv} {}",
+    "@as []",
+    "@mmms just nothing",
+    "''",
+    "<<<()>>>",
+    "{'a': 1, 'a': 2}",
+    "[(byte 1, true)]",
   };
   g_autoptr(StrandSerializer) serializer = load (type);
 
@@ -137,7 +151,8 @@ static void
 test_json_is_the_documented_text (void)
 {
   g_autoptr(StrandSerializer) serializer = load ("json");
-  g_autoptr(GBytes) bytes = strand_serializer_serialize (serializer, g_variant_new_parsed ("(1.5, {'a': <'b'>})"), NULL);
+  g_autoptr(GBytes) bytes =
+      strand_serializer_serialize (serializer, g_variant_new_parsed ("(1.5, {'a': <'b'>})"), NULL);
 
   g_assert_cmpmem (g_bytes_get_data (bytes, NULL), g_bytes_get_size (bytes),
                    "[1.5,{\"a\":{\"type\":\"s\",\"value\":\"b\"}}]", 36);
@@ -149,18 +164,21 @@ test_json_says_where_it_is_wrong (void)
   g_autoptr(StrandSerializer) serializer = load ("json");
   g_autoptr(GBytes) bytes = g_bytes_new_static ("[1,x]", 5);
   g_autoptr(GError) error = NULL;
-  g_autoptr(GVariant) read = strand_serializer_deserialize (serializer, bytes, G_VARIANT_TYPE ("(ib)"), &error);
+  g_autoptr(GVariant) read =
+      strand_serializer_deserialize (serializer, bytes, G_VARIANT_TYPE ("(ib)"), &error);
 
   g_assert_null (read);
-  g_assert_cmpstr (error->message, ==,
-                   "Could not read a value of type '(ib)' from JSON: expected true or false at byte 3, found 'x'");
+  g_assert_cmpstr (
+      error->message, ==,
+      "Could not read a value of type '(ib)' from JSON: expected true or false at byte 3, found 'x'");
 }
 
 static void
 test_gvariant_is_little_endian (void)
 {
   g_autoptr(StrandSerializer) serializer = load ("gvariant");
-  g_autoptr(GBytes) bytes = strand_serializer_serialize (serializer, g_variant_new ("(ni)", 0x0102, 0x03040506), NULL);
+  g_autoptr(GBytes) bytes =
+      strand_serializer_serialize (serializer, g_variant_new ("(ni)", 0x0102, 0x03040506), NULL);
 
   g_assert_cmpmem (g_bytes_get_data (bytes, NULL), g_bytes_get_size (bytes), "\2\1\0\0\6\5\4\3", 8);
 }
@@ -168,22 +186,26 @@ test_gvariant_is_little_endian (void)
 static void
 test_gvariant_reads_only_normal_form (void)
 {
-  static const struct { const char *type, *bytes; gsize size; } cases[] = {
-    { "b", "\2", 1 },                    /* neither FALSE nor TRUE */
+  static const struct
+  {
+    const char *type, *bytes;
+    gsize size;
+  } cases[] = {
+    { "b", "\2", 1 }, /* neither FALSE nor TRUE */
     { "b", "", 0 },
     { "x", "\0\0\0\0\0\0\0", 7 },
     { "x", "\0\0\0\0\0\0\0\0\0", 9 },
     { "()", "", 0 },
     { "()", "\1", 1 },
-    { "(yi)", "\1\1\0\0\2\0\0\0", 8 },   /* padding that is not zero */
-    { "s", "a", 1 },                     /* no NUL at the end */
+    { "(yi)", "\1\1\0\0\2\0\0\0", 8 }, /* padding that is not zero */
+    { "s", "a", 1 },                   /* no NUL at the end */
     { "s", "", 0 },
     { "s", "a\0b\0", 4 },
     { "s", "\xff\0", 2 },
     { "o", "a\0", 2 },
     { "g", "!\0", 2 },
-    { "as", "a\0\7", 3 },                /* an offset beyond the end */
-    { "v", "\1i", 2 },                   /* no type after the value */
+    { "as", "a\0\7", 3 }, /* an offset beyond the end */
+    { "v", "\1i", 2 },    /* no type after the value */
     { "v", "\1\0\0\0\0zz", 7 },
     { "mi", "\0\0\0", 3 },
   };
@@ -193,8 +215,8 @@ test_gvariant_reads_only_normal_form (void)
     {
       g_autoptr(GBytes) bytes = g_bytes_new (cases[i].bytes, cases[i].size);
       g_autoptr(GError) error = NULL;
-      g_autoptr(GVariant) read
-          = strand_serializer_deserialize (serializer, bytes, G_VARIANT_TYPE (cases[i].type), &error);
+      g_autoptr(GVariant) read =
+          strand_serializer_deserialize (serializer, bytes, G_VARIANT_TYPE (cases[i].type), &error);
 
       if (read != NULL)
         g_test_message ("case %" G_GSIZE_FORMAT " of type %s was accepted", i, cases[i].type);
@@ -207,7 +229,8 @@ static void
 test_gvariant_reads_bytes_at_any_address (void)
 {
   g_autoptr(StrandSerializer) serializer = load ("gvariant");
-  g_autoptr(GVariant) value = g_variant_ref_sink (g_variant_new_parsed ("({'a': <uint64 1>}, [1.5, 2.5], int16 3)"));
+  g_autoptr(GVariant) value =
+      g_variant_ref_sink (g_variant_new_parsed ("({'a': <uint64 1>}, [1.5, 2.5], int16 3)"));
   g_autoptr(GBytes) bytes = strand_serializer_serialize (serializer, value, NULL);
   gsize size = g_bytes_get_size (bytes);
   g_autofree char *copy = g_malloc (size + 8);

@@ -62,8 +62,8 @@ tear_down (Fixture *f, gconstpointer unused)
 static void
 put (StrandStore *store, const char *key)
 {
-  g_autoptr (StrandRecord) record = store_contract_record (key);
-  g_autoptr (GError) error = NULL;
+  g_autoptr(StrandRecord) record = store_contract_record (key);
+  g_autoptr(GError) error = NULL;
 
   strand_store_put (store, record, 0, &error);
   g_assert_no_error (error);
@@ -72,8 +72,8 @@ put (StrandStore *store, const char *key)
 static void
 assert_there (StrandStore *store, const char *key)
 {
-  g_autoptr (GError) error = NULL;
-  g_autoptr (StrandRecord) record = strand_store_get (store, key, &error);
+  g_autoptr(GError) error = NULL;
+  g_autoptr(StrandRecord) record = strand_store_get (store, key, &error);
 
   g_assert_no_error (error);
   g_assert_nonnull (record);
@@ -114,7 +114,7 @@ static void
 test_construction_opens_nothing (Fixture *f, gconstpointer unused)
 {
   g_autofree char *folder = g_path_get_dirname (f->path);
-  g_autoptr (StrandRecord) record = strand_store_get (f->store, "job-17", NULL);
+  g_autoptr(StrandRecord) record = strand_store_get (f->store, "job-17", NULL);
 
   g_assert_null (record);
   g_assert_cmpint (strand_store_count (f->store, NULL, NULL), ==, 0);
@@ -150,9 +150,9 @@ test_database_is_private (Fixture *f, gconstpointer unused)
 static void
 test_store_without_a_path_says_so (void)
 {
-  g_autoptr (StrandStore) store = g_object_new (sqlite_store, NULL);
-  g_autoptr (GError) error = NULL;
-  g_autoptr (StrandRecord) record = strand_store_get (store, "job-17", &error);
+  g_autoptr(StrandStore) store = g_object_new (sqlite_store, NULL);
+  g_autoptr(GError) error = NULL;
+  g_autoptr(StrandRecord) record = strand_store_get (store, "job-17", &error);
 
   g_assert_null (record);
   g_assert_error (error, STRAND_ERROR, STRAND_ERROR_INVALID_ARGUMENT);
@@ -167,9 +167,9 @@ test_sync_modes_keep_records (Fixture *f, gconstpointer unused)
   g_assert_cmpuint (modes->n_values, ==, 3);
   for (guint i = 0; i < modes->n_values; i++)
     {
-      g_autoptr (StrandStore) synced =
+      g_autoptr(StrandStore) synced =
           g_object_new (sqlite_store, "path", f->path, "sync", modes->values[i].value, NULL);
-      g_autoptr (StrandRecord) record = store_contract_record ("job-17");
+      g_autoptr(StrandRecord) record = store_contract_record ("job-17");
 
       g_assert_true (strand_store_put (synced, record, 0, NULL));
       g_assert_true (strand_store_put (synced, record, 1, NULL));
@@ -195,10 +195,10 @@ static void
 test_removed_database_is_made_again (Fixture *f, gconstpointer unused)
 {
   g_autofree char *folder = g_path_get_dirname (f->path);
-  g_autoptr (StrandRecord) record = store_contract_record ("job-18");
-  g_autoptr (GError) error = NULL;
-  g_autoptr (GError) stale = NULL;
-  g_autoptr (StrandRecord) read = NULL;
+  g_autoptr(StrandRecord) record = store_contract_record ("job-18");
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GError) stale = NULL;
+  g_autoptr(StrandRecord) read = NULL;
 
   put (f->store, "job-17");
   g_assert_true (strand_store_put (f->store, record, 0, NULL));
@@ -221,12 +221,12 @@ test_removed_database_is_made_again (Fixture *f, gconstpointer unused)
 static void
 assert_refused (Fixture *f, GQuark domain, int code, const char *words)
 {
-  g_autoptr (StrandRecord) record = store_contract_record ("job-18");
-  g_autoptr (GError) get_error = NULL;
-  g_autoptr (GError) put_error = NULL;
-  g_autoptr (GError) list_error = NULL;
-  g_autoptr (StrandRecord) read = strand_store_get (f->store, "job-17", &get_error);
-  g_autoptr (StrandPage) page = strand_store_list (f->store, NULL, NULL, 1, &list_error);
+  g_autoptr(StrandRecord) record = store_contract_record ("job-18");
+  g_autoptr(GError) get_error = NULL;
+  g_autoptr(GError) put_error = NULL;
+  g_autoptr(GError) list_error = NULL;
+  g_autoptr(StrandRecord) read = strand_store_get (f->store, "job-17", &get_error);
+  g_autoptr(StrandPage) page = strand_store_list (f->store, NULL, NULL, 1, &list_error);
 
   g_assert_null (read);
   g_assert_null (page);
@@ -268,8 +268,8 @@ test_database_of_another_program_is_refused (Fixture *f, gconstpointer unused)
 static void
 test_missing_columns_are_added (Fixture *f, gconstpointer unused)
 {
-  g_autoptr (StrandRecord) read = NULL;
-  g_autoptr (GError) error = NULL;
+  g_autoptr(StrandRecord) read = NULL;
+  g_autoptr(GError) error = NULL;
 
   put (f->store, "job-17");
   g_clear_object (&f->store);
@@ -292,7 +292,7 @@ test_damaged_database_is_named_and_kept (Fixture *f, gconstpointer unused)
 {
   g_autofree char *text = NULL;
   g_autofree char *after = NULL;
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
   gsize length, length_after;
 
   put (f->store, "job-17");
@@ -324,8 +324,8 @@ test_file_that_is_no_database_is_named_and_kept (Fixture *f, gconstpointer unuse
 static void
 test_path_that_is_a_directory_says_so (Fixture *f, gconstpointer unused)
 {
-  g_autoptr (StrandRecord) record = store_contract_record ("job-17");
-  g_autoptr (GError) error = NULL;
+  g_autoptr(StrandRecord) record = store_contract_record ("job-17");
+  g_autoptr(GError) error = NULL;
 
   g_assert_cmpint (g_mkdir_with_parents (f->path, 0700), ==, 0);
   g_assert_false (strand_store_put (f->store, record, 0, &error));
@@ -337,9 +337,9 @@ static void
 test_rows_that_are_no_records_are_named_and_skipped (Fixture *f, gconstpointer unused)
 {
   static const char *const keys[] = { "status", "key", "progress", "type", "headers", "utf8" };
-  g_autoptr (StrandPage) page = NULL;
-  g_autoptr (StrandRecord) record = NULL;
-  g_autoptr (GError) error = NULL;
+  g_autoptr(StrandPage) page = NULL;
+  g_autoptr(StrandRecord) record = NULL;
+  g_autoptr(GError) error = NULL;
 
   put (f->store, "good");
   for (guint i = 0; i < G_N_ELEMENTS (keys); i++)
@@ -376,8 +376,8 @@ test_rows_that_are_no_records_are_named_and_skipped (Fixture *f, gconstpointer u
 static void
 test_row_of_another_program_is_a_record (Fixture *f, gconstpointer unused)
 {
-  g_autoptr (StrandRecord) record = NULL;
-  g_autoptr (GError) error = NULL;
+  g_autoptr(StrandRecord) record = NULL;
+  g_autoptr(GError) error = NULL;
 
   put (f->store, "job-17");
   query (f->path, "INSERT INTO records (\"key\", \"function\", \"queue\", \"serializer\", "
@@ -405,7 +405,7 @@ test_queue_is_indexed_in_claim_order (Fixture *f, gconstpointer unused)
 
   for (guint i = 0; i < G_N_ELEMENTS (calls); i++)
     {
-      g_autoptr (StrandRecord) record = store_contract_record (calls[i].key);
+      g_autoptr(StrandRecord) record = store_contract_record (calls[i].key);
 
       strand_record_set_string (record, STRAND_FIELD_QUEUE, "mail");
       strand_record_set_int (record, STRAND_FIELD_CREATED, calls[i].created_s * G_USEC_PER_SEC);
@@ -424,7 +424,7 @@ test_queue_is_indexed_in_claim_order (Fixture *f, gconstpointer unused)
 static int
 play_put_once (const char *path)
 {
-  g_autoptr (StrandStore) store = open_place ((char *) path);
+  g_autoptr(StrandStore) store = open_place ((char *) path);
 
   put (store, "job-17");
   return 0;
@@ -434,7 +434,7 @@ play_put_once (const char *path)
 static int
 play_remove_once (const char *path)
 {
-  g_autoptr (StrandStore) store = open_place ((char *) path);
+  g_autoptr(StrandStore) store = open_place ((char *) path);
 
   g_assert_true (strand_store_remove (store, "job-17", 0, NULL));
   return 0;
@@ -443,7 +443,7 @@ play_remove_once (const char *path)
 static int
 play_writer (const char *path)
 {
-  g_autoptr (StrandStore) store = open_place ((char *) path);
+  g_autoptr(StrandStore) store = open_place ((char *) path);
 
   return store_process_write (store);
 }
@@ -500,10 +500,10 @@ test_killed_writers_lose_nothing_that_was_accepted (Fixture *f, gconstpointer un
 static void
 test_locked_database_is_busy_after_a_while (Fixture *f, gconstpointer unused)
 {
-  g_autoptr (StrandStore) hasty = g_object_new (sqlite_store, "path", f->path, "busy-timeout",
+  g_autoptr(StrandStore) hasty = g_object_new (sqlite_store, "path", f->path, "busy-timeout",
                                                 (gint64) 20 * G_TIME_SPAN_MILLISECOND, NULL);
-  g_autoptr (StrandRecord) record = store_contract_record ("job-18");
-  g_autoptr (GError) error = NULL;
+  g_autoptr(StrandRecord) record = store_contract_record ("job-18");
+  g_autoptr(GError) error = NULL;
   sqlite3 *handle;
 
   put (f->store, "job-17");
@@ -529,8 +529,8 @@ play_full_disk (const char *path)
   g_autofree char *ballast = g_build_filename (folder, "ballast", NULL);
   g_autofree char *text = g_strnfill (8 * 1024, 'x');
   g_autofree char *weight = g_strnfill (256 * 1024, 'x');
-  g_autoptr (StrandStore) store = open_place ((char *) path);
-  g_autoptr (GError) error = NULL;
+  g_autoptr(StrandStore) store = open_place ((char *) path);
+  g_autoptr(GError) error = NULL;
   guint n_stored = 0;
 
   g_assert_cmpint (g_mkdir_with_parents (folder, 0700), ==, 0);
@@ -541,7 +541,7 @@ play_full_disk (const char *path)
   while (error == NULL)
     {
       g_autofree char *key = g_strdup_printf ("job-%u", n_stored);
-      g_autoptr (StrandRecord) record = store_contract_record (key);
+      g_autoptr(StrandRecord) record = store_contract_record (key);
 
       strand_record_set_string (record, STRAND_FIELD_MESSAGE, text);
       if (strand_store_put (store, record, 0, &error))
@@ -575,9 +575,9 @@ test_full_disk_loses_nothing (Fixture *f, gconstpointer unused)
 static void
 assert_read_only (StrandStore *store, int code)
 {
-  g_autoptr (StrandRecord) record = store_contract_record ("new");
-  g_autoptr (StrandRecord) read = NULL;
-  g_autoptr (GError) error = NULL;
+  g_autoptr(StrandRecord) record = store_contract_record ("new");
+  g_autoptr(StrandRecord) read = NULL;
+  g_autoptr(GError) error = NULL;
 
   read = strand_store_get (store, "job-17", &error);
   g_assert_no_error (error);
@@ -599,7 +599,7 @@ static int
 play_read_only (const char *path)
 {
   g_autofree char *folder = g_path_get_dirname (path);
-  g_autoptr (StrandStore) store = open_place ((char *) path);
+  g_autoptr(StrandStore) store = open_place ((char *) path);
 
   if (!store_process_mount_read_only (folder))
     return STORE_PROCESS_SKIPPED;
@@ -624,9 +624,9 @@ play_unprivileged (const char *path)
 {
   g_autofree char *folder = g_path_get_dirname (path);
   g_autofree char *above = g_path_get_dirname (folder);
-  g_autoptr (StrandStore) store = open_place ((char *) path);
-  g_autoptr (StrandRecord) record = NULL;
-  g_autoptr (GError) error = NULL;
+  g_autoptr(StrandStore) store = open_place ((char *) path);
+  g_autoptr(StrandRecord) record = NULL;
+  g_autoptr(GError) error = NULL;
 
   if (!store_process_give_up_rights (above))
     return STORE_PROCESS_SKIPPED;

@@ -8,7 +8,7 @@
 static StrandTask *
 make_task (const char *name, gpointer runner)
 {
-  g_autoptr (StrandFunction) function = fixture_function (name);
+  g_autoptr(StrandFunction) function = fixture_function (name);
 
   return strand_task_new (function, runner);
 }
@@ -17,10 +17,10 @@ static void
 test_a_call_has_ended_when_it_returns (void)
 {
   StrandTaskrunner *runner = make_runner ("sync", NULL);
-  g_autoptr (StrandTask) task = make_task ("test.thread", runner);
-  g_autoptr (Told) told = told_new ();
-  g_autoptr (StrandHandle) handle = NULL;
-  g_autoptr (GVariant) value = NULL;
+  g_autoptr(StrandTask) task = make_task ("test.thread", runner);
+  g_autoptr(Told) told = told_new ();
+  g_autoptr(StrandHandle) handle = NULL;
+  g_autoptr(GVariant) value = NULL;
 
   told_listen (told, task);
   handle = strand_task_call (task, NULL);
@@ -37,8 +37,8 @@ static void
 test_an_error_is_told_inside_as_well (void)
 {
   StrandTaskrunner *runner = make_runner ("sync", NULL);
-  g_autoptr (StrandTask) task = make_task ("test.fail", runner);
-  g_autoptr (Told) told = told_new ();
+  g_autoptr(StrandTask) task = make_task ("test.fail", runner);
+  g_autoptr(Told) told = told_new ();
 
   told_listen (told, task);
   strand_task_post (task, "(s)", "no tree");
@@ -54,9 +54,9 @@ static void
 test_traits_of_all_kinds_fit (void)
 {
   StrandTaskrunner *runner = make_runner ("sync", NULL);
-  g_autoptr (StrandTask) main_only = make_task ("test.main", runner),
+  g_autoptr(StrandTask) main_only = make_task ("test.main", runner),
                          single = make_task ("test.single", runner);
-  g_autoptr (Told) told = told_new ();
+  g_autoptr(Told) told = told_new ();
 
   g_assert_cmpint (strand_taskrunner_get_traits (runner), ==, STRAND_RUNNER_INLINE);
   told_listen (told, main_only);
@@ -72,8 +72,8 @@ test_traits_of_all_kinds_fit (void)
 static gpointer
 call_main_only (gpointer runner)
 {
-  g_autoptr (StrandTask) task = make_task ("test.main", runner);
-  g_autoptr (Told) told = told_new ();
+  g_autoptr(StrandTask) task = make_task ("test.main", runner);
+  g_autoptr(Told) told = told_new ();
 
   told_listen (told, task);
   strand_task_post (task, NULL);
@@ -104,7 +104,7 @@ call_deeper (StrandContext *context, GVariant *arguments, gpointer data, GError 
 
   if (nest->left-- > 0)
     {
-      g_autoptr (StrandHandle) handle = strand_task_call (nest->task, NULL);
+      g_autoptr(StrandHandle) handle = strand_task_call (nest->task, NULL);
 
       g_assert_true (strand_handle_wait (handle, 0, error));
     }
@@ -116,9 +116,9 @@ test_calls_may_nest (void)
 {
   StrandTaskrunner *runner = make_runner ("sync", NULL);
   Nest nest = { NULL, 100 };
-  g_autoptr (StrandFunction) function =
+  g_autoptr(StrandFunction) function =
       strand_function_new ("test.deep", "", NULL, STRAND_TRAIT_NONE, call_deeper, &nest, NULL, NULL);
-  g_autoptr (StrandHandle) handle = NULL;
+  g_autoptr(StrandHandle) handle = NULL;
 
   nest.task = strand_task_new (function, G_OBJECT (runner));
   handle = strand_task_call (nest.task, NULL);
@@ -131,9 +131,9 @@ test_calls_may_nest (void)
 static void
 test_closed_is_closed (void)
 {
-  g_autoptr (StrandTaskrunner) runner = make_runner ("sync", NULL);
-  g_autoptr (StrandTask) task = make_task ("test.nothing", runner);
-  g_autoptr (Told) told = told_new ();
+  g_autoptr(StrandTaskrunner) runner = make_runner ("sync", NULL);
+  g_autoptr(StrandTask) task = make_task ("test.nothing", runner);
+  g_autoptr(Told) told = told_new ();
 
   told_listen (told, task);
   g_assert_true (strand_taskrunner_close (runner, -1, NULL));

@@ -56,8 +56,8 @@ tear_down (Fixture *f, gconstpointer unused)
 static void
 put (StrandStore *store, const char *key)
 {
-  g_autoptr (StrandRecord) record = store_contract_record (key);
-  g_autoptr (GError) error = NULL;
+  g_autoptr(StrandRecord) record = store_contract_record (key);
+  g_autoptr(GError) error = NULL;
 
   strand_store_put (store, record, 0, &error);
   g_assert_no_error (error);
@@ -83,7 +83,7 @@ static guint
 count_directories (const char *above)
 {
   g_autofree char *base = base_of (above);
-  g_autoptr (GDir) dir = g_dir_open (base, 0, NULL);
+  g_autoptr(GDir) dir = g_dir_open (base, 0, NULL);
   guint n = 0;
 
   while (dir != NULL && g_dir_read_name (dir) != NULL)
@@ -103,10 +103,10 @@ test_construction_opens_nothing (Fixture *f, gconstpointer unused)
 static void
 test_directory_is_private_and_its_own (Fixture *f, gconstpointer unused)
 {
-  g_autoptr (StrandStore) other = open_place (f->above);
+  g_autoptr(StrandStore) other = open_place (f->above);
   g_autofree char *base = base_of (f->above);
   g_autofree char *directory = NULL;
-  g_autoptr (StrandRecord) read = NULL;
+  g_autoptr(StrandRecord) read = NULL;
   struct stat info;
 
   put (f->store, "job-17");
@@ -145,9 +145,9 @@ static void
 test_directory_of_somebody_else_is_refused (Fixture *f, gconstpointer unused)
 {
   g_autofree char *base = base_of (f->above);
-  g_autoptr (StrandRecord) record = store_contract_record ("job-17");
-  g_autoptr (GError) open_error = NULL;
-  g_autoptr (GError) link_error = NULL;
+  g_autoptr(StrandRecord) record = store_contract_record ("job-17");
+  g_autoptr(GError) open_error = NULL;
+  g_autoptr(GError) link_error = NULL;
 
   g_assert_cmpint (g_mkdir_with_parents (base, 0700), ==, 0);
   g_assert_cmpint (g_chmod (base, 0777), ==, 0);
@@ -183,7 +183,7 @@ test_exit_removes_everything (Fixture *f, gconstpointer unused)
 static int
 play_default (const char *above)
 {
-  g_autoptr (StrandStore) store = NULL;
+  g_autoptr(StrandStore) store = NULL;
 
   g_setenv ("XDG_RUNTIME_DIR", above, TRUE);
   store = g_object_new (temporary_store, NULL);
@@ -201,7 +201,7 @@ test_default_place_is_the_runtime_directory (Fixture *f, gconstpointer unused)
 static int
 play_wait (const char *above)
 {
-  g_autoptr (StrandStore) store = open_place ((char *) above);
+  g_autoptr(StrandStore) store = open_place ((char *) above);
 
   /* A test that fails must not leave it waiting. */
   prctl (PR_SET_PDEATHSIG, SIGKILL);
@@ -255,7 +255,7 @@ square (StrandContext *context, GVariant *arguments, gpointer data, GError **err
 static void
 register_square (void)
 {
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
 
   strand_registry_add (strand_registry_get_default (), "quick.square", "x:x -> x", NULL, square, NULL, NULL,
                        &error);
@@ -266,11 +266,11 @@ register_square (void)
 static void
 assert_squares (StrandTask *task)
 {
-  g_autoptr (GError) error = NULL;
-  g_autoptr (StrandHandle) handle = strand_task_call (task, "(x)", (gint64) 10);
-  g_autoptr (StrandStore) store = NULL;
-  g_autoptr (StrandRecord) record = NULL;
-  g_autoptr (GVariant) value = NULL;
+  g_autoptr(GError) error = NULL;
+  g_autoptr(StrandHandle) handle = strand_task_call (task, "(x)", (gint64) 10);
+  g_autoptr(StrandStore) store = NULL;
+  g_autoptr(StrandRecord) record = NULL;
+  g_autoptr(GVariant) value = NULL;
 
   g_assert_true (strand_handle_wait (handle, DEADLINE_US, &error));
   g_assert_no_error (error);
@@ -289,7 +289,7 @@ assert_squares (StrandTask *task)
 static StrandStack *
 new_stack (const char *store_group)
 {
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
   g_autofree char *text = g_strdup_printf (
       "[strand]\ndefault-backend=jobs\n\n%s\n[backend jobs]\ntype=thread\nstore=scratch\n", store_group);
   StrandStack *stack = strand_stack_new_from_data (text, -1, "stack", &error);
@@ -303,10 +303,10 @@ new_stack (const char *store_group)
 static int
 play_stack (const char *above)
 {
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
   g_autofree char *group = g_strdup_printf ("[store scratch]\ntype=temporary\npath=%s\nttl=1min\n", above);
-  g_autoptr (StrandStack) stack = new_stack (group);
-  g_autoptr (StrandTask) task = NULL;
+  g_autoptr(StrandStack) stack = new_stack (group);
+  g_autoptr(StrandTask) task = NULL;
 
   register_square ();
   strand_stack_set_default (stack);
@@ -330,15 +330,15 @@ test_keyfile_names_it (Fixture *f, gconstpointer unused)
 static int
 play_scope (const char *above)
 {
-  g_autoptr (GError) error = NULL;
-  g_autoptr (StrandStack) stack = new_stack ("[store scratch]\ntype=memory\n");
+  g_autoptr(GError) error = NULL;
+  g_autoptr(StrandStack) stack = new_stack ("[store scratch]\ntype=memory\n");
 
   register_square ();
   strand_stack_set_default (stack);
   {
-    g_autoptr (StrandStore) scratch =
+    g_autoptr(StrandStore) scratch =
         g_object_new (temporary_store, "path", above, "ttl", (gint64) 60 * G_USEC_PER_SEC, NULL);
-    g_autoptr (StrandTask) quick = strand_async_compute ("quick.square", &error, "store", scratch, NULL);
+    g_autoptr(StrandTask) quick = strand_async_compute ("quick.square", &error, "store", scratch, NULL);
 
     g_assert_no_error (error);
     assert_squares (quick);
@@ -367,7 +367,7 @@ int
 main (int argc, char **argv)
 {
   static const StoreContract contract = { make_place, store_process_remove_above, open_place, FALSE };
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
   int status;
 
   temporary_store =

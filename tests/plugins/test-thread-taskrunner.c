@@ -10,7 +10,7 @@
 static StrandTask *
 make_task (const char *name, gpointer runner)
 {
-  g_autoptr (StrandFunction) function = fixture_function (name);
+  g_autoptr(StrandFunction) function = fixture_function (name);
 
   return strand_task_new (function, runner);
 }
@@ -18,7 +18,7 @@ make_task (const char *name, gpointer runner)
 static StrandTask *
 make_task_for (StrandFunc func, gpointer data, gpointer runner)
 {
-  g_autoptr (StrandFunction) function =
+  g_autoptr(StrandFunction) function =
       strand_function_new ("test.own", "-> t", NULL, STRAND_TRAIT_NONE, func, data, NULL, NULL);
 
   return strand_task_new (function, runner);
@@ -27,7 +27,7 @@ make_task_for (StrandFunc func, gpointer data, gpointer runner)
 static void
 wait_for (StrandHandle *handle)
 {
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
 
   g_assert_true (strand_handle_wait (handle, DEADLINE_US, &error));
   g_assert_no_error (error);
@@ -61,8 +61,8 @@ test_never_more_than_workers_at_once (void)
 {
   StrandTaskrunner *runner = make_runner ("thread", "workers", 3, NULL);
   Crowd crowd = { 0, 0 };
-  g_autoptr (StrandTask) task = make_task_for (join_the_crowd, &crowd, runner);
-  g_autoptr (Told) told = told_new ();
+  g_autoptr(StrandTask) task = make_task_for (join_the_crowd, &crowd, runner);
+  g_autoptr(Told) told = told_new ();
 
   told_listen (told, task);
   for (guint i = 0; i < 2000; i++)
@@ -78,8 +78,8 @@ static void
 test_all_workers_are_used (void)
 {
   StrandTaskrunner *runner = make_runner ("thread", "workers", 4, NULL);
-  g_autoptr (StrandTask) task = make_task ("test.hold", runner);
-  g_autoptr (Told) told = told_new ();
+  g_autoptr(StrandTask) task = make_task ("test.hold", runner);
+  g_autoptr(Told) told = told_new ();
   Gate *gate = fixture_gate ();
 
   told_listen (told, task);
@@ -114,7 +114,7 @@ test_one_worker_runs_in_order (void)
 {
   StrandTaskrunner *runner = make_runner ("thread", "workers", 1, NULL);
   guint next = 0, n_ended = 0;
-  g_autoptr (StrandTask) task = make_task_for (note_place, &next, runner);
+  g_autoptr(StrandTask) task = make_task_for (note_place, &next, runner);
 
   strand_task_on_end (task, check_place, &n_ended, NULL);
   for (guint i = 0; i < 10000; i++)
@@ -129,8 +129,8 @@ static void
 test_no_wake_up_is_lost (void)
 {
   StrandTaskrunner *runner = make_runner ("thread", "workers", 2, NULL);
-  g_autoptr (StrandTask) task = make_task ("test.nothing", runner);
-  g_autoptr (Told) told = told_new ();
+  g_autoptr(StrandTask) task = make_task ("test.nothing", runner);
+  g_autoptr(Told) told = told_new ();
 
   told_listen (told, task);
   for (guint i = 1; i <= 20000; i++)
@@ -154,8 +154,8 @@ static void
 test_the_owner_of_a_context_gets_full (void)
 {
   StrandTaskrunner *runner = make_runner ("thread", "workers", 1, "max-queued", 2, NULL);
-  g_autoptr (StrandTask) hold = make_task ("test.hold", runner), task = make_task ("test.nothing", runner);
-  g_autoptr (StrandHandle) first = NULL, two = NULL, three = NULL, four = NULL;
+  g_autoptr(StrandTask) hold = make_task ("test.hold", runner), task = make_task ("test.nothing", runner);
+  g_autoptr(StrandHandle) first = NULL, two = NULL, three = NULL, four = NULL;
   Gate *gate = fixture_gate ();
 
   first = strand_task_call (hold, NULL);
@@ -190,7 +190,7 @@ produce (gpointer data)
 
   for (guint i = 0; i < 10; i++)
     {
-      g_autoptr (StrandHandle) handle = strand_task_call (producer->task, NULL);
+      g_autoptr(StrandHandle) handle = strand_task_call (producer->task, NULL);
 
       g_atomic_int_inc (&producer->n_called);
       g_assert_true (strand_handle_wait (handle, DEADLINE_US, NULL));
@@ -204,8 +204,8 @@ static void
 test_a_thread_without_a_context_waits_for_room (void)
 {
   StrandTaskrunner *runner = make_runner ("thread", "workers", 1, "max-queued", 1, NULL);
-  g_autoptr (StrandTask) hold = make_task ("test.hold", runner), task = make_task ("test.nothing", runner);
-  g_autoptr (StrandHandle) first = NULL, filler = NULL;
+  g_autoptr(StrandTask) hold = make_task ("test.hold", runner), task = make_task ("test.nothing", runner);
+  g_autoptr(StrandHandle) first = NULL, filler = NULL;
   Gate *gate = fixture_gate ();
   Producer producer = { task, 0, 0 };
   GThread *thread;
@@ -239,8 +239,8 @@ static GVariant *
 fibonacci (StrandContext *context, GVariant *arguments, gpointer data, GError **error)
 {
   Fibonacci *self = data;
-  g_autoptr (StrandHandle) one = NULL, two = NULL;
-  g_autoptr (GVariant) a = NULL, b = NULL;
+  g_autoptr(StrandHandle) one = NULL, two = NULL;
+  g_autoptr(GVariant) a = NULL, b = NULL;
   guint64 n;
 
   g_variant_get (arguments, "(t)", &n);
@@ -265,10 +265,10 @@ test_tasks_that_wait_on_tasks_of_the_same_pool (void)
     {
       StrandTaskrunner *runner = make_runner ("thread", "workers", workers, NULL);
       Fibonacci self;
-      g_autoptr (StrandFunction) function = strand_function_new (
+      g_autoptr(StrandFunction) function = strand_function_new (
           "test.fibonacci", "n:t -> t", NULL, STRAND_TRAIT_NONE, fibonacci, &self, NULL, NULL);
-      g_autoptr (StrandHandle) handle = NULL;
-      g_autoptr (GVariant) value = NULL;
+      g_autoptr(StrandHandle) handle = NULL;
+      g_autoptr(GVariant) value = NULL;
 
       self.task = strand_task_new (function, G_OBJECT (runner));
       handle = strand_task_call (self.task, "(t)", (guint64) 12);
@@ -287,10 +287,10 @@ static void
 test_close_drains (void)
 {
   StrandTaskrunner *runner = make_runner ("thread", "workers", 2, NULL);
-  g_autoptr (StrandTask) task = make_task ("test.nothing", runner);
-  g_autoptr (Told) told = told_new ();
-  g_autoptr (StrandHandle) late = NULL;
-  g_autoptr (GError) error = NULL;
+  g_autoptr(StrandTask) task = make_task ("test.nothing", runner);
+  g_autoptr(Told) told = told_new ();
+  g_autoptr(StrandHandle) late = NULL;
+  g_autoptr(GError) error = NULL;
 
   told_listen (told, task);
   for (guint i = 0; i < 1000; i++)
@@ -309,9 +309,9 @@ static void
 test_close_cancels_at_its_deadline (void)
 {
   StrandTaskrunner *runner = make_runner ("thread", "workers", 1, NULL);
-  g_autoptr (StrandTask) task = make_task ("test.block", runner);
-  g_autoptr (StrandHandle) running = strand_task_call (task, NULL), pending = strand_task_call (task, NULL);
-  g_autoptr (GError) error = NULL;
+  g_autoptr(StrandTask) task = make_task ("test.block", runner);
+  g_autoptr(StrandHandle) running = strand_task_call (task, NULL), pending = strand_task_call (task, NULL);
+  g_autoptr(GError) error = NULL;
 
   wait_until (strand_handle_get_status (running) == STRAND_STATUS_RUNNING);
   g_assert_false (strand_taskrunner_close (runner, strand_clock_monotonic_us () + 1000, &error));
@@ -333,8 +333,8 @@ test_close_races_the_end_of_calls (void)
   for (guint i = 0; i < 200; i++)
     {
       StrandTaskrunner *runner = make_runner ("thread", "workers", 2, NULL);
-      g_autoptr (StrandTask) task = make_task ("test.nothing", runner);
-      g_autoptr (Told) told = told_new ();
+      g_autoptr(StrandTask) task = make_task ("test.nothing", runner);
+      g_autoptr(Told) told = told_new ();
 
       g_object_set (task, "on-runner", TRUE, NULL);
       told_listen (told, task);
@@ -357,9 +357,9 @@ static void
 test_close_without_blocking (void)
 {
   StrandTaskrunner *runner = make_runner ("thread", "workers", 1, NULL);
-  g_autoptr (StrandTask) task = make_task ("test.hold", runner);
-  g_autoptr (GAsyncResult) result = NULL;
-  g_autoptr (GError) error = NULL;
+  g_autoptr(StrandTask) task = make_task ("test.hold", runner);
+  g_autoptr(GAsyncResult) result = NULL;
+  g_autoptr(GError) error = NULL;
   Gate *gate = fixture_gate ();
 
   strand_task_post (task, NULL);
@@ -383,7 +383,7 @@ test_a_runner_may_go_with_calls_in_flight (void)
     {
       StrandTaskrunner *runner = make_runner ("thread", "workers", 2, NULL);
       StrandTask *task = make_task ("test.nothing", runner);
-      g_autoptr (Told) told = told_new ();
+      g_autoptr(Told) told = told_new ();
 
       told_listen (told, task);
       for (guint j = 0; j < 100; j++)
@@ -423,8 +423,8 @@ test_each_runner_has_threads_of_its_own (void)
 {
   StrandTaskrunner *one = make_runner ("thread", "workers", 1, NULL);
   StrandTaskrunner *other = make_runner ("thread", "workers", 1, NULL);
-  g_autoptr (StrandTask) hold = make_task ("test.hold", one), task = make_task ("test.nothing", other);
-  g_autoptr (StrandHandle) held = NULL, handle = NULL;
+  g_autoptr(StrandTask) hold = make_task ("test.hold", one), task = make_task ("test.nothing", other);
+  g_autoptr(StrandHandle) held = NULL, handle = NULL;
   Gate *gate = fixture_gate ();
 
   held = strand_task_call (hold, NULL);

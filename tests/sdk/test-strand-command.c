@@ -28,7 +28,7 @@ typedef struct
 static void
 write_file (const char *path, const char *text)
 {
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
 
   g_file_set_contents (path, text, -1, &error);
   g_assert_no_error (error);
@@ -58,7 +58,7 @@ set_up (Fixture *f, gconstpointer unused)
 static void
 remove_tree (const char *path)
 {
-  g_autoptr (GDir) dir = g_file_test (path, G_FILE_TEST_IS_SYMLINK) ? NULL : g_dir_open (path, 0, NULL);
+  g_autoptr(GDir) dir = g_file_test (path, G_FILE_TEST_IS_SYMLINK) ? NULL : g_dir_open (path, 0, NULL);
   const char *name;
 
   while (dir != NULL && (name = g_dir_read_name (dir)) != NULL)
@@ -83,9 +83,9 @@ tear_down (Fixture *f, gconstpointer unused)
 static GSubprocess *
 spawn (Fixture *f, GSubprocessFlags flags, const char *const *arguments)
 {
-  g_autoptr (GSubprocessLauncher) launcher = g_subprocess_launcher_new (flags);
-  g_autoptr (GPtrArray) argv = g_ptr_array_new ();
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GSubprocessLauncher) launcher = g_subprocess_launcher_new (flags);
+  g_autoptr(GPtrArray) argv = g_ptr_array_new ();
+  g_autoptr(GError) error = NULL;
   GSubprocess *process;
 
   g_subprocess_launcher_setenv (launcher, "HOME", f->home, TRUE);
@@ -109,9 +109,9 @@ spawn (Fixture *f, GSubprocessFlags flags, const char *const *arguments)
 static void
 finish (Fixture *f, GSubprocess *process, GBytes *input)
 {
-  g_autoptr (GBytes) nothing = g_bytes_new_static ("", 0);
-  g_autoptr (GBytes) out = NULL, err = NULL;
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GBytes) nothing = g_bytes_new_static ("", 0);
+  g_autoptr(GBytes) out = NULL, err = NULL;
+  g_autoptr(GError) error = NULL;
 
   g_subprocess_communicate (process, input != NULL ? input : nothing, NULL, &out, &err, &error);
   g_assert_no_error (error);
@@ -129,7 +129,7 @@ finish (Fixture *f, GSubprocess *process, GBytes *input)
 static void
 run_with_input (Fixture *f, GBytes *input, const char *const *arguments)
 {
-  g_autoptr (GSubprocess) process = spawn (f, PIPES, arguments);
+  g_autoptr(GSubprocess) process = spawn (f, PIPES, arguments);
 
   finish (f, process, input);
 }
@@ -193,7 +193,7 @@ static char *
 read_sdk_file (const char *folder, const char *name)
 {
   g_autofree char *path = g_build_filename (g_getenv ("STRAND_SDK"), folder, name, NULL);
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
   char *text = NULL;
 
   g_file_get_contents (path, &text, NULL, &error);
@@ -208,13 +208,13 @@ test_manual_and_completion_know_every_option (Fixture *f, gconstpointer unused)
 {
   g_autofree char *manual = read_sdk_file ("man", "strand.1");
   g_autofree char *completion = read_sdk_file ("completion", "strand");
-  g_autoptr (GRegex) regex = g_regex_new ("^  (?:-.,|   ) (--[a-z-]+)", G_REGEX_MULTILINE, 0, NULL);
+  g_autoptr(GRegex) regex = g_regex_new ("^  (?:-.,|   ) (--[a-z-]+)", G_REGEX_MULTILINE, 0, NULL);
 
   for (guint i = 0; i < G_N_ELEMENTS (all_commands); i++)
     {
       g_autofree char *heading = g_strdup_printf ("\n.SS %s", all_commands[i]);
       g_autofree char *quoted = g_strdup_printf ("\n.SS \"%s ", all_commands[i]);
-      g_autoptr (GMatchInfo) match = NULL;
+      g_autoptr(GMatchInfo) match = NULL;
       guint n_options = 0;
 
       g_assert_true (strstr (manual, heading) != NULL || strstr (manual, quoted) != NULL);
@@ -224,7 +224,7 @@ test_manual_and_completion_know_every_option (Fixture *f, gconstpointer unused)
            g_match_info_next (match, NULL))
         {
           g_autofree char *option = g_match_info_fetch (match, 1);
-          g_auto (GStrv) parts = g_strsplit (option, "-", -1);
+          g_auto(GStrv) parts = g_strsplit (option, "-", -1);
           g_autofree char *escaped = g_strjoinv ("\\-", parts);
 
           assert_has (manual, escaped);
@@ -244,9 +244,9 @@ complete (Fixture *f, const char *words)
                        "COMP_WORDS=(%s); COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _strand; "
                        "printf '%%s\\n' \"${COMPREPLY[@]}\"",
                        words);
-  g_autoptr (GSubprocessLauncher) launcher = g_subprocess_launcher_new (PIPES);
-  g_autoptr (GSubprocess) process = NULL;
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GSubprocessLauncher) launcher = g_subprocess_launcher_new (PIPES);
+  g_autoptr(GSubprocess) process = NULL;
+  g_autoptr(GError) error = NULL;
 
   g_subprocess_launcher_setenv (launcher, "XDG_STATE_HOME", f->home, TRUE);
   process = g_subprocess_launcher_spawn (launcher, &error, "bash", "--norc", "-c", script, NULL);
@@ -361,7 +361,7 @@ test_run_prints_the_value (Fixture *f, gconstpointer unused)
 
   for (guint i = 0; i < G_N_ELEMENTS (calls); i++)
     {
-      g_autoptr (GPtrArray) words = g_ptr_array_new ();
+      g_autoptr(GPtrArray) words = g_ptr_array_new ();
 
       g_ptr_array_add (words, (gpointer) "run");
       g_ptr_array_add (words, (gpointer) "-mdemo");
@@ -379,8 +379,8 @@ test_run_prints_the_value (Fixture *f, gconstpointer unused)
 static void
 test_run_factorial_is_exact (Fixture *f, gconstpointer unused)
 {
-  g_autoptr (GArray) digits = g_array_new (FALSE, FALSE, 1);
-  g_autoptr (GString) text = g_string_new (NULL);
+  g_autoptr(GArray) digits = g_array_new (FALSE, FALSE, 1);
+  g_autoptr(GString) text = g_string_new (NULL);
   guint8 one = 1;
 
   g_array_append_val (digits, one);
@@ -440,7 +440,7 @@ test_run_wrong_arguments (Fixture *f, gconstpointer unused)
 
   for (guint i = 0; i < G_N_ELEMENTS (calls); i++)
     {
-      g_autoptr (GPtrArray) words = g_ptr_array_new ();
+      g_autoptr(GPtrArray) words = g_ptr_array_new ();
 
       g_ptr_array_add (words, (gpointer) "run");
       g_ptr_array_add (words, (gpointer) "-mdemo");
@@ -508,8 +508,8 @@ static void
 assert_is_json (const char *text)
 {
   g_autofree char *python = g_find_program_in_path ("python3");
-  g_autoptr (GSubprocess) process = NULL;
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GSubprocess) process = NULL;
+  g_autoptr(GError) error = NULL;
 
   if (python == NULL)
     return;
@@ -570,8 +570,8 @@ test_json_everywhere (Fixture *f, gconstpointer unused)
 static void
 test_map_keeps_order (Fixture *f, gconstpointer unused)
 {
-  g_autoptr (GString) input = g_string_new (NULL);
-  g_autoptr (GBytes) bytes = NULL;
+  g_autoptr(GString) input = g_string_new (NULL);
+  g_autoptr(GBytes) bytes = NULL;
 
   /* The earlier ones take longer. Sixty-fourths have short decimals. */
   for (guint i = 19; i > 0; i--)
@@ -585,7 +585,7 @@ test_map_keeps_order (Fixture *f, gconstpointer unused)
 static void
 test_map_failed_line_keeps_its_place (Fixture *f, gconstpointer unused)
 {
-  g_autoptr (GBytes) input = g_bytes_new_static ("1 2\nx y\n'3' 4\n\n'open\n5 6", 24);
+  g_autoptr(GBytes) input = g_bytes_new_static ("1 2\nx y\n'3' 4\n\n'open\n5 6", 24);
 
   run_with_input (f, input, WORDS ("map", "-m", "demo", "demo.add"));
   assert_status (f, 1);
@@ -598,7 +598,7 @@ test_map_failed_line_keeps_its_place (Fixture *f, gconstpointer unused)
 static void
 test_map_splits_as_a_shell (Fixture *f, gconstpointer unused)
 {
-  g_autoptr (GBytes) input = g_bytes_new_static (" \"1\"   2 # three\n", 17);
+  g_autoptr(GBytes) input = g_bytes_new_static (" \"1\"   2 # three\n", 17);
 
   run_with_input (f, input, WORDS ("map", "-m", "demo", "demo.add"));
   assert_status (f, 0);
@@ -608,9 +608,9 @@ test_map_splits_as_a_shell (Fixture *f, gconstpointer unused)
 static void
 test_map_one_string_takes_lines_whole (Fixture *f, gconstpointer unused)
 {
-  g_autoptr (GBytes) lines = g_bytes_new_static ("  'a b' \n\n\"c", 12);
-  g_autoptr (GBytes) pieces = g_bytes_new_static ("a\nb\0c", 5);
-  g_autoptr (GBytes) nothing = g_bytes_new_static ("", 0);
+  g_autoptr(GBytes) lines = g_bytes_new_static ("  'a b' \n\n\"c", 12);
+  g_autoptr(GBytes) pieces = g_bytes_new_static ("a\nb\0c", 5);
+  g_autoptr(GBytes) nothing = g_bytes_new_static ("", 0);
 
   run_with_input (f, lines, WORDS ("map", "-m", "demo", "demo.echo"));
   assert_status (f, 0);
@@ -629,7 +629,7 @@ test_map_one_string_takes_lines_whole (Fixture *f, gconstpointer unused)
 static void
 test_map_bad_utf8_names_the_cure (Fixture *f, gconstpointer unused)
 {
-  g_autoptr (GBytes) input = g_bytes_new_static ("good\n\xff\n", 7);
+  g_autoptr(GBytes) input = g_bytes_new_static ("good\n\xff\n", 7);
 
   run_with_input (f, input, WORDS ("map", "-m", "demo", "demo.echo"));
   assert_status (f, 1);
@@ -656,16 +656,16 @@ test_map_files_of_any_name (Fixture *f, gconstpointer unused)
     "'single'",    "\"double\"", "back\\slash",        "$HOME",     "-0",        "*",
     "bad\xff\xfe", "file:x",     "file:///etc/passwd", "%41",       "naïve",     "\x01\x7f"
   };
-  g_autoptr (GByteArray) input = g_byte_array_new ();
-  g_autoptr (GString) expected = g_string_new (NULL);
-  g_autoptr (GBytes) bytes = NULL;
+  g_autoptr(GByteArray) input = g_byte_array_new ();
+  g_autoptr(GString) expected = g_string_new (NULL);
+  g_autoptr(GBytes) bytes = NULL;
 
   for (guint i = 0; i < G_N_ELEMENTS (names); i++)
     {
       g_autofree char *flat = g_strdelimit (g_strdup (names[i]), "/", '_');
       g_autofree char *path = home_path (f, flat);
       g_autofree char *digest = g_compute_checksum_for_string (G_CHECKSUM_SHA256, flat, -1);
-      g_autoptr (GError) error = NULL;
+      g_autoptr(GError) error = NULL;
 
       g_file_set_contents (path, flat, -1, &error);
       g_assert_no_error (error);
@@ -701,7 +701,7 @@ test_sha256_says_what_is_no_file (Fixture *f, gconstpointer unused)
 static char *
 read_line (GDataInputStream *stream)
 {
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
   char *line = g_data_input_stream_read_line (stream, NULL, NULL, &error);
 
   g_assert_no_error (error);
@@ -711,7 +711,7 @@ read_line (GDataInputStream *stream)
 static void
 write_line (GSubprocess *process, const char *line)
 {
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
   GOutputStream *pipe = g_subprocess_get_stdin_pipe (process);
 
   g_output_stream_write_all (pipe, line, strlen (line), NULL, NULL, &error);
@@ -722,8 +722,8 @@ write_line (GSubprocess *process, const char *line)
 static void
 test_map_streams (Fixture *f, gconstpointer unused)
 {
-  g_autoptr (GSubprocess) process = spawn (f, PIPES, WORDS ("map", "-m", "demo", "demo.add"));
-  g_autoptr (GDataInputStream) out = g_data_input_stream_new (g_subprocess_get_stdout_pipe (process));
+  g_autoptr(GSubprocess) process = spawn (f, PIPES, WORDS ("map", "-m", "demo", "demo.add"));
+  g_autoptr(GDataInputStream) out = g_data_input_stream_new (g_subprocess_get_stdout_pipe (process));
   g_autofree char *first = NULL;
   g_autofree char *second = NULL;
 
@@ -755,7 +755,7 @@ await_status (Fixture *f, const char *key, const char *status)
 static void
 test_interrupt_run (Fixture *f, gconstpointer unused)
 {
-  g_autoptr (GSubprocess) process =
+  g_autoptr(GSubprocess) process =
       spawn (f, PIPES, WORDS ("run", "-m", "demo", "-c", f->config, "demo.sleep", "600", "--key", "long"));
 
   await_status (f, "long", "running");
@@ -777,7 +777,7 @@ await_n_running (Fixture *f, guint n_running)
 
   do
     {
-      g_auto (GStrv) lines = NULL;
+      g_auto(GStrv) lines = NULL;
 
       strand (f, "list", "--status", "running", "-c", f->config);
       lines = g_strsplit (f->out, "\n", -1);
@@ -791,9 +791,9 @@ await_n_running (Fixture *f, guint n_running)
 static void
 test_interrupt_map_says_how_far (Fixture *f, gconstpointer unused)
 {
-  g_autoptr (GSubprocess) process =
+  g_autoptr(GSubprocess) process =
       spawn (f, PIPES, WORDS ("map", "-m", "demo", "-c", f->config, "demo.sleep", "--jobs", "2"));
-  g_autoptr (GDataInputStream) out = g_data_input_stream_new (g_subprocess_get_stdout_pipe (process));
+  g_autoptr(GDataInputStream) out = g_data_input_stream_new (g_subprocess_get_stdout_pipe (process));
   g_autofree char *first = NULL;
 
   write_line (process, "0\n600\n600\n600\n");
@@ -813,7 +813,7 @@ test_interrupt_map_says_how_far (Fixture *f, gconstpointer unused)
 static void
 test_second_interrupt_ends_at_once (Fixture *f, gconstpointer unused)
 {
-  g_autoptr (GSubprocess) process =
+  g_autoptr(GSubprocess) process =
       spawn (f, PIPES, WORDS ("run", "-m", "demo", "-c", f->config, "demo.spin", "600", "--key", "deaf"));
   gint64 deadline_us = g_get_monotonic_time () + DEADLINE_US;
 
@@ -866,7 +866,7 @@ test_failed_call_from_another_process (Fixture *f, gconstpointer unused)
 static void
 test_running_call_from_another_process (Fixture *f, gconstpointer unused)
 {
-  g_autoptr (GSubprocess) process =
+  g_autoptr(GSubprocess) process =
       spawn (f, PIPES, WORDS ("run", "-m", "demo", "-c", f->config, "demo.sleep", "600", "--key", "long"));
 
   await_status (f, "long", "running");
@@ -941,10 +941,10 @@ test_taskrunner_keeps_no_records (Fixture *f, gconstpointer unused)
 static void
 test_list_pages (Fixture *f, gconstpointer unused)
 {
-  g_autoptr (GString) input = g_string_new (NULL);
-  g_autoptr (GHashTable) keys = g_hash_table_new (g_str_hash, g_str_equal);
-  g_autoptr (GBytes) bytes = NULL;
-  g_auto (GStrv) lines = NULL;
+  g_autoptr(GString) input = g_string_new (NULL);
+  g_autoptr(GHashTable) keys = g_hash_table_new (g_str_hash, g_str_equal);
+  g_autoptr(GBytes) bytes = NULL;
+  g_auto(GStrv) lines = NULL;
 
   for (guint i = 0; i < 1100; i++)
     g_string_append_printf (input, "%u\n", i);
@@ -975,7 +975,7 @@ test_list_pages (Fixture *f, gconstpointer unused)
 static void
 tear_record (const char *folder)
 {
-  g_autoptr (GDir) dir = g_dir_open (folder, 0, NULL);
+  g_autoptr(GDir) dir = g_dir_open (folder, 0, NULL);
   const char *name;
 
   while ((name = g_dir_read_name (dir)) != NULL)
@@ -1127,8 +1127,8 @@ test_stack_is_drawn (Fixture *f, gconstpointer unused)
 static void
 test_broken_pipe_is_quiet (Fixture *f, gconstpointer unused)
 {
-  g_autoptr (GSubprocess) process = NULL;
-  g_autoptr (GBytes) err = NULL;
+  g_autoptr(GSubprocess) process = NULL;
+  g_autoptr(GBytes) err = NULL;
   GInputStream *out;
 
   process = spawn (f, PIPES, WORDS ("map", "-m", "demo", "demo.sleep", "--jobs", "2"));
@@ -1147,10 +1147,10 @@ test_broken_pipe_is_quiet (Fixture *f, gconstpointer unused)
 static void
 test_full_output_is_told (Fixture *f, gconstpointer unused)
 {
-  g_autoptr (GSubprocessLauncher) launcher = g_subprocess_launcher_new (G_SUBPROCESS_FLAGS_STDERR_PIPE);
-  g_autoptr (GSubprocess) process = NULL;
+  g_autoptr(GSubprocessLauncher) launcher = g_subprocess_launcher_new (G_SUBPROCESS_FLAGS_STDERR_PIPE);
+  g_autoptr(GSubprocess) process = NULL;
   g_autofree char *err = NULL;
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
 
   if (g_access ("/dev/full", W_OK) != 0)
     {
