@@ -755,6 +755,14 @@ test_unknown_and_bad_keys (void)
   fixture_remove_folder (folder);
 }
 
+static gboolean
+has_metadata (StrandHandle *handle)
+{
+  g_autoptr(GVariant) metadata = strand_handle_dup_metadata (handle);
+
+  return g_variant_n_children (metadata) > 0;
+}
+
 static void
 test_a_key_of_another_process (void)
 {
@@ -777,6 +785,7 @@ test_a_key_of_another_process (void)
   g_signal_connect (handle, "notify", G_CALLBACK (see), &seen);
   wait_until (strand_handle_get_progress (handle) == 0.25);
   wait_until (strand_handle_get_status (handle) == STRAND_STATUS_RUNNING);
+  wait_until (has_metadata (handle)); /* the function sets it last, perhaps in a record of its own */
   check_properties (handle, "job-1", STRAND_STATUS_RUNNING, TRUE);
 
   fixture_send_line (process);
