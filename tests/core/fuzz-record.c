@@ -77,8 +77,7 @@ static const char *const sound[] = {
   "\"arguments\":{\"type\":\"(x)\",\"data\":[1]},\"value\":{\"type\":\"x\",\"base64\":\"AA==\"}}",
   "{\"value\":[1,[\"a\",null]],\"type\":\"(ims)\"}",
   "{\"a\":{\"type\":\"a{sv}\",\"value\":{\"b\":{\"type\":\"as\",\"value\":[\"\\ud83d\\ude00\"]}}}}",
-  "[1e308,18446744073709551615,\"é\\n\",\"AQL/"
-  "\",[[[1,\"x\"]]],{\"type\":\"d\",\"value\":\"nan:fff8000000000000\"}]",
+  "[1e308,18446744073709551615,\"é\\n\",\"AQL/\",[[[1,\"x\"]]],{\"type\":\"d\",\"value\":\"nan:fff8000000000000\"}]",
 };
 
 /* Bytes that mean something in JSON come more often than others. */

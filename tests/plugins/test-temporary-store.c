@@ -166,7 +166,7 @@ test_directory_of_somebody_else_is_refused (Fixture *f, gconstpointer unused)
 static int
 play_exit (const char *above)
 {
-  static StrandStore *kept; /* where leak checkers see that it is */
+  static StrandStore *volatile kept; /* where leak checkers see that it is */
 
   kept = open_place ((char *) above);
   put (kept, "job-17");
