@@ -418,10 +418,10 @@ test_a_value_that_is_stored_is_stored_exactly (Fixture *f, gconstpointer unused)
 static void
 test_a_record_deleted_under_its_call (Fixture *f, gconstpointer unused)
 {
+  Gate *gate = fixture_gate ();
   g_autoptr(StrandTask) task = make_task (f, "test.hold");
   g_autoptr(StrandHandle) handle = strand_task_call (task, NULL);
   g_autoptr(GError) error = NULL;
-  Gate *gate = fixture_gate ();
 
   gate_wait_inside (gate, 1);
   wait_until (field_of (f, handle, STRAND_FIELD_STATUS) == STRAND_STATUS_RUNNING);
