@@ -1,0 +1,68 @@
+/* taskrunner-private.h — what the cases for taskrunners share.
+ *
+ * Calls are made as a program makes them, through a task, and end in the thread-default context of the case,
+ * which it iterates while it waits: a taskrunner may want that context for its calls. What a function is to
+ * tell or to wait for are files, unless a case needs to be in the process of its calls.
+ *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "conformance-private.h"
+
+G_BEGIN_DECLS
+
+/* What the callbacks of a task were told. Under the lock, because they may come on any thread. */
+typedef struct
+{
+  GMutex lock;
+  guint n_items;
+  guint n_ends;
+  guint n_errors;
+  guint n_depth;     /* callbacks on the stack, now */
+  guint n_nested;    /* how often there was more than one */
+  guint n_late;      /* items after the end */
+  guint n_misplaced; /* items out of order */
+  GThread *thread;   /* of the last callback */
+  GVariant *value;   /* of the last end */
+  GError *error;     /* the last */
+} Told;
+
+Told *told_new (void);
+void told_free (Told *self);
+void told_listen (Told *self, StrandTask *task);
+guint told_count_over (Told *self);
+guint told_count_items (Told *self);
+gboolean told_on_iter (StrandCall *call, GVariant *item, gpointer self, GError **error);
+void told_on_end (StrandCall *call, GVariant *value, gpointer self);
+void told_on_error (StrandCall *call, const GError *error, gpointer self);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (Told, told_free)
+
+/* Makes a taskrunner; closes one, which must have nothing left to do, and drops it. */
+StrandTaskrunner *runner_make (StrandConformance *self);
+void runner_close (StrandConformance *self, StrandTaskrunner *runner);
+
+/* A task for a function of the module, or for one of this process. */
+StrandTask *runner_task (StrandConformance *self, StrandTaskrunner *runner, const char *name);
+StrandTask *runner_task_for (StrandTaskrunner *runner, const char *signature, StrandFunc func, gpointer data);
+
+/* Waits until the call has ended, or its function has made the file. */
+void runner_await (StrandConformance *self, StrandHandle *handle);
+void runner_await_file (StrandConformance *self, const char *name);
+
+/* A call with paths in the case's folder as its arguments. */
+StrandHandle *runner_call_paths (StrandConformance *self, StrandTask *task, const char *first,
+                                 const char *second, StrandOptions *options);
+
+/* How long a file is; 0 where there is none. */
+gsize runner_file_size (StrandConformance *self, const char *name);
+
+/* How many calls a case makes where one is as good as another: fewer where each is a message to another
+ * process. */
+guint runner_count (StrandConformance *self, guint in_process, guint in_other_process);
+
+void runner_assert_completed (StrandHandle *handle);
+void runner_assert_failed (StrandHandle *handle, StrandStatus status, GQuark domain, int code);
+
+/* The groups, in the order of the page. */
+extern const StrandConformanceCase taskrunner_results_cases[];
+
+G_END_DECLS
