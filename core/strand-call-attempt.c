@@ -38,6 +38,7 @@ strand_call_new_attempt (StrandCall *self, const StrandAttemptFuncs *funcs, gpoi
   attempt_extra->grace_us = grace_us;
 
   g_mutex_lock (&extra->lock);
+  attempt_extra->created_us = extra->created_us;
   attempt_extra->attempt = ++extra->attempt;
   g_clear_pointer (&extra->child, strand_call_unref);
   extra->child = strand_call_ref (attempt);
