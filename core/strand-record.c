@@ -83,6 +83,7 @@ const StrandFieldInfo strand_fields[STRAND_N_FIELDS] = {
   INT ("cancel-requested", BOOLEAN, 0, 0),
   DOUBLE ("progress", -1.0),
   STRING ("message", NULL),
+  INT ("items", INT, 0, 0),
   STRING ("retry-of", NULL),
   VARIANT ("headers", VARIANT, "a{ss}"),
   VARIANT ("metadata", VARIANT, "a{sv}"),

@@ -85,7 +85,8 @@ typedef enum
  * @STRAND_FIELD_TIMEOUT: int: how long an attempt may run, µs, -1 for no limit
  * @STRAND_FIELD_TTL: int: how long it is kept after its end, µs, -1 for ever
  * @STRAND_FIELD_RETRIES: int: how many further attempts it has
- * @STRAND_FIELD_ATTEMPT: int: the attempt running or run last, from 1; 0 before the first
+ * @STRAND_FIELD_ATTEMPT: int: the attempt running, run last, or (pending again) to be run next, from 1; 0
+ *   before the first
  * @STRAND_FIELD_CRASHES: int: how many workers died running it
  * @STRAND_FIELD_CREATED: int: when it was made
  * @STRAND_FIELD_STARTED: int: when the last attempt started, 0 before
@@ -95,6 +96,7 @@ typedef enum
  * @STRAND_FIELD_CANCEL_REQUESTED: int: 1 when somebody asked the holder to stop
  * @STRAND_FIELD_PROGRESS: double: 0 to 1, or -1 while unknown
  * @STRAND_FIELD_MESSAGE: string: what the function says it is doing
+ * @STRAND_FIELD_ITEMS: int: how many items the attempt has emitted, as far as it is known
  * @STRAND_FIELD_RETRY_OF: string: key of the call that this one repeats
  * @STRAND_FIELD_HEADERS: variant `a{ss}`: what middleware sends along
  * @STRAND_FIELD_METADATA: variant `a{sv}`: what the function set
@@ -137,6 +139,7 @@ typedef enum
   STRAND_FIELD_CANCEL_REQUESTED,
   STRAND_FIELD_PROGRESS,
   STRAND_FIELD_MESSAGE,
+  STRAND_FIELD_ITEMS,
   STRAND_FIELD_RETRY_OF,
   STRAND_FIELD_HEADERS,
   STRAND_FIELD_METADATA,

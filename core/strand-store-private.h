@@ -26,6 +26,52 @@ void strand_watchers_stop (StrandWatchers *self, StrandStore *store);
 /* The store is being finalized: nobody can watch it any more. */
 void strand_watchers_abandon (StrandWatchers *self);
 
+/* The same for those who wait for work in a queue (NULL: in any). */
+guint strand_watchers_add_queue (StrandWatchers *self, StrandStore *store, const char *queue,
+                                 StrandWatchFunc func, gpointer user_data, GDestroyNotify destroy);
+void strand_watchers_announce_queue (StrandWatchers *self, StrandStore *store, const char *queue);
+
+/* Work was found: where changes are looked for, look again soon. */
+void strand_watchers_poll_soon (StrandWatchers *self);
+
+/* What one public function does with a store, from door to door. */
+typedef struct
+{
+  StrandStoreInterface *methods;
+  StrandWatchers *watchers;
+  gint64 ttl_us;
+  gint64 max_record_size;
+  gboolean clean; /* this visit does the automatic cleanup */
+} StrandVisit;
+
+gboolean strand_store_enter (StrandStore *self, StrandVisit *visit, GError **error);
+void strand_store_leave (StrandStore *self, StrandVisit *visit);
+
+/* A method that failed must have said why. Adds what was being done, to which record (NULL: to none). */
+void strand_store_explain (StrandStore *self, GError **error, const char *doing, const char *key);
+
+/* What a record must have before it is written: its new revision, a ttl, a bearable size. */
+gboolean strand_store_prepare (StrandVisit *visit, StrandRecord *record, guint64 expected, GError **error);
+
+/* Writes a record that has been prepared. An expired one is not in its way. */
+gboolean strand_store_put_prepared (StrandStore *self, StrandVisit *visit, StrandRecord *record,
+                                    guint64 expected, GError **error);
+
+/* After the visit: a record was written by this process. */
+void strand_store_announce_put (StrandStore *self, StrandVisit *visit, StrandRecord *record);
+
+/* Forgets what the call of a record has emitted. Trouble is for the log. */
+void strand_store_forget_items (StrandStore *self, StrandVisit *visit, StrandRecord *record);
+
+/* The item log of stores without one of their own. */
+gboolean strand_items_append (StrandStore *self, StrandStoreInterface *methods, const char *key,
+                              guint64 fence, guint64 first, GBytes *const *items, guint n, guint max_items,
+                              GError **error);
+GPtrArray *strand_items_read (StrandStore *self, StrandStoreInterface *methods, const char *key,
+                              guint64 fence, guint64 from, guint limit, guint64 *first, GError **error);
+gboolean strand_items_remove (StrandStore *self, StrandStoreInterface *methods, const char *key,
+                              guint64 fence, GError **error);
+
 /* Around the use of methods, for the thread that looks for changes. FALSE if the store is closed. */
 gboolean strand_store_begin_visit (StrandStore *self);
 void strand_store_end_visit (StrandStore *self);

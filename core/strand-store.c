@@ -15,6 +15,7 @@
 #include "strand-error.h"
 #include "strand-log.h"
 #include "strand-param.h"
+#include "strand-work.h"
 
 #define DEFAULT_CLEANUP_PROBABILITY 0.1
 #define DEFAULT_MAX_RECORD_SIZE (64 * 1024 * 1024)
@@ -49,15 +50,6 @@ typedef struct
   gint64 clean_after_us; /* monotonic */
   char *clean_cursor;
 } StoreState;
-
-typedef struct
-{
-  StrandStoreInterface *methods;
-  StoreState *state;
-  gint64 ttl_us;
-  gint64 max_record_size;
-  gboolean clean; /* this visit does the automatic cleanup */
-} Visit;
 
 static GQuark state_quark; /* set with the interface, before there can be a store */
 
@@ -127,14 +119,14 @@ take_cleaning_locked (StoreState *state)
   return TRUE;
 }
 
-static gboolean
-enter (StrandStore *self, Visit *visit, GError **error)
+gboolean
+strand_store_enter (StrandStore *self, StrandVisit *visit, GError **error)
 {
   StoreState *state = peek_state (self);
   gboolean closed;
 
   visit->methods = STRAND_STORE_GET_IFACE (self);
-  visit->state = state;
+  visit->watchers = state->watchers;
 
   g_mutex_lock (&state->lock);
   closed = state->closed;
@@ -152,9 +144,8 @@ enter (StrandStore *self, Visit *visit, GError **error)
   return !closed;
 }
 
-/* A method that failed must have said why. Adds what was being done, and to which record. */
-static void
-explain (StrandStore *self, GError **error, const char *doing, const char *key)
+void
+strand_store_explain (StrandStore *self, GError **error, const char *doing, const char *key)
 {
   if (error == NULL)
     return;
@@ -168,12 +159,6 @@ explain (StrandStore *self, GError **error, const char *doing, const char *key)
     g_prefix_error (error, "Could not %s: ", doing);
 }
 
-static void
-announce (StrandStore *self, StoreState *state, const char *key)
-{
-  strand_watchers_announce (state->watchers, self, key);
-}
-
 static gboolean
 is_expired (StrandRecord *record)
 {
@@ -182,11 +167,12 @@ is_expired (StrandRecord *record)
 
 /* Removes a record that has outlived its ttl, if it is still the one that was read. */
 static gboolean
-discard (StrandStore *self, Visit *visit, StrandRecord *record)
+discard (StrandStore *self, StrandVisit *visit, StrandRecord *record)
 {
   g_autoptr(GError) error = NULL;
   const char *key = strand_record_get_key (record);
 
+  strand_store_forget_items (self, visit, record);
   if (visit->methods->remove (self, key, strand_record_get_revision (record), &error))
     return TRUE;
 
@@ -198,7 +184,7 @@ discard (StrandStore *self, Visit *visit, StrandRecord *record)
 /* The default for stores without a method of their own. Goes on where the last limited cleanup stopped, so
  * that many small ones see the whole store. */
 static gint64
-cleanup_by_listing (StrandStore *self, Visit *visit, gint64 now_us, gint64 budget_us, GError **error)
+cleanup_by_listing (StrandStore *self, StrandVisit *visit, gint64 now_us, gint64 budget_us, GError **error)
 {
   const StrandFilter filter = { .kind = "*",
                                 .statuses = 1 << STRAND_STATUS_COMPLETED | 1 << STRAND_STATUS_FAILED |
@@ -209,9 +195,9 @@ cleanup_by_listing (StrandStore *self, Visit *visit, gint64 now_us, gint64 budge
 
   if (budget_us >= 0)
     {
-      g_mutex_lock (&visit->state->lock);
-      cursor = g_steal_pointer (&visit->state->clean_cursor);
-      g_mutex_unlock (&visit->state->lock);
+      g_mutex_lock (&peek_state (self)->lock);
+      cursor = g_steal_pointer (&peek_state (self)->clean_cursor);
+      g_mutex_unlock (&peek_state (self)->lock);
     }
 
   do
@@ -226,7 +212,7 @@ cleanup_by_listing (StrandStore *self, Visit *visit, gint64 now_us, gint64 budge
 
           if (strand_record_is_expired (record, now_us) && discard (self, visit, record))
             {
-              announce (self, visit->state, strand_record_get_key (record));
+              strand_watchers_announce (visit->watchers, self, strand_record_get_key (record));
               n_removed++;
             }
         }
@@ -237,16 +223,16 @@ cleanup_by_listing (StrandStore *self, Visit *visit, gint64 now_us, gint64 budge
 
   if (cursor != NULL)
     {
-      g_mutex_lock (&visit->state->lock);
-      g_free (visit->state->clean_cursor);
-      visit->state->clean_cursor = g_steal_pointer (&cursor);
-      g_mutex_unlock (&visit->state->lock);
+      g_mutex_lock (&peek_state (self)->lock);
+      g_free (peek_state (self)->clean_cursor);
+      peek_state (self)->clean_cursor = g_steal_pointer (&cursor);
+      g_mutex_unlock (&peek_state (self)->lock);
     }
   return n_removed;
 }
 
 static gint64
-cleanup (StrandStore *self, Visit *visit, gint64 budget_us, GError **error)
+cleanup (StrandStore *self, StrandVisit *visit, gint64 budget_us, GError **error)
 {
   gint64 now_us = strand_clock_now_us ();
 
@@ -258,7 +244,7 @@ cleanup (StrandStore *self, Visit *visit, gint64 budget_us, GError **error)
 /* Nobody waits for an automatic cleanup, and the access that it came with has its own result: trouble is for
  * the log. */
 static void
-cleanup_automatically (StrandStore *self, Visit *visit)
+cleanup_automatically (StrandStore *self, StrandVisit *visit)
 {
   g_autoptr(GError) error = NULL;
   gint64 start_us = strand_clock_monotonic_us ();
@@ -272,14 +258,14 @@ cleanup_automatically (StrandStore *self, Visit *visit)
     strand_debug (STRAND_TOPIC_STORE, "Automatic cleanup removed %" G_GINT64_FORMAT " expired records",
                   n_removed);
 
-  g_mutex_lock (&visit->state->lock);
-  visit->state->cleaning = FALSE;
-  visit->state->clean_after_us = now_us + CLEANUP_REST_FACTOR * (now_us - start_us);
-  g_mutex_unlock (&visit->state->lock);
+  g_mutex_lock (&peek_state (self)->lock);
+  peek_state (self)->cleaning = FALSE;
+  peek_state (self)->clean_after_us = now_us + CLEANUP_REST_FACTOR * (now_us - start_us);
+  g_mutex_unlock (&peek_state (self)->lock);
 }
 
-static void
-leave (StrandStore *self, Visit *visit)
+void
+strand_store_leave (StrandStore *self, StrandVisit *visit)
 {
   if (visit->clean)
     cleanup_automatically (self, visit);
@@ -357,7 +343,7 @@ check_gotten (StrandStore *self, StrandRecord *record, const char *key, GError *
 /* @discarded: (out): whether an expired record was found, which watchers must hear of once the visit is over
  */
 static StrandRecord *
-get_in_visit (StrandStore *self, Visit *visit, const char *key, gboolean *discarded, GError **error)
+get_in_visit (StrandStore *self, StrandVisit *visit, const char *key, gboolean *discarded, GError **error)
 {
   StrandRecord *record = visit->methods->get (self, key, error);
 
@@ -374,8 +360,9 @@ get_in_visit (StrandStore *self, Visit *visit, const char *key, gboolean *discar
 }
 
 /* An expired record is not there for anybody who asks, so it must not be in the way of a new one either. */
-static gboolean
-put_in_visit (StrandStore *self, Visit *visit, StrandRecord *record, guint64 expected, GError **error)
+gboolean
+strand_store_put_prepared (StrandStore *self, StrandVisit *visit, StrandRecord *record, guint64 expected,
+                           GError **error)
 {
   g_autoptr(GError) local_error = NULL;
   g_autoptr(StrandRecord) old = NULL;
@@ -394,7 +381,7 @@ put_in_visit (StrandStore *self, Visit *visit, StrandRecord *record, guint64 exp
 }
 
 static gboolean
-check_size (Visit *visit, StrandRecord *record, GError **error)
+check_size (StrandVisit *visit, StrandRecord *record, GError **error)
 {
   g_autofree char *size_text = NULL;
   g_autofree char *limit_text = NULL;
@@ -413,6 +400,44 @@ check_size (Visit *visit, StrandRecord *record, GError **error)
                "in a file and store its name",
                size_text, limit_text);
   return FALSE;
+}
+
+gboolean
+strand_store_prepare (StrandVisit *visit, StrandRecord *record, guint64 expected, GError **error)
+{
+  strand_record_set_int (record, STRAND_FIELD_REVISION, expected + 1);
+  if (visit->ttl_us >= 0 && strand_record_get_int (record, STRAND_FIELD_TTL) < 0)
+    strand_record_set_int (record, STRAND_FIELD_TTL, visit->ttl_us);
+  return check_size (visit, record, error);
+}
+
+void
+strand_store_announce_put (StrandStore *self, StrandVisit *visit, StrandRecord *record)
+{
+  const char *queue = strand_record_get_string (record, STRAND_FIELD_QUEUE);
+
+  strand_watchers_announce (visit->watchers, self, strand_record_get_key (record));
+  if (queue != NULL && strand_record_get_status (record) == STRAND_STATUS_PENDING)
+    strand_watchers_announce_queue (visit->watchers, self, queue);
+}
+
+void
+strand_store_forget_items (StrandStore *self, StrandVisit *visit, StrandRecord *record)
+{
+  g_autoptr(GError) error = NULL;
+  const char *key = strand_record_get_key (record);
+  guint64 fence = strand_record_get_int (record, STRAND_FIELD_FENCE);
+  gboolean done;
+
+  if (strand_record_get_int (record, STRAND_FIELD_ITEMS) == 0)
+    return;
+  if (visit->methods->remove_items != NULL)
+    done = visit->methods->remove_items (self, key, fence, &error);
+  else
+    done = strand_items_remove (self, visit->methods, key, fence, &error);
+  if (!done)
+    strand_debug (STRAND_TOPIC_STORE, "Could not remove the items of '%s': %s", key,
+                  error != NULL ? error->message : "no reason given");
 }
 
 /* --- the store ---------------------------------------------------------------------------------------------
@@ -466,7 +491,7 @@ strand_store_get (StrandStore *self, const char *key, GError **error)
   g_autoptr(GError) local_error = NULL;
   gboolean discarded = FALSE;
   StrandRecord *record;
-  Visit visit;
+  StrandVisit visit;
 
   g_return_val_if_fail (STRAND_IS_STORE (self), NULL);
   g_return_val_if_fail (key != NULL, NULL);
@@ -474,19 +499,19 @@ strand_store_get (StrandStore *self, const char *key, GError **error)
 
   if (!strand_key_check (key, error))
     return NULL;
-  if (!enter (self, &visit, error))
+  if (!strand_store_enter (self, &visit, error))
     {
-      explain (self, error, "read", key);
+      strand_store_explain (self, error, "read", key);
       return NULL;
     }
   record = get_in_visit (self, &visit, key, &discarded, &local_error);
-  leave (self, &visit);
+  strand_store_leave (self, &visit);
 
   if (discarded)
-    announce (self, visit.state, key);
+    strand_watchers_announce (visit.watchers, self, key);
   if (record == NULL)
     {
-      explain (self, &local_error, "read", key);
+      strand_store_explain (self, &local_error, "read", key);
       g_propagate_error (error, g_steal_pointer (&local_error));
     }
   return record;
@@ -517,7 +542,7 @@ strand_store_put (StrandStore *self, StrandRecord *record, guint64 expected, GEr
   g_autoptr(GError) local_error = NULL;
   gint64 revision;
   gboolean done;
-  Visit visit;
+  StrandVisit visit;
 
   g_return_val_if_fail (STRAND_IS_STORE (self), FALSE);
   g_return_val_if_fail (record != NULL, FALSE);
@@ -526,28 +551,25 @@ strand_store_put (StrandStore *self, StrandRecord *record, guint64 expected, GEr
 
   if (!strand_key_check (strand_record_get_key (record), error))
     return FALSE;
-  if (!enter (self, &visit, error))
+  if (!strand_store_enter (self, &visit, error))
     {
-      explain (self, error, "store", strand_record_get_key (record));
+      strand_store_explain (self, error, "store", strand_record_get_key (record));
       return FALSE;
     }
 
   revision = strand_record_get_int (record, STRAND_FIELD_REVISION);
-  strand_record_set_int (record, STRAND_FIELD_REVISION, expected + 1);
-  if (visit.ttl_us >= 0 && strand_record_get_int (record, STRAND_FIELD_TTL) < 0)
-    strand_record_set_int (record, STRAND_FIELD_TTL, visit.ttl_us);
-  done = check_size (&visit, record, &local_error) &&
-         put_in_visit (self, &visit, record, expected, &local_error);
-  leave (self, &visit);
+  done = strand_store_prepare (&visit, record, expected, &local_error) &&
+         strand_store_put_prepared (self, &visit, record, expected, &local_error);
+  strand_store_leave (self, &visit);
 
   if (done)
     {
-      announce (self, visit.state, strand_record_get_key (record));
+      strand_store_announce_put (self, &visit, record);
       return TRUE;
     }
 
   strand_record_set_int (record, STRAND_FIELD_REVISION, revision);
-  explain (self, &local_error, "store", strand_record_get_key (record));
+  strand_store_explain (self, &local_error, "store", strand_record_get_key (record));
   g_propagate_error (error, g_steal_pointer (&local_error));
   return FALSE;
 }
@@ -571,8 +593,9 @@ gboolean
 strand_store_remove (StrandStore *self, const char *key, guint64 expected, GError **error)
 {
   g_autoptr(GError) local_error = NULL;
+  g_autoptr(StrandRecord) record = NULL;
   gboolean done;
-  Visit visit;
+  StrandVisit visit;
 
   g_return_val_if_fail (STRAND_IS_STORE (self), FALSE);
   g_return_val_if_fail (key != NULL, FALSE);
@@ -580,27 +603,30 @@ strand_store_remove (StrandStore *self, const char *key, guint64 expected, GErro
 
   if (!strand_key_check (key, error))
     return FALSE;
-  if (!enter (self, &visit, error))
+  if (!strand_store_enter (self, &visit, error))
     {
-      explain (self, error, "remove", key);
+      strand_store_explain (self, error, "remove", key);
       return FALSE;
     }
+  record = visit.methods->get (self, key, NULL);
+  if (record != NULL && (expected == 0 || strand_record_get_revision (record) == expected))
+    strand_store_forget_items (self, &visit, record);
   done = visit.methods->remove (self, key, expected, &local_error);
-  leave (self, &visit);
+  strand_store_leave (self, &visit);
 
   if (done)
     {
-      announce (self, visit.state, key);
+      strand_watchers_announce (visit.watchers, self, key);
       return TRUE;
     }
-  explain (self, &local_error, "remove", key);
+  strand_store_explain (self, &local_error, "remove", key);
   g_propagate_error (error, g_steal_pointer (&local_error));
   return FALSE;
 }
 
 /* Takes expired records out of a page and out of the store. Returns their keys. */
 static GPtrArray *
-drop_expired (StrandStore *self, Visit *visit, StrandPage *page)
+drop_expired (StrandStore *self, StrandVisit *visit, StrandPage *page)
 {
   g_autoptr(GPtrArray) gone = g_ptr_array_new_with_free_func (g_free);
   gint64 now_us = strand_clock_now_us ();
@@ -643,34 +669,34 @@ strand_store_list (StrandStore *self, const StrandFilter *filter, const char *cu
   g_autoptr(GError) local_error = NULL;
   g_autoptr(GPtrArray) gone = NULL;
   StrandPage *page;
-  Visit visit;
+  StrandVisit visit;
 
   g_return_val_if_fail (STRAND_IS_STORE (self), NULL);
   g_return_val_if_fail (limit > 0, NULL);
   g_return_val_if_fail (error == NULL || *error == NULL, NULL);
 
-  if (!enter (self, &visit, error))
+  if (!strand_store_enter (self, &visit, error))
     {
-      explain (self, error, "list records", NULL);
+      strand_store_explain (self, error, "list records", NULL);
       return NULL;
     }
   page = visit.methods->list (self, filter, cursor, limit, &local_error);
   if (page != NULL)
     gone = drop_expired (self, &visit, page);
-  leave (self, &visit);
+  strand_store_leave (self, &visit);
 
   for (guint i = 0; gone != NULL && i < gone->len; i++)
-    announce (self, visit.state, g_ptr_array_index (gone, i));
+    strand_watchers_announce (visit.watchers, self, g_ptr_array_index (gone, i));
   if (page == NULL)
     {
-      explain (self, &local_error, "list records", NULL);
+      strand_store_explain (self, &local_error, "list records", NULL);
       g_propagate_error (error, g_steal_pointer (&local_error));
     }
   return page;
 }
 
 static gint64
-count_by_listing (StrandStore *self, Visit *visit, const StrandFilter *filter, GError **error)
+count_by_listing (StrandStore *self, StrandVisit *visit, const StrandFilter *filter, GError **error)
 {
   g_autofree char *cursor = NULL;
   gint64 now_us = strand_clock_now_us ();
@@ -709,25 +735,25 @@ strand_store_count (StrandStore *self, const StrandFilter *filter, GError **erro
 {
   g_autoptr(GError) local_error = NULL;
   gint64 n;
-  Visit visit;
+  StrandVisit visit;
 
   g_return_val_if_fail (STRAND_IS_STORE (self), -1);
   g_return_val_if_fail (error == NULL || *error == NULL, -1);
 
-  if (!enter (self, &visit, error))
+  if (!strand_store_enter (self, &visit, error))
     {
-      explain (self, error, "count records", NULL);
+      strand_store_explain (self, error, "count records", NULL);
       return -1;
     }
   if (visit.methods->count != NULL)
     n = visit.methods->count (self, filter, &local_error);
   else
     n = count_by_listing (self, &visit, filter, &local_error);
-  leave (self, &visit);
+  strand_store_leave (self, &visit);
 
   if (n < 0)
     {
-      explain (self, &local_error, "count records", NULL);
+      strand_store_explain (self, &local_error, "count records", NULL);
       g_propagate_error (error, g_steal_pointer (&local_error));
     }
   return n;
@@ -753,23 +779,23 @@ strand_store_cleanup_expired (StrandStore *self, gint64 budget_us, GError **erro
 {
   g_autoptr(GError) local_error = NULL;
   gint64 n;
-  Visit visit;
+  StrandVisit visit;
 
   g_return_val_if_fail (STRAND_IS_STORE (self), -1);
   g_return_val_if_fail (budget_us >= -1, -1);
   g_return_val_if_fail (error == NULL || *error == NULL, -1);
 
-  if (!enter (self, &visit, error))
+  if (!strand_store_enter (self, &visit, error))
     {
-      explain (self, error, "remove expired records", NULL);
+      strand_store_explain (self, error, "remove expired records", NULL);
       return -1;
     }
   n = cleanup (self, &visit, budget_us, &local_error);
-  leave (self, &visit);
+  strand_store_leave (self, &visit);
 
   if (n < 0)
     {
-      explain (self, &local_error, "remove expired records", NULL);
+      strand_store_explain (self, &local_error, "remove expired records", NULL);
       g_propagate_error (error, g_steal_pointer (&local_error));
     }
   return n;
@@ -842,7 +868,58 @@ strand_store_changed (StrandStore *self, const char *key)
 {
   g_return_if_fail (STRAND_IS_STORE (self));
 
-  announce (self, peek_state (self), key);
+  strand_watchers_announce (peek_state (self)->watchers, self, key);
+  if (STRAND_STORE_GET_IFACE (self)->set_watching_queues == NULL)
+    strand_watchers_announce_queue (peek_state (self)->watchers, self, NULL);
+}
+
+/**
+ * strand_store_watch_queue:
+ * @self: a store
+ * @queue: (nullable): the queue to watch, or `NULL` for every queue
+ * @func: (scope notified) (closure user_data) (destroy destroy): what to call, with the queue's name (or
+ *   `NULL`) for a key
+ * @user_data: data for @func
+ * @destroy: (nullable): what to call when @user_data is no longer needed, as for strand_store_watch()
+ *
+ * Has @func called when this process or another may have left work in a queue, after this returns. It may be
+ * called without work: claim, and see. Watch first and claim then, and no work is missed. Where the store
+ * cannot notice other processes' writes, @func is called every 10 ms, and as nothing is claimed ever less
+ * often, up to once a second. Calls whose time comes later are told of by strand_store_claim() instead.
+ *
+ * May block while the store starts to watch; any thread that owns no main context.
+ *
+ * Returns: an id for strand_store_unwatch(), never 0
+ * Since: 1.0
+ */
+guint
+strand_store_watch_queue (StrandStore *self, const char *queue, StrandWatchFunc func, gpointer user_data,
+                          GDestroyNotify destroy)
+{
+  g_return_val_if_fail (STRAND_IS_STORE (self), 0);
+  g_return_val_if_fail (func != NULL, 0);
+
+  return strand_watchers_add_queue (peek_state (self)->watchers, self, queue, func, user_data, destroy);
+}
+
+/**
+ * strand_store_queue_changed:
+ * @self: a store
+ * @queue: (nullable): the queue, or `NULL` if any of them may have work
+ *
+ * For implementations: tells those who wait for work that another process may have left some. Call it without
+ * locks that a method takes.
+ *
+ * Any thread.
+ *
+ * Since: 1.0
+ */
+void
+strand_store_queue_changed (StrandStore *self, const char *queue)
+{
+  g_return_if_fail (STRAND_IS_STORE (self));
+
+  strand_watchers_announce_queue (peek_state (self)->watchers, self, queue);
 }
 
 /**

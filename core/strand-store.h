@@ -84,6 +84,44 @@ const char *strand_page_get_next (StrandPage *self);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (StrandPage, strand_page_unref)
 
+/**
+ * StrandClaim:
+ * @queues: (array zero-terminated=1): whose calls are wanted; what is due in the first comes first
+ * @owner: the lease's owner, as strand_lease_owner_self() writes it
+ * @now_us: the time it is, in µs since 1970
+ * @limit: how many calls at most, at least 1
+ *
+ * Which work is asked for, and for whom.
+ *
+ * Since: 1.0
+ */
+typedef struct
+{
+  const char *const *queues;
+  const char *owner;
+  gint64 now_us;
+  guint limit;
+} StrandClaim;
+
+/**
+ * StrandRenewal:
+ * @key: the call's key
+ * @fence: the fence that its claim gave it
+ * @cancel_requested: (out): whether somebody asked for the call to be stopped
+ * @error: (out): why this lease could not be renewed, `NULL` if it was; the caller's to free
+ *
+ * One lease to renew, and what came of it.
+ *
+ * Since: 1.0
+ */
+typedef struct
+{
+  const char *key;
+  guint64 fence;
+  gboolean cancel_requested;
+  GError *error;
+} StrandRenewal;
+
 #define STRAND_TYPE_STORE (strand_store_get_type ())
 STRAND_AVAILABLE_IN_ALL
 G_DECLARE_INTERFACE (StrandStore, strand_store, STRAND, STORE, GObject)
@@ -114,6 +152,13 @@ typedef void (*StrandWatchFunc) (StrandStore *store, const char *key, gpointer u
  * @count: counts records
  * @cleanup_expired: removes records that have outlived their ttl
  * @close: lets go of files and connections
+ * @claim: takes calls that are due, under a lease
+ * @renew: renews leases
+ * @put_batch: writes several records
+ * @set_watching_queues: starts or stops noticing work that other processes leave
+ * @append_items: adds to what a call has emitted
+ * @read_items: reads what a call has emitted
+ * @remove_items: forgets what a call has emitted
  *
  * What a store implements. Methods are called by backends, readers, handles and the command line through
  * the functions below, on any thread and on several at once, never on a thread that owns a main context;
@@ -169,8 +214,47 @@ struct _StrandStoreInterface
   /* Optional. Lets go of files and connections. Called at most once, when no method runs; none will. */
   void (*close) (StrandStore *self);
 
+  /* Optional. Takes up to @claim->limit calls that are due: records of kind `call`, pending, in one of the
+   * queues, whose not-before is over. Queues in the order given; within one by strand_record_get_turn(), the
+   * smallest first. Each is written as strand_record_claim() makes it, atomically: no two claims get the same
+   * call. @next_due_us: when the next pending call of these queues will be due, 0 if none waits for its time.
+   * An empty array where nothing is due; NULL with an error. The default lists all that is pending. */
+  GPtrArray *(*claim) (StrandStore *self, const StrandClaim *claim, gint64 *next_due_us, GError **error);
+
+  /* Optional. For each: if the record runs under this fence, adds 1 to its lease counter (and revision), and
+   * says whether a cancel was requested; otherwise STRAND_ERROR_STALE or STRAND_ERROR_NOT_FOUND in its own
+   * error. FALSE with @error where nothing could be done at all. The default is get and put. */
+  gboolean (*renew) (StrandStore *self, StrandRenewal *renewals, guint n, GError **error);
+
+  /* Optional. As put for each record, with one verdict each: errors[i] is set where the record was not
+   * written. Not atomic. The same key may come twice, in order. Returns how many were written. */
+  guint (*put_batch) (StrandStore *self, StrandRecord *const *records, const guint64 *expected, guint n,
+                      GError **errors);
+
+  /* Optional. From now until the next call the store calls strand_store_queue_changed() when another process
+   * writes a pending record into one of @queues (NULL for none: stop). From the moment that TRUE returns.
+   * Without this method set_watching() serves, and each change of another process is a reason to look.
+   * Rules as for set_watching(). */
+  gboolean (*set_watching_queues) (StrandStore *self, const char *const *queues, GError **error);
+
+  /* Optional, all three or none. The log of what a call has emitted under one fence: item @first and those
+   * that follow, as bytes that mean nothing to the store. A writer that does not know whether it was heard
+   * says it again: what is there from @first on is replaced. At least the last @max_items are kept, and not
+   * many more. */
+  gboolean (*append_items) (StrandStore *self, const char *key, guint64 fence, guint64 first,
+                            GBytes *const *items, guint n, guint max_items, GError **error);
+
+  /* Up to @limit items from index @from on, or from the first that is kept. @first: (out): the index of the
+   * first one returned. An empty array where there is none (yet). */
+  GPtrArray *(*read_items) (StrandStore *self, const char *key, guint64 fence, guint64 from, guint limit,
+                            guint64 *first, GError **error);
+
+  /* All that was emitted under @fence and earlier ones. No error where there is nothing. Called before a
+   * record is removed by strand_store_remove(); cleanup_expired sees to it itself. */
+  gboolean (*remove_items) (StrandStore *self, const char *key, guint64 fence, GError **error);
+
   /*< private >*/
-  gpointer reserved[12];
+  gpointer reserved[6];
 };
 
 /**
@@ -272,6 +356,11 @@ void strand_store_cleanup_expired_async (StrandStore *self, gint64 budget_us, GC
 
 STRAND_AVAILABLE_IN_ALL
 gint64 strand_store_cleanup_expired_finish (StrandStore *self, GAsyncResult *result, GError **error);
+
+/* For implementations: another process left work in a queue; NULL: in any of them, perhaps. Any thread, as
+ * strand_store_changed(). */
+STRAND_AVAILABLE_IN_ALL
+void strand_store_queue_changed (StrandStore *self, const char *queue);
 
 /* For implementations: a record was written or removed by another process, or by cleanup_expired. Any thread,
  * without locks that a method takes. NULL: any of them may have been. */

@@ -11,6 +11,8 @@
 
 #include "strand-store-private.h"
 
+#include <string.h>
+
 #include "strand-error.h"
 #include "strand-log.h"
 
@@ -28,7 +30,8 @@ typedef struct
 {
   gatomicrefcount refs;
   guint id;
-  char *key; /* NULL: every key */
+  char *key;          /* of a record or of a queue; NULL: every one */
+  gboolean for_queue; /* waits for work instead of watching records */
   StrandWatchFunc func;
   gpointer user_data;
   GDestroyNotify destroy;
@@ -56,13 +59,16 @@ struct _StrandWatchers
   GMutex lock;   /* guards everything below */
   GCond changed; /* a function has ended, or the poller has news */
   guint last_id;
-  GHashTable *by_id;      /* id → Watcher, all of them */
-  GHashTable *keyed;      /* key → GPtrArray of Watcher, borrowed from by_id */
-  GPtrArray *unkeyed;     /* of Watcher, borrowed: those of every key */
-  gboolean stopped;       /* the store is closed or gone */
-  gboolean store_watches; /* set_watching (TRUE) has worked */
-  gboolean polling;       /* a poller thread runs */
-  gboolean poll_soon;     /* a watcher is new */
+  GHashTable *by_id;       /* id → Watcher, all of them */
+  GHashTable *keyed;       /* key → GPtrArray of Watcher, borrowed from by_id */
+  GPtrArray *unkeyed;      /* of Watcher, borrowed: those of every key */
+  GPtrArray *waiting;      /* of Watcher, borrowed: those that wait for work; few, so not indexed */
+  gboolean stopped;        /* the store is closed or gone */
+  gboolean store_watches;  /* set_watching (TRUE) has worked */
+  gboolean queues_watched; /* set_watching_queues() has worked */
+  gboolean polling;        /* a poller thread runs */
+  gboolean poll_soon;      /* a watcher is new */
+  gboolean lively;         /* work was found: do not look less often yet */
 };
 
 typedef struct
@@ -107,6 +113,7 @@ strand_watchers_new (void)
   self->by_id = g_hash_table_new_full (NULL, NULL, NULL, (GDestroyNotify) watcher_unref);
   self->keyed = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify) g_ptr_array_unref);
   self->unkeyed = g_ptr_array_new ();
+  self->waiting = g_ptr_array_new ();
   return self;
 }
 
@@ -116,6 +123,7 @@ strand_watchers_unref (StrandWatchers *self)
   if (!g_atomic_ref_count_dec (&self->refs))
     return;
 
+  g_ptr_array_unref (self->waiting);
   g_ptr_array_unref (self->unkeyed);
   g_hash_table_unref (self->keyed);
   g_hash_table_unref (self->by_id);
@@ -224,6 +232,38 @@ strand_watchers_announce (StrandWatchers *self, StrandStore *store, const char *
     }
 }
 
+/* Those who wait for work in @queue (NULL: in any). */
+static GPtrArray *
+find_waiting_locked (StrandWatchers *self, const char *queue)
+{
+  GPtrArray *found = NULL;
+
+  for (guint i = 0; i < self->waiting->len; i++)
+    {
+      Watcher *watcher = g_ptr_array_index (self->waiting, i);
+
+      if (queue != NULL && watcher->key != NULL && strcmp (queue, watcher->key) != 0)
+        continue;
+      if (found == NULL)
+        found = g_ptr_array_new_with_free_func ((GDestroyNotify) watcher_unref);
+      g_ptr_array_add (found, watcher_ref (watcher));
+    }
+  return found;
+}
+
+void
+strand_watchers_announce_queue (StrandWatchers *self, StrandStore *store, const char *queue)
+{
+  g_autoptr(GPtrArray) found = NULL;
+
+  g_mutex_lock (&self->lock);
+  found = find_waiting_locked (self, queue);
+  g_mutex_unlock (&self->lock);
+
+  for (guint i = 0; found != NULL && i < found->len; i++)
+    tell (self, store, g_ptr_array_index (found, i), queue);
+}
+
 /* --- polling, for stores that cannot notify ---------------------------------------------------------- */
 
 static gpointer run_poller (gpointer data);
@@ -245,6 +285,15 @@ start_polling_locked (StrandWatchers *self, StrandStore *store)
   poller->seen = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
   self->polling = TRUE;
   g_thread_unref (g_thread_new ("strand-poll", run_poller, poller));
+}
+
+/* Somebody has just found work, so more may come soon. */
+void
+strand_watchers_poll_soon (StrandWatchers *self)
+{
+  g_mutex_lock (&self->lock);
+  self->lively = TRUE;
+  g_mutex_unlock (&self->lock);
 }
 
 static void
@@ -333,12 +382,13 @@ poll_once (StrandStore *store, Poller *poller)
 {
   g_autoptr(GHashTable) now = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
   g_autoptr(GPtrArray) changed = g_ptr_array_new_with_free_func (g_free);
-  gboolean everything;
+  gboolean everything, queues;
 
   if (!strand_store_begin_visit (store))
     return FALSE;
   g_mutex_lock (&poller->watchers->lock);
   everything = poller->watchers->unkeyed->len > 0;
+  queues = poller->watchers->waiting->len > 0 && !poller->watchers->queues_watched;
   g_mutex_unlock (&poller->watchers->lock);
   look_at_keys (store, poller, now, changed);
   if (everything)
@@ -349,6 +399,8 @@ poll_once (StrandStore *store, Poller *poller)
   poller->seen = g_steal_pointer (&now);
   for (guint i = 0; i < changed->len; i++)
     strand_watchers_announce (poller->watchers, store, g_ptr_array_index (changed, i));
+  if (queues)
+    strand_watchers_announce_queue (poller->watchers, store, NULL); /* whoever claims is the one check */
   return changed->len > 0;
 }
 
@@ -363,9 +415,10 @@ wait_to_poll (StrandWatchers *self, gint64 *interval_us)
   while (!self->stopped && !self->poll_soon && g_hash_table_size (self->by_id) > 0 &&
          g_cond_wait_until (&self->changed, &self->lock, due_us))
     ;
-  if (self->poll_soon)
+  if (self->poll_soon || self->lively)
     *interval_us = POLL_SHORTEST_US;
   self->poll_soon = FALSE;
+  self->lively = FALSE;
   go_on = !self->stopped && g_hash_table_size (self->by_id) > 0;
   if (!go_on)
     self->polling = FALSE;
@@ -395,30 +448,45 @@ run_poller (gpointer data)
 
 /* --- watching ------------------------------------------------------------------------------------------ */
 
-static guint
-add_watcher (StrandWatchers *self, const char *key, StrandWatchFunc func, gpointer user_data,
-             GDestroyNotify destroy)
+static Watcher *
+watcher_new (const char *key, StrandWatchFunc func, gpointer user_data, GDestroyNotify destroy)
 {
   Watcher *watcher = g_new0 (Watcher, 1);
-  GPtrArray *list = self->unkeyed;
 
   g_atomic_ref_count_init (&watcher->refs);
   watcher->key = g_strdup (key);
   watcher->func = func;
   watcher->user_data = user_data;
   watcher->destroy = destroy;
+  return watcher;
+}
 
-  g_mutex_lock (&self->lock);
-  watcher->id = ++self->last_id;
-  g_hash_table_insert (self->by_id, GUINT_TO_POINTER (watcher->id), watcher);
-  if (key != NULL)
-    list = g_hash_table_lookup (self->keyed, key);
+/* Where a watcher stands; made for a key that is not watched yet. */
+static GPtrArray *
+list_of_locked (StrandWatchers *self, Watcher *watcher)
+{
+  GPtrArray *list;
+
+  if (watcher->for_queue)
+    return self->waiting;
+  if (watcher->key == NULL)
+    return self->unkeyed;
+  list = g_hash_table_lookup (self->keyed, watcher->key);
   if (list == NULL)
     {
       list = g_ptr_array_new ();
-      g_hash_table_insert (self->keyed, g_strdup (key), list);
+      g_hash_table_insert (self->keyed, g_strdup (watcher->key), list);
     }
-  g_ptr_array_add (list, watcher);
+  return list;
+}
+
+static guint
+add_watcher (StrandWatchers *self, Watcher *watcher)
+{
+  g_mutex_lock (&self->lock);
+  watcher->id = ++self->last_id;
+  g_hash_table_insert (self->by_id, GUINT_TO_POINTER (watcher->id), watcher);
+  g_ptr_array_add (list_of_locked (self, watcher), watcher);
   g_mutex_unlock (&self->lock);
 
   return watcher->id;
@@ -445,13 +513,12 @@ steal_watcher (StrandWatchers *self, guint id, gboolean *last)
   watcher = found;
   if (watcher != NULL)
     {
-      GPtrArray *list =
-          watcher->key != NULL ? g_hash_table_lookup (self->keyed, watcher->key) : self->unkeyed;
+      GPtrArray *list = list_of_locked (self, watcher);
 
       watcher->removed = TRUE;
       watcher->removed_itself = is_telling (watcher);
       g_ptr_array_remove_fast (list, watcher);
-      if (watcher->key != NULL && list->len == 0)
+      if (watcher->key != NULL && !watcher->for_queue && list->len == 0)
         g_hash_table_remove (self->keyed, watcher->key);
     }
   *last = g_hash_table_size (self->by_id) == 0;
@@ -462,26 +529,81 @@ steal_watcher (StrandWatchers *self, guint id, gboolean *last)
   return watcher;
 }
 
+/* The queues that somebody waits for; one NULL among them stands for all of them, which a store cannot be
+ * told to watch. NULL where nobody waits. */
+static char **
+dup_queues_locked (StrandWatchers *self, gboolean *all)
+{
+  g_autoptr(GPtrArray) queues = g_ptr_array_new ();
+
+  *all = FALSE;
+  for (guint i = 0; i < self->waiting->len; i++)
+    {
+      Watcher *watcher = g_ptr_array_index (self->waiting, i);
+
+      if (watcher->key == NULL)
+        *all = TRUE;
+      else if (!g_ptr_array_find_with_equal_func (queues, watcher->key, g_str_equal, NULL))
+        g_ptr_array_add (queues, g_strdup (watcher->key));
+    }
+  if (queues->len == 0)
+    return NULL;
+  g_ptr_array_add (queues, NULL);
+  return (char **) g_ptr_array_steal (queues, NULL);
+}
+
+static void
+debug_polling (StrandStore *store, GError *error)
+{
+  strand_debug (STRAND_TOPIC_STORE, "%s looks for changes itself: %s", G_OBJECT_TYPE_NAME (store),
+                error != NULL ? error->message : "it cannot watch");
+}
+
+/* Has the store notice work in the queues that somebody waits for. FALSE if its changes must do. */
+static gboolean
+notice_queues (StrandWatchers *self, StrandStore *store)
+{
+  StrandStoreInterface *methods = STRAND_STORE_GET_IFACE (store);
+  g_autoptr(GError) error = NULL;
+  g_auto(GStrv) queues = NULL;
+  gboolean all, watched, before;
+
+  g_mutex_lock (&self->lock);
+  queues = dup_queues_locked (self, &all);
+  before = self->queues_watched;
+  g_mutex_unlock (&self->lock);
+  if (methods->set_watching_queues == NULL || (queues == NULL && !before))
+    return FALSE;
+
+  watched = methods->set_watching_queues (store, (const char *const *) queues, &error);
+  if (!watched)
+    debug_polling (store, error);
+  g_mutex_lock (&self->lock);
+  self->queues_watched = watched && queues != NULL;
+  g_mutex_unlock (&self->lock);
+  return watched && !all;
+}
+
 static void
 start_noticing (StrandWatchers *self, StrandStore *store)
 {
   StrandStoreInterface *methods = STRAND_STORE_GET_IFACE (store);
   g_autoptr(GError) error = NULL;
-  gboolean watches, stopped;
+  gboolean watches, stopped, only_queues;
 
   g_mutex_lock (&self->lock);
   watches = self->store_watches;
   stopped = self->stopped;
+  only_queues = self->waiting->len == g_hash_table_size (self->by_id);
   g_mutex_unlock (&self->lock);
-  if (stopped)
+  if (stopped || (notice_queues (self, store) && only_queues))
     return;
 
   if (!watches && methods->set_watching != NULL)
     {
       watches = methods->set_watching (store, TRUE, &error);
       if (!watches)
-        strand_debug (STRAND_TOPIC_STORE, "%s looks for changes itself: %s", G_OBJECT_TYPE_NAME (store),
-                      error != NULL ? error->message : "it cannot watch");
+        debug_polling (store, error);
     }
 
   g_mutex_lock (&self->lock);
@@ -494,28 +616,48 @@ start_noticing (StrandWatchers *self, StrandStore *store)
 static void
 stop_noticing (StrandWatchers *self, StrandStore *store)
 {
-  gboolean watches;
+  gboolean watches, queues_watched;
 
   g_mutex_lock (&self->lock);
   watches = self->store_watches;
+  queues_watched = self->queues_watched;
   self->store_watches = FALSE;
+  self->queues_watched = FALSE;
   g_mutex_unlock (&self->lock);
 
   if (watches)
     STRAND_STORE_GET_IFACE (store)->set_watching (store, FALSE, NULL);
+  if (queues_watched)
+    STRAND_STORE_GET_IFACE (store)->set_watching_queues (store, NULL, NULL);
+}
+
+static guint
+add (StrandWatchers *self, StrandStore *store, Watcher *watcher)
+{
+  guint id;
+
+  g_mutex_lock (&self->switch_lock);
+  id = add_watcher (self, watcher);
+  start_noticing (self, store);
+  g_mutex_unlock (&self->switch_lock);
+  return id;
 }
 
 guint
 strand_watchers_add (StrandWatchers *self, StrandStore *store, const char *key, StrandWatchFunc func,
                      gpointer user_data, GDestroyNotify destroy)
 {
-  guint id;
+  return add (self, store, watcher_new (key, func, user_data, destroy));
+}
 
-  g_mutex_lock (&self->switch_lock);
-  id = add_watcher (self, key, func, user_data, destroy);
-  start_noticing (self, store);
-  g_mutex_unlock (&self->switch_lock);
-  return id;
+guint
+strand_watchers_add_queue (StrandWatchers *self, StrandStore *store, const char *queue, StrandWatchFunc func,
+                           gpointer user_data, GDestroyNotify destroy)
+{
+  Watcher *watcher = watcher_new (queue, func, user_data, destroy);
+
+  watcher->for_queue = TRUE;
+  return add (self, store, watcher);
 }
 
 void
@@ -528,6 +670,8 @@ strand_watchers_remove (StrandWatchers *self, StrandStore *store, guint id)
   watcher = steal_watcher (self, id, &last);
   if (last)
     stop_noticing (self, store);
+  else if (watcher != NULL && watcher->for_queue)
+    notice_queues (self, store);
   g_mutex_unlock (&self->switch_lock);
 
   if (watcher != NULL && !watcher->removed_itself)
@@ -563,5 +707,6 @@ strand_watchers_abandon (StrandWatchers *self)
   self->by_id = g_hash_table_new (NULL, NULL);
   g_hash_table_remove_all (self->keyed);
   g_ptr_array_set_size (self->unkeyed, 0);
+  g_ptr_array_set_size (self->waiting, 0);
   g_mutex_unlock (&self->lock);
 }
