@@ -526,6 +526,8 @@ strand_call_set_retry_after (StrandCall *self, gint64 time_us)
   g_mutex_lock (&extra->lock);
   extra->retry_after_us = time_us;
   g_mutex_unlock (&extra->lock);
+  if (extra->parent != NULL)
+    strand_call_set_retry_after (extra->parent, time_us);
 }
 
 /**

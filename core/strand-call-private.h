@@ -172,6 +172,9 @@ void strand_call_poke_waiters (StrandCall *self);
 void strand_call_remove_waiter (StrandCall *self, gpointer data);
 gboolean strand_call_wait (StrandCall *self, gint64 timeout_us, GError **error);
 
+/* Where a call stands in a chain; strand-middleware.c. */
+void strand_chain_state_free (gpointer state);
+
 /* Items; strand-call-items.c. */
 typedef struct
 {

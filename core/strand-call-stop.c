@@ -82,9 +82,10 @@ strand_call_request_stop (StrandCall *self, gboolean timed_out)
     cancellable = g_object_ref (extra->cancellable);
   hook = g_steal_pointer (&extra->stop_hook);
   hook_data = g_steal_pointer (&extra->stop_data);
+  /* Under the lock: a hook that is set from now on runs at once. */
+  g_atomic_int_or ((guint *) &self->state, STATE_STOP);
   g_mutex_unlock (&extra->lock);
 
-  g_atomic_int_or ((guint *) &self->state, STATE_STOP);
   wake_producer (extra);
   if (extra->parent != NULL)
     wake_producer (strand_call_extra (extra->parent));

@@ -140,7 +140,7 @@ extra_free (StrandCallExtra *extra)
   g_clear_pointer (&extra->parent, strand_call_unref);
   g_clear_pointer (&extra->child, strand_call_unref);
   g_clear_object (&extra->runner);
-  g_free (extra->chain_state);
+  strand_chain_state_free (extra->chain_state);
   g_mutex_clear (&extra->lock);
   strand_cond_clear (&extra->changed);
   g_free (extra);
@@ -519,6 +519,13 @@ strand_call_finish_as (StrandCall *self, StrandStatus status, GVariant *value, G
   g_clear_error (&error);
 }
 
+static GError *
+cancelled_before_start (StrandCall *self)
+{
+  return g_error_new (G_IO_ERROR, G_IO_ERROR_CANCELLED, "The call of '%s' was cancelled before it started",
+                      self->recipe->function->name);
+}
+
 /* Cancels a call that has not started, so that it never starts. */
 gboolean
 strand_call_cancel_pending (StrandCall *self)
@@ -526,9 +533,7 @@ strand_call_cancel_pending (StrandCall *self)
   if (!move_status (self, STRAND_STATUS_PENDING, STATE_SETTLING))
     return FALSE;
 
-  settle (strand_call_ref (self), STRAND_STATUS_CANCELLED, NULL,
-          g_error_new (G_IO_ERROR, G_IO_ERROR_CANCELLED, "The call of '%s' was cancelled before it started",
-                       self->recipe->function->name));
+  settle (strand_call_ref (self), STRAND_STATUS_CANCELLED, NULL, cancelled_before_start (self));
   return TRUE;
 }
 
@@ -694,7 +699,7 @@ begin_extra (StrandCall *self, StrandCallExtra *extra)
 
   if (extra->funcs != NULL && extra->funcs->started != NULL && !extra->funcs->started (self, extra->owner))
     {
-      strand_call_finish_as (self, STRAND_STATUS_CANCELLED, NULL, NULL);
+      strand_call_finish_as (self, STRAND_STATUS_CANCELLED, NULL, cancelled_before_start (self));
       return FALSE;
     }
   tell_listeners (extra);

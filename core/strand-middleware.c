@@ -1,8 +1,13 @@
 /* strand-middleware.c — runs a chain of middleware over a call.
  *
  * A chain is immutable. Where a call stands in it lies with the call, so a middleware that answers LATER
- * holds nothing but the call: resuming goes on from there on whatever thread resumes, and cancelling the call
- * ends the wait. Whoever's `before` answered CONTINUE or ANSWER, or was waited for, is told of the outcome.
+ * holds nothing but the call: resuming leaves the answer there, and whoever walks goes on from there.
+ * Cancelling the call ends the wait. Whoever's `before` was asked, whatever it answered, is told of the
+ * outcome.
+ *
+ * One thread walks a call's chain at a time. A backend that has a thread for that says so with
+ * strand_chain_set_wake(): then every `before`, `after` and `on_error` of a call runs there, and a timer's
+ * thread that resumes a hundred calls does not run the rest of a hundred chains.
  *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "config.h"
@@ -25,6 +30,7 @@ struct _StrandChain
 {
   gatomicrefcount ref_count;
   GPtrArray *middleware; /* outermost first */
+  StrandChainWakeFunc wake;
 };
 
 typedef StrandVerdict (*Hook) (StrandMiddleware *self, StrandCall *call, GVariant **value, GError **error);
@@ -39,6 +45,12 @@ typedef struct
   int waiting;         /* atomic: a LATER is out, and nobody has taken it back */
   StrandChainFunc done;
   gpointer user_data;
+
+  /* Written by who took a LATER back, before it wakes the walker. */
+  gboolean resumed;
+  StrandVerdict verdict;
+  GVariant *value;
+  GError *error;
 } ChainState;
 
 static void
@@ -64,6 +76,25 @@ strand_chain_new (GListModel *middleware)
   for (guint i = 0; i < n; i++)
     g_ptr_array_add (self->middleware, g_list_model_get_item (middleware, i));
   return self;
+}
+
+/**
+ * strand_chain_set_wake: (skip)
+ * @self: a chain that has not been used
+ * @wake: leads to strand_chain_go_on() on the thread that walks
+ *
+ * Lets the backend choose where a call goes on that was resumed or cancelled after a LATER of a `before`.
+ * @wake gets the data of strand_chain_before(), on whatever thread that happened, and must not block. Without
+ * it the call goes on there and then; the backend then must not settle the call while that thread walks.
+ *
+ * Since: 1.0
+ */
+void
+strand_chain_set_wake (StrandChain *self, StrandChainWakeFunc wake)
+{
+  g_return_if_fail (self != NULL);
+
+  self->wake = wake;
 }
 
 /**
@@ -170,10 +201,38 @@ check_answer (StrandMiddleware *middleware, StrandCall *call, StrandVerdict verd
   return verdict;
 }
 
+void
+strand_chain_state_free (gpointer data)
+{
+  ChainState *state = data;
+
+  if (state == NULL)
+    return;
+  g_clear_pointer (&state->value, g_variant_unref);
+  g_clear_error (&state->error);
+  g_free (state);
+}
+
 static void
 finish_walk (StrandCall *call, ChainState *state, StrandVerdict verdict, GVariant *value, GError *error)
 {
   state->done (call, verdict, value, error, state->user_data);
+}
+
+static void walk (StrandCall *call, ChainState *state);
+
+/* A LATER was taken back, and this is what is answered now. Takes over @value and @error. */
+static void
+answer_now (StrandCall *call, ChainState *state, StrandVerdict verdict, GVariant *value, GError *error)
+{
+  state->verdict = verdict;
+  state->value = value;
+  state->error = error;
+  state->resumed = TRUE;
+  if (!state->submitting && state->chain->wake != NULL)
+    state->chain->wake (call, state->user_data);
+  else
+    strand_chain_go_on (call);
 }
 
 static void
@@ -182,10 +241,10 @@ stop_waiting (StrandCall *call, gpointer data)
   ChainState *state = data;
 
   if (g_atomic_int_compare_and_exchange (&state->waiting, TRUE, FALSE))
-    finish_walk (call, state, STRAND_VERDICT_REFUSE, NULL,
-                 g_error_new (G_IO_ERROR, G_IO_ERROR_CANCELLED,
-                              "The call of '%s' was cancelled while it waited",
-                              strand_call_get_function_name (call)));
+    answer_now (call, state, STRAND_VERDICT_REFUSE, NULL,
+                g_error_new (G_IO_ERROR, G_IO_ERROR_CANCELLED,
+                             "The call of '%s' was cancelled while it waited",
+                             strand_call_get_function_name (call)));
 }
 
 static void
@@ -244,7 +303,7 @@ start_walk (StrandChain *self, StrandCall *call, gboolean submitting, StrandChai
   if (extra->chain_state == NULL)
     extra->chain_state = g_new0 (ChainState, 1);
   state = extra->chain_state;
-  *state = (ChainState){ self, submitting, 0, 0, FALSE, done, user_data };
+  *state = (ChainState){ .chain = self, .submitting = submitting, .done = done, .user_data = user_data };
   /* A LATER may be resumed, and the call end, before the hook has returned. */
   strand_call_ref (call);
   walk (call, state);
@@ -313,6 +372,8 @@ strand_chain_settle (StrandChain *self, StrandCall *attempt, gboolean will_retry
   state = strand_call_extra (attempt)->chain_state;
   if (state == NULL)
     return NULL;
+  /* Who answers from now on is too late. */
+  g_atomic_int_set (&state->waiting, FALSE);
   failure = strand_call_get_error (attempt);
   for (guint i = state->n_before; i-- > 0;)
     {
@@ -340,13 +401,47 @@ strand_chain_settle (StrandChain *self, StrandCall *attempt, gboolean will_retry
 }
 
 /**
+ * strand_chain_go_on: (skip)
+ * @call: a call for which the chain's wake function was called
+ *
+ * Goes on with a call that was resumed or cancelled after a LATER: asks the rest of the chain, and tells the
+ * #StrandChainFunc. Does nothing where there is nothing to go on with. On the thread that walks; blocks as
+ * long as the hooks do.
+ *
+ * Since: 1.0
+ */
+void
+strand_chain_go_on (StrandCall *call)
+{
+  ChainState *state;
+  GError *error;
+  GVariant *value;
+
+  g_return_if_fail (call != NULL);
+
+  state = strand_call_extra (call)->chain_state;
+  if (state == NULL || !state->resumed)
+    return;
+  state->resumed = FALSE;
+  value = g_steal_pointer (&state->value);
+  error = g_steal_pointer (&state->error);
+  strand_call_ref (call);
+  if (state->verdict == STRAND_VERDICT_CONTINUE)
+    walk (call, state);
+  else
+    finish_walk (call, state, state->verdict, value, error);
+  strand_call_unref (call);
+}
+
+/**
  * strand_call_resume:
  * @call: a call that this middleware answered LATER
  * @verdict: what it answers now; not LATER
  * @value: (nullable) (transfer full): the value, with ANSWER
  * @error: (nullable) (transfer full): why, with REFUSE
  *
- * Lets a call go on that a middleware held back. Any thread; the rest of the chain runs inside.
+ * Lets a call go on that a middleware held back. Any thread. The rest of the chain runs on the backend's own
+ * thread where it has one, as `local` has for `before`; else inside.
  *
  * Returns: %TRUE; or %FALSE if the call was cancelled meanwhile: then nothing was taken over
  * Since: 1.0
@@ -364,9 +459,6 @@ strand_call_resume (StrandCall *call, StrandVerdict verdict, GVariant *value, GE
   strand_call_set_stop_hook (call, NULL, NULL);
 
   verdict = check_answer (state->chain->middleware->pdata[state->next - 1], call, verdict, &value, &error);
-  if (verdict == STRAND_VERDICT_CONTINUE)
-    walk (call, state);
-  else
-    finish_walk (call, state, verdict, value, error);
+  answer_now (call, state, verdict, value, error);
   return TRUE;
 }

@@ -57,7 +57,9 @@ struct _StrandMiddlewareInterface
    * strand_call_set_header(), its options). @value and @error are set with ANSWER and REFUSE only. */
   StrandVerdict (*submit) (StrandMiddleware *self, StrandCall *call, GVariant **value, GError **error);
 
-  /* In a thread of the backend or reader; may block briefly, answers LATER to wait. */
+  /* In a thread of the backend or reader; may block briefly, answers LATER to wait. A call that is cancelled
+   * while it waits goes to on_error; in `submit`, where nothing follows, strand_call_get_cancellable() tells.
+   */
   StrandVerdict (*before) (StrandMiddleware *self, StrandCall *attempt, GVariant **value, GError **error);
 
   /* As before. @value is NULL where the call returned nothing or an object. An error becomes a warning on
@@ -138,7 +140,8 @@ GType strand_chain_get_type (void);
  * @user_data: what the chain was given
  *
  * Told once how a chain decided: before strand_chain_submit() or strand_chain_before() returns, or, after a
- * LATER, on the thread that resumed (or cancelled) the call.
+ * LATER, in strand_chain_go_on(), which runs on the thread that resumed (or cancelled) the call unless
+ * strand_chain_set_wake() says otherwise.
  *
  * Since: 1.0
  */
@@ -147,6 +150,12 @@ typedef void (*StrandChainFunc) (StrandCall *call, StrandVerdict verdict, GVaria
 
 STRAND_AVAILABLE_IN_ALL
 StrandChain *strand_chain_new (GListModel *middleware) G_GNUC_WARN_UNUSED_RESULT;
+
+/* Told, on any thread, that strand_chain_go_on() is to be called for @call. */
+typedef void (*StrandChainWakeFunc) (StrandCall *call, gpointer user_data);
+
+STRAND_AVAILABLE_IN_ALL
+void strand_chain_set_wake (StrandChain *self, StrandChainWakeFunc wake);
 
 STRAND_AVAILABLE_IN_ALL
 StrandChain *strand_chain_ref (StrandChain *self);
@@ -159,6 +168,9 @@ void strand_chain_submit (StrandChain *self, StrandCall *call, StrandChainFunc d
 
 STRAND_AVAILABLE_IN_ALL
 void strand_chain_before (StrandChain *self, StrandCall *attempt, StrandChainFunc done, gpointer user_data);
+
+STRAND_AVAILABLE_IN_ALL
+void strand_chain_go_on (StrandCall *call);
 
 /* Tells each middleware whose `before` ran of the attempt's outcome. Returns warnings, or NULL. */
 STRAND_AVAILABLE_IN_ALL

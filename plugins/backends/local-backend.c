@@ -492,6 +492,7 @@ strand_local_backend_constructed (GObject *object)
   StrandLocalBackend *self = STRAND_LOCAL_BACKEND (object);
 
   self->chain = strand_chain_new (self->middleware);
+  strand_chain_set_wake (self->chain, local_entry_wake);
   G_OBJECT_CLASS (strand_local_backend_parent_class)->constructed (object);
 }
 

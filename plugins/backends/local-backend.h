@@ -16,7 +16,8 @@ typedef enum
   TODO_CHANGED = 1 << 3, /* progress, message, metadata */
   TODO_ENDED = 1 << 4,
   TODO_CANCEL = 1 << 5,
-  TODO_LOOK = 1 << 6, /* somebody else may have written the record */
+  TODO_LOOK = 1 << 6,  /* somebody else may have written the record */
+  TODO_GO_ON = 1 << 7, /* a middleware that said LATER has made up its mind */
 } Todo;
 
 typedef struct
@@ -78,6 +79,9 @@ guint local_todo_next (guint *todo);
 
 /* The clerk's: carries out one of the things noted. */
 void local_entry_carry_out (LocalEntry *entry, guint todo);
+
+/* The chain's: a call that a middleware held back is to go on. Any thread. */
+void local_entry_wake (StrandCall *attempt, gpointer entry);
 
 /* Ends an entry whose call has ended. */
 void local_entry_drop (LocalEntry *entry);

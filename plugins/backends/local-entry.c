@@ -359,6 +359,21 @@ chain_decided (StrandCall *attempt, StrandVerdict verdict, GVariant *value, GErr
     }
 }
 
+void
+local_entry_wake (StrandCall *attempt, gpointer entry)
+{
+  local_entry_note (entry, TODO_GO_ON);
+}
+
+static void
+do_go_on (LocalEntry *entry)
+{
+  g_autoptr(StrandCall) attempt = ref_attempt (entry);
+
+  if (attempt != NULL)
+    strand_chain_go_on (attempt);
+}
+
 static void
 start_attempt (LocalEntry *entry)
 {
@@ -401,20 +416,8 @@ will_retry (LocalEntry *entry, StrandCall *attempt)
 {
   return strand_call_get_status (attempt) == STRAND_STATUS_FAILED && !entry->refused &&
          !strand_call_is_stopping (entry->call) &&
-         strand_call_get_attempt (entry->call) <= allowed_retries (entry);
-}
-
-/* Exponential with full jitter ("Exponential Backoff and Jitter", AWS Architecture Blog, 2015), so that calls
- * which failed together do not come back together. */
-static gint64
-retry_delay (LocalEntry *entry)
-{
-  StrandLocalBackend *self = entry->backend;
-  guint doublings = MIN (strand_call_get_attempt (entry->call) - 1, 30);
-  double longest =
-      MIN ((double) self->retry_delay_us * (double) (1u << doublings), (double) self->retry_max_delay_us);
-
-  return (gint64) g_random_double_range (0, longest + 1);
+         strand_call_get_attempt (entry->call) <= allowed_retries (entry) &&
+         strand_retry_allowed (attempt, strand_call_get_error (attempt));
 }
 
 static void
@@ -428,6 +431,7 @@ change_to_retry (LocalEntry *entry, StrandRecord *record, gpointer data)
 static void
 retry_entry (LocalEntry *entry, StrandCall *attempt)
 {
+  StrandLocalBackend *self = entry->backend;
   GError *error = NULL;
 
   if (!write_record (entry, change_to_retry, (gpointer) strand_call_get_error (attempt), &error))
@@ -437,7 +441,7 @@ retry_entry (LocalEntry *entry, StrandCall *attempt)
     }
   set_attempt (entry, NULL);
   strand_call_requeue (entry->call);
-  attempt_later (entry, retry_delay (entry));
+  attempt_later (entry, strand_retry_delay (attempt, self->retry_delay_us, self->retry_max_delay_us));
 }
 
 /* What the clerk does. */
@@ -606,6 +610,8 @@ local_entry_carry_out (LocalEntry *entry, guint todo)
 {
   if ((todo & TODO_LAUNCH) != 0)
     do_launch (entry);
+  else if ((todo & TODO_GO_ON) != 0)
+    do_go_on (entry);
   else if ((todo & TODO_ENDED) != 0)
     do_ended (entry);
   else if ((todo & TODO_CANCEL) != 0)
@@ -626,8 +632,8 @@ local_entry_carry_out (LocalEntry *entry, guint todo)
 guint
 local_todo_next (guint *todo)
 {
-  static const guint order[] = { TODO_LAUNCH,  TODO_ENDED,   TODO_CANCEL, TODO_ATTEMPT,
-                                 TODO_STARTED, TODO_CHANGED, TODO_LOOK };
+  static const guint order[] = { TODO_LAUNCH,  TODO_GO_ON,   TODO_ENDED,   TODO_CANCEL,
+                                 TODO_ATTEMPT, TODO_STARTED, TODO_CHANGED, TODO_LOOK };
 
   if ((*todo & TODO_ENDED) != 0)
     *todo &= ~(guint) (TODO_STARTED | TODO_CHANGED);
