@@ -126,13 +126,10 @@ write_chunk (StrandStore *self, StrandStoreInterface *methods, const char *key, 
     record = new_record (own_key, key);
 
   all = unpack (record);
-  if (all->len < offset)
-    {
-      g_set_error (error, STRAND_ERROR, STRAND_ERROR_INVALID_ARGUMENT,
-                   "item %" G_GUINT64_FORMAT " was never written", chunk * CHUNK + all->len);
-      return FALSE;
-    }
-  g_ptr_array_set_size (all, (int) offset);
+  if (all->len > offset)
+    g_ptr_array_set_size (all, (int) offset);
+  while (all->len < offset)
+    g_ptr_array_add (all, g_bytes_new (NULL, 0)); /* never read: the log begins after them */
   for (guint i = 0; i < n; i++)
     g_ptr_array_add (all, g_bytes_ref (items[i]));
   pack (record, all);
@@ -186,6 +183,24 @@ remove_record (StrandStore *self, StrandStoreInterface *methods, const char *key
   return FALSE;
 }
 
+/* Whether the log reaches @first, so that what comes there goes on with it. */
+static gboolean
+reaches (StrandStore *self, StrandStoreInterface *methods, const char *key, guint64 fence, guint64 first,
+         gboolean *reached, GError **error)
+{
+  g_autoptr(GPtrArray) before = NULL;
+  guint64 found = 0;
+
+  *reached = first == 0;
+  if (*reached)
+    return TRUE;
+  before = strand_items_read (self, methods, key, fence, first - 1, 1, &found, error);
+  if (before == NULL)
+    return FALSE;
+  *reached = before->len > 0 && found == first - 1;
+  return TRUE;
+}
+
 /* Drops whole chunks before @begin. The new beginning is written first: a reader in between skips ahead. */
 static gboolean
 drop_before (StrandStore *self, StrandStoreInterface *methods, const char *key, guint64 fence, guint64 begin,
@@ -217,7 +232,13 @@ strand_items_append (StrandStore *self, StrandStoreInterface *methods, const cha
 {
   guint64 end = first + n;
   guint64 kept = end > max_items ? (end - max_items) / CHUNK * CHUNK : 0;
+  gboolean reached;
 
+  if (n == 0)
+    return TRUE;
+  if (!reaches (self, methods, key, fence, first, &reached, error) ||
+      (!reached && !drop_before (self, methods, key, fence, first, error)))
+    return FALSE;
   for (guint done = 0; done < n;)
     {
       guint offset = (first + done) % CHUNK;

@@ -239,8 +239,8 @@ struct _StrandStoreInterface
 
   /* Optional, all three or none. The log of what a call has emitted under one fence: item @first and those
    * that follow, as bytes that mean nothing to the store. A writer that does not know whether it was heard
-   * says it again: what is there from @first on is replaced. At least the last @max_items are kept, and not
-   * many more. */
+   * says it again: what is there from @first on is replaced. Where the log does not reach @first, it begins
+   * anew there. At least the last @max_items are kept, and not many more. */
   gboolean (*append_items) (StrandStore *self, const char *key, guint64 fence, guint64 first,
                             GBytes *const *items, guint n, guint max_items, GError **error);
 

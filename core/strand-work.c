@@ -494,11 +494,12 @@ strand_store_change (StrandStore *self, StrandRecord *held, StrandChangeFunc fun
  * @error: return location for a [error@Strand.Error]
  *
  * Adds to what a call has emitted, and tells the watchers of @key. A writer that does not know whether it was
- * heard may say it again: what was there from @first on is replaced. A holder that lost its call does no
- * harm, because each fence has a log of its own.
+ * heard may say it again: what was there from @first on is replaced. One that has dropped some leaves them
+ * out: the log begins anew at @first. A holder that lost its call does no harm, because each fence has a log
+ * of its own.
  *
- * Blocks; any thread that owns no main context. Fails with `STRAND_ERROR_INVALID_ARGUMENT` if items before
- * @first were never written, `STRAND_ERROR_CLOSED`, or as the store's medium does.
+ * Blocks; any thread that owns no main context. Fails with `STRAND_ERROR_CLOSED`, or as the store's medium
+ * does.
  *
  * Returns: %TRUE if the items were written
  * Since: 1.0

@@ -319,6 +319,17 @@ test_only_the_last_items_are_kept (Fixture *f, gconstpointer unused)
 }
 
 static void
+test_log_begins_anew_after_a_gap (Fixture *f, gconstpointer unused)
+{
+  append (f, 1, 0, 70, 1000);
+  append (f, 1, 75, 3, 1000);
+  check_items (f, 1, 0, 1000, 75, 3);
+  append (f, 1, 300, 2, 1000);
+  append (f, 1, 302, 100, 1000);
+  check_items (f, 1, 0, 1000, 300, 102);
+}
+
+static void
 test_items_go_with_their_call (Fixture *f, gconstpointer unused)
 {
   const StrandFilter every = { .kind = "*" };
@@ -402,6 +413,7 @@ main (int argc, char **argv)
   ADD ("batch/has-a-verdict-for-each", test_batch_has_a_verdict_for_each);
   ADD ("items/are-read-as-written", test_items_are_read_as_written);
   ADD ("items/only-the-last-are-kept", test_only_the_last_items_are_kept);
+  ADD ("items/log-begins-anew-after-a-gap", test_log_begins_anew_after_a_gap);
   ADD ("items/go-with-their-call", test_items_go_with_their_call);
   ADD ("queue/work-is-told", test_work_in_a_queue_is_told);
   ADD ("queue/work-of-others-is-looked-for", test_work_of_others_is_looked_for);
