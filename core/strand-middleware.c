@@ -59,6 +59,24 @@ strand_middleware_default_init (StrandMiddlewareInterface *iface)
 }
 
 /**
+ * strand_middleware_close:
+ * @self: a middleware
+ *
+ * Lets a middleware write what it has gathered, while its stores are still open. A stack that closes does so
+ * for its own. Any thread; blocks.
+ *
+ * Since: 1.0
+ */
+void
+strand_middleware_close (StrandMiddleware *self)
+{
+  g_return_if_fail (STRAND_IS_MIDDLEWARE (self));
+
+  if (STRAND_MIDDLEWARE_GET_IFACE (self)->close != NULL)
+    STRAND_MIDDLEWARE_GET_IFACE (self)->close (self);
+}
+
+/**
  * strand_chain_new:
  * @middleware: (nullable): a list of #StrandMiddleware, outermost first
  *

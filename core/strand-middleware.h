@@ -43,6 +43,7 @@ G_DECLARE_INTERFACE (StrandMiddleware, strand_middleware, STRAND, MIDDLEWARE, GO
  * @before: an attempt is about to run
  * @after: an attempt gave a value
  * @on_error: an attempt failed, was cancelled or refused
+ * @close: no more calls are expected
  *
  * What a middleware implements; every method is optional. Methods are called by backends and readers, on any
  * thread and on several at once, for different calls.
@@ -69,8 +70,12 @@ struct _StrandMiddlewareInterface
   /* As before. @will_retry: whether another attempt follows. */
   void (*on_error) (StrandMiddleware *self, StrandCall *attempt, const GError *error, gboolean will_retry);
 
+  /* What it gathered is to be written now: its backends have closed, its stores have not yet. May block.
+   * Calls may come all the same, and so may a second close. */
+  void (*close) (StrandMiddleware *self);
+
   /*< private >*/
-  gpointer reserved[6];
+  gpointer reserved[5];
 };
 
 /**
@@ -123,6 +128,9 @@ struct _StrandMiddlewareInterface
  *
  * Since: 1.0
  */
+
+STRAND_AVAILABLE_IN_ALL
+void strand_middleware_close (StrandMiddleware *self);
 
 /* For backends and readers: runs a chain over a call. */
 

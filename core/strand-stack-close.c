@@ -1,7 +1,8 @@
 /* strand-stack-close.c — the end of a stack: everything that it made is closed, from the top down.
  *
  * Backends first, for they still use what is below them; then the taskrunners, which several backends may
- * share; then the stores, which have to take the last results.
+ * share, and the middleware, which may have something to write; then the stores, which have to take the last
+ * results.
  *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "config.h"
@@ -9,6 +10,7 @@
 #include "strand-stack-private.h"
 #include "strand-backend.h"
 #include "strand-blocking-private.h"
+#include "strand-middleware.h"
 #include "strand-store.h"
 #include "strand-taskrunner.h"
 
@@ -53,8 +55,8 @@ note_error (GError **first, GError *error)
  * @error: return location for a [error@Strand.Error]
  *
  * Ends all use: closes every backend that the stack has made, and those that a reload replaced while calls
- * still run there, then the taskrunners, then the stores. Everything is closed even if something fails. From
- * now on targets are %STRAND_ERROR_CLOSED. The second time it does nothing.
+ * still run there, then the taskrunners, the middleware and the stores. Everything is closed even if
+ * something fails. From now on targets are %STRAND_ERROR_CLOSED. The second time it does nothing.
  *
  * Blocks. Any thread but one that runs calls of the stack.
  *
@@ -66,6 +68,7 @@ strand_stack_close (StrandStack *self, gint64 deadline_us, GError **error)
 {
   g_autoptr(GPtrArray) backends = g_ptr_array_new_with_free_func (g_object_unref);
   g_autoptr(GPtrArray) runners = g_ptr_array_new_with_free_func (g_object_unref);
+  g_autoptr(GPtrArray) middleware = g_ptr_array_new_with_free_func (g_object_unref);
   g_autoptr(GPtrArray) stores = g_ptr_array_new_with_free_func (g_object_unref);
   GError *first = NULL;
   gboolean closed;
@@ -79,6 +82,7 @@ strand_stack_close (StrandStack *self, gint64 deadline_us, GError **error)
     {
       collect_locked (self, STRAND_KIND_BACKEND, backends);
       collect_locked (self, STRAND_KIND_TASKRUNNER, runners);
+      collect_locked (self, STRAND_KIND_MIDDLEWARE, middleware);
       collect_locked (self, STRAND_KIND_STORE, stores);
     }
   g_mutex_unlock (&self->lock);
@@ -97,6 +101,8 @@ strand_stack_close (StrandStack *self, gint64 deadline_us, GError **error)
       strand_taskrunner_close (g_ptr_array_index (runners, i), deadline_us, &local_error);
       note_error (&first, local_error);
     }
+  for (guint i = 0; i < middleware->len; i++)
+    strand_middleware_close (g_ptr_array_index (middleware, i));
   for (guint i = 0; i < stores->len; i++)
     strand_store_close (g_ptr_array_index (stores, i));
 
