@@ -1,14 +1,16 @@
 /* strand-helper-wire-private.h — what a process taskrunner and its helpers say to each other.
  *
- * Two sockets and one word of shared memory. The data socket carries calls one way, items, news and outcomes the other;
- * only the helper's main thread reads it, so a call reaches its function without a change of threads. The control socket
- * carries what cannot wait for the function: cancellation and room for items; its end tells the helper that its
- * parent is gone. The word counts the calls that somebody has claimed: the helper claims a call before it runs it, the parent
- * claims back what it wants to send elsewhere, and neither needs an answer for that.
+ * Two sockets and a few words of shared memory. The data socket carries calls one way, items, news and
+ * outcomes the other; only the helper's main thread reads it, so a call reaches its function without a change
+ * of threads. The control socket carries what cannot wait for the function: cancellation and room for items;
+ * its end tells the helper that its parent is gone. The words say which calls somebody has claimed: the
+ * helper claims a call before it runs it, the parent claims back what it wants to send elsewhere, and neither
+ * needs an answer for that. So calls may wait in the data socket, behind the one that runs, as freely as in
+ * the parent's line.
  *
- * Both ends are one build on one machine, so numbers are in its own byte order and values in GVariant's own form. The
- * parent believes nothing that it reads; a helper belongs to its parent.
- *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
+ * Both ends are one build on one machine, so numbers are in its own byte order and values in GVariant's own
+ * form. The parent believes nothing that it reads; a helper belongs to its parent. SPDX-License-Identifier:
+ * LGPL-2.1-or-later */
 #pragma once
 
 #include <glib.h>
@@ -27,13 +29,16 @@ enum
 };
 
 /* Raised with every change of what follows. */
-#define STRAND_WIRE_PROTOCOL 1
+#define STRAND_WIRE_PROTOCOL 2
 
 /* The largest payload. A value of this size is kept twice on each side while it travels. */
 #define STRAND_WIRE_MAX_PAYLOAD (256 * 1024 * 1024)
 
 /* How many items may be on their way: enough to keep both sides busy, few enough to stop a producer soon. */
 #define STRAND_WIRE_WINDOW 256
+
+/* Calls whose numbers are this far apart share a word: the older of them must have been claimed. */
+#define STRAND_WIRE_SLOTS 32
 
 /* How many bytes of message, error text and the like a helper may say at once. */
 #define STRAND_WIRE_MAX_TEXT (64 * 1024)
@@ -88,7 +93,8 @@ typedef struct
 /* In shared memory. */
 typedef struct
 {
-  gsize claimed; /* atomic: the number of the last call that the helper has begun or the parent taken back */
+  gsize claimed[STRAND_WIRE_SLOTS]; /* atomic: the last number there that the helper has begun or the parent
+                                       taken back */
 } StrandWireShared;
 
 /* Bytes on their way: [start, end) of data. */
@@ -110,19 +116,21 @@ void strand_wire_append_variant (StrandWireBuffer *self, GVariant *value);
 void strand_wire_pad (StrandWireBuffer *self, gsize frame);
 gboolean strand_wire_end (StrandWireBuffer *self, gsize frame);
 
-/* The next whole frame; its payload stays valid until the buffer receives more. FALSE with @broken if this can never be
- * one. */
-gboolean strand_wire_next (StrandWireBuffer *self, StrandWireHead *head, const guint8 **payload, gboolean *broken);
+/* The next whole frame; its payload stays valid until the buffer receives more. FALSE with @broken if this
+ * can never be one. */
+gboolean strand_wire_next (StrandWireBuffer *self, StrandWireHead *head, const guint8 **payload,
+                           gboolean *broken);
 
 /* Some bytes: > 0, 0 at the end, -1 with errno. @flags as for recv() and send(). */
 gssize strand_wire_receive (StrandWireBuffer *self, int fd, int flags);
 gssize strand_wire_send (StrandWireBuffer *self, int fd, int flags);
 
-/* A value out of somebody else's bytes; NULL unless they are exactly how GVariant would write it. Not floating. */
+/* A value out of somebody else's bytes; NULL unless they are exactly how GVariant would write it. Not
+ * floating. */
 GVariant *strand_wire_read_variant (const GVariantType *type, const guint8 *data, gsize size);
 
 /* TRUE if this side claims the call and the other cannot run it or take it back any more. */
 gboolean strand_wire_claim (StrandWireShared *shared, guint64 number);
-guint64 strand_wire_get_claimed (StrandWireShared *shared);
+gboolean strand_wire_is_claimed (StrandWireShared *shared, guint64 number);
 
 G_END_DECLS

@@ -1,4 +1,4 @@
-/* strand-helper-wire.c — frames in and out of buffers, and the shared word.
+/* strand-helper-wire.c — frames in and out of buffers, and the shared words.
  *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "config.h"
@@ -37,8 +37,8 @@ consume (StrandWireBuffer *self, gsize n)
     strand_wire_buffer_clear (self);
 }
 
-/* Room for @n more bytes behind the end. What is left moves to the front: a frame's place stays a multiple of 8, for
- * whole frames are consumed; a sent part is only ever sent on. */
+/* Room for @n more bytes behind the end. What is left moves to the front: a frame's place stays a multiple of
+ * 8, for whole frames are consumed; a sent part is only ever sent on. */
 static void
 reserve (StrandWireBuffer *self, gsize n)
 {
@@ -114,7 +114,8 @@ strand_wire_end (StrandWireBuffer *self, gsize frame)
       consume (self, 0);
       return FALSE;
     }
-  memcpy (self->data + self->start + frame + G_STRUCT_OFFSET (StrandWireHead, size), &written, sizeof written);
+  memcpy (self->data + self->start + frame + G_STRUCT_OFFSET (StrandWireHead, size), &written,
+          sizeof written);
   strand_wire_pad (self, frame);
   return TRUE;
 }
@@ -174,7 +175,7 @@ GVariant *
 strand_wire_read_variant (const GVariantType *type, const guint8 *data, gsize size)
 {
   gpointer copy = g_memdup2 (data, size);
-  g_autoptr (GVariant) value = g_variant_new_from_data (type, copy, size, FALSE, g_free, copy);
+  g_autoptr(GVariant) value = g_variant_new_from_data (type, copy, size, FALSE, g_free, copy);
 
   g_variant_ref_sink (value);
   return g_variant_is_normal_form (value) ? g_steal_pointer (&value) : NULL;
@@ -183,11 +184,14 @@ strand_wire_read_variant (const GVariantType *type, const guint8 *data, gsize si
 gboolean
 strand_wire_claim (StrandWireShared *shared, guint64 number)
 {
-  return g_atomic_pointer_compare_and_exchange (&shared->claimed, (gsize) number - 1, (gsize) number);
+  gsize before = number > STRAND_WIRE_SLOTS ? (gsize) number - STRAND_WIRE_SLOTS : 0;
+
+  return g_atomic_pointer_compare_and_exchange (&shared->claimed[number % STRAND_WIRE_SLOTS], before,
+                                                (gsize) number);
 }
 
-guint64
-strand_wire_get_claimed (StrandWireShared *shared)
+gboolean
+strand_wire_is_claimed (StrandWireShared *shared, guint64 number)
 {
-  return (gsize) g_atomic_pointer_get (&shared->claimed);
+  return (gsize) g_atomic_pointer_get (&shared->claimed[number % STRAND_WIRE_SLOTS]) >= (gsize) number;
 }

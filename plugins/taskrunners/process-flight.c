@@ -1,4 +1,4 @@
-/* process-flight.c — one call on its way through a helper: what the helper says of it, and how it ends.
+/* process-flight.c — the call that a helper runs: what the helper says of it, and how it ends.
  *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "config.h"
@@ -10,7 +10,8 @@
 /* How often the memory of a helper with a limit is looked at; the kernel does not tell. */
 #define MEMORY_INTERVAL_MS 100
 
-/* Between a dying process closing its descriptors and being dead. A core dump may take longer, and is cut short then. */
+/* Between a dying process closing its descriptors and being dead. A core dump may take longer, and is cut
+ * short then. */
 #define HANG_UP_US (2 * G_USEC_PER_SEC)
 
 /* What a helper says of its call. */
@@ -23,15 +24,15 @@ give_room (Keeper *self, Flight *flight)
   flight->held = FALSE;
   if (flight->n_items < STRAND_WIRE_WINDOW / 2)
     return;
-  helper_post_control (self->helper, STRAND_WIRE_CREDIT, self->number, flight->n_items);
+  helper_post_control (self->helper, STRAND_WIRE_CREDIT, flight->number, flight->n_items);
   flight->n_items = 0;
 }
 
 static void
 take_item (Keeper *self, Flight *flight, const guint8 *payload, gsize size)
 {
-  g_autoptr (GVariant) boxed = strand_wire_read_variant (G_VARIANT_TYPE_VARIANT, payload, size);
-  g_autoptr (GVariant) item = boxed != NULL ? g_variant_get_variant (boxed) : NULL;
+  g_autoptr(GVariant) boxed = strand_wire_read_variant (G_VARIANT_TYPE_VARIANT, payload, size);
+  g_autoptr(GVariant) item = boxed != NULL ? g_variant_get_variant (boxed) : NULL;
   int n_resumed = g_atomic_int_get (&self->n_resumed);
 
   if (item == NULL || ++flight->n_items > STRAND_WIRE_WINDOW)
@@ -39,7 +40,8 @@ take_item (Keeper *self, Flight *flight, const guint8 *payload, gsize size)
       flight->broken = TRUE;
       return;
     }
-  /* A resume() that comes between the two belongs to this refusal or an earlier one: at worst some more items follow. */
+  /* A resume() that comes between the two belongs to this refusal or an earlier one: at worst some more items
+   * follow. */
   if (!strand_call_push_item (flight->call, item) && !flight->held)
     {
       flight->held = TRUE;
@@ -51,8 +53,9 @@ take_item (Keeper *self, Flight *flight, const guint8 *payload, gsize size)
 static void
 take_news (Flight *flight, const guint8 *payload, gsize size)
 {
-  g_autoptr (GVariant) news = strand_wire_read_variant (G_VARIANT_TYPE (STRAND_WIRE_CHANGED_TYPE), payload, size);
-  g_autoptr (GVariantIter) metadata = NULL;
+  g_autoptr(GVariant) news =
+      strand_wire_read_variant (G_VARIANT_TYPE (STRAND_WIRE_CHANGED_TYPE), payload, size);
+  g_autoptr(GVariantIter) metadata = NULL;
   const char *message, *name;
   GVariant *value;
   double progress;
@@ -74,7 +77,8 @@ take_news (Flight *flight, const guint8 *payload, gsize size)
 static GError *
 read_error (const guint8 *payload, gsize size)
 {
-  g_autoptr (GVariant) value = strand_wire_read_variant (G_VARIANT_TYPE (STRAND_WIRE_ERROR_TYPE), payload, size);
+  g_autoptr(GVariant) value =
+      strand_wire_read_variant (G_VARIANT_TYPE (STRAND_WIRE_ERROR_TYPE), payload, size);
   const char *domain, *message;
   gint32 code;
 
@@ -110,7 +114,7 @@ take_end (Flight *flight, const StrandWireHead *head, const guint8 *payload)
 static void
 take_frame (Keeper *self, Flight *flight, const StrandWireHead *head, const guint8 *payload)
 {
-  if (head->number != self->number)
+  if (head->number != flight->number)
     flight->broken = TRUE;
   else if (head->type == STRAND_WIRE_ITEM)
     take_item (self, flight, payload, head->size);
@@ -122,18 +126,26 @@ take_frame (Keeper *self, Flight *flight, const StrandWireHead *head, const guin
     flight->broken = TRUE;
 }
 
-/* > 0 if there was something, 0 if not, -1 if nothing will come any more. */
-static int
-take_data (Keeper *self, Flight *flight)
+/* What has been received. What follows the call's end is the next one's. */
+static void
+take_frames (Keeper *self, Flight *flight)
 {
   StrandWireHead head;
   const guint8 *payload;
-  int received = helper_receive (self->helper);
   gboolean broken = FALSE;
 
   while (!flight->ended && !flight->broken && strand_wire_next (&self->helper->in, &head, &payload, &broken))
     take_frame (self, flight, &head, payload);
   flight->broken |= broken;
+}
+
+/* > 0 if there was something, 0 if not, -1 if nothing will come any more. */
+static int
+take_data (Keeper *self, Flight *flight)
+{
+  int received = helper_receive (self->helper);
+
+  take_frames (self, flight);
   return received;
 }
 
@@ -143,14 +155,19 @@ static int
 next_look_ms (Keeper *self)
 {
   gint64 kill_at_us, left_us;
+  int look_ms;
 
   g_mutex_lock (&self->pool->lock);
   kill_at_us = self->kill_at_us;
+  left_us = sent_get_patience_locked (self);
   g_mutex_unlock (&self->pool->lock);
-  if (kill_at_us == 0)
-    return self->pool->max_memory_bytes >= 0 ? MEMORY_INTERVAL_MS : -1;
-  left_us = kill_at_us - g_get_monotonic_time ();
-  return left_us > 0 ? (int) MIN (left_us / 1000 + 1, 60000) : 0;
+
+  if (kill_at_us != 0)
+    left_us = MAX (kill_at_us - g_get_monotonic_time (), 0);
+  look_ms = left_us < 0 ? -1 : (int) MIN ((left_us + 999) / 1000, 60000);
+  if (kill_at_us == 0 && self->pool->max_memory_bytes >= 0)
+    look_ms = look_ms < 0 ? MEMORY_INTERVAL_MS : MIN (look_ms, MEMORY_INTERVAL_MS);
+  return look_ms;
 }
 
 static void
@@ -163,6 +180,8 @@ look_after (Keeper *self, Flight *flight)
   kill_now = self->kill_at_us != 0 && g_get_monotonic_time () >= self->kill_at_us;
   if (kill_now)
     self->kill_at_us = G_MAXINT64;
+  if (sent_get_patience_locked (self) == 0)
+    sent_put_back_locked (self);
   g_mutex_unlock (&pool->lock);
   if (pool->max_memory_bytes >= 0 && flight->why == NULL &&
       helper_get_resident_bytes (self->helper) > pool->max_memory_bytes)
@@ -179,9 +198,8 @@ look_after (Keeper *self, Flight *flight)
     helper_signal (self->helper, SIGKILL);
 }
 
-/* One call, from sent to ended or dead. @news: what is known already. */
-/* The connection has ended. A process that dies closes its descriptors first, so it has a moment before it is killed for
- * closing them. TRUE once it is dead. */
+/* The connection has ended. A process that dies closes its descriptors first, so it has a moment before it is
+ * killed for closing them. TRUE once it is dead. */
 static gboolean
 hung_up (Keeper *self, Flight *flight)
 {
@@ -193,11 +211,12 @@ hung_up (Keeper *self, Flight *flight)
   return FALSE;
 }
 
-Outcome
+gboolean
 flight_follow (Keeper *self, Flight *flight, guint news)
 {
   gboolean dead = FALSE;
 
+  take_frames (self, flight);
   for (; !flight->ended && !dead; news = 0)
     {
       gboolean alive = helper_flush (self->helper);
@@ -216,18 +235,5 @@ flight_follow (Keeper *self, Flight *flight, guint news)
         give_room (self, flight);
       look_after (self, flight);
     }
-  if (flight->ended)
-    return ENDED;
-  return strand_wire_get_claimed (self->helper->shared) < self->number ? NOT_BEGUN : CRASHED;
-}
-
-void
-flight_fail (Keeper *self, Flight *flight)
-{
-  g_autofree char *death = helper_describe_death (self->helper);
-
-  strand_call_finish (flight->call, NULL,
-                      g_error_new (STRAND_ERROR, STRAND_ERROR_CRASHED, "The helper process that ran '%s' died: %s%s",
-                                   strand_call_get_function_name (flight->call), flight->why != NULL ? flight->why : "",
-                                   death));
+  return flight->ended;
 }

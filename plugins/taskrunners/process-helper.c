@@ -42,10 +42,10 @@ offered_free (gpointer data)
 static char **
 dup_argv (const HelperSettings *settings, GError **error)
 {
-  g_autoptr (GPtrArray) argv = g_ptr_array_new_with_free_func (g_free);
+  g_autoptr(GPtrArray) argv = g_ptr_array_new_with_free_func (g_free);
   const char *program = settings->command;
   int n = 0;
-  g_auto (GStrv) words = NULL;
+  g_auto(GStrv) words = NULL;
 
   if (program != NULL && !g_shell_parse_argv (program, &n, &words, error))
     {
@@ -72,8 +72,8 @@ dup_argv (const HelperSettings *settings, GError **error)
 static GStrv
 dup_modules (const HelperSettings *settings)
 {
-  g_auto (GStrv) loaded = strand_registry_list_modules (strand_registry_get_default ());
-  g_autoptr (GStrvBuilder) modules = g_strv_builder_new ();
+  g_auto(GStrv) loaded = strand_registry_list_modules (strand_registry_get_default ());
+  g_autoptr(GStrvBuilder) modules = g_strv_builder_new ();
 
   if (settings->modules != NULL)
     g_strv_builder_addv (modules, (const char **) settings->modules);
@@ -84,7 +84,7 @@ dup_modules (const HelperSettings *settings)
 gboolean
 helper_is_outdated (Helper *self, const HelperSettings *settings)
 {
-  g_auto (GStrv) modules = dup_modules (settings);
+  g_auto(GStrv) modules = dup_modules (settings);
 
   return !g_strv_equal ((const char *const *) modules, (const char *const *) self->modules);
 }
@@ -93,12 +93,13 @@ static void
 write_setup (Helper *self, const HelperSettings *settings)
 {
   guint64 seconds = 0;
-  g_autoptr (GVariant) setup = NULL;
+  g_autoptr(GVariant) setup = NULL;
   gsize frame;
 
   if (settings->cpu_time_us >= 0)
     seconds = (guint64) MAX (1, (settings->cpu_time_us + G_USEC_PER_SEC - 1) / G_USEC_PER_SEC);
-  setup = g_variant_ref_sink (g_variant_new ("(u^asit)", STRAND_WIRE_PROTOCOL, self->modules, settings->niceness, seconds));
+  setup = g_variant_ref_sink (
+      g_variant_new ("(u^asit)", STRAND_WIRE_PROTOCOL, self->modules, settings->niceness, seconds));
   frame = strand_wire_begin (&self->out, STRAND_WIRE_SETUP, 0);
   strand_wire_append_variant (&self->out, setup);
   strand_wire_end (&self->out, frame);
@@ -107,7 +108,7 @@ write_setup (Helper *self, const HelperSettings *settings)
 Helper *
 helper_new (const HelperSettings *settings, GError **error)
 {
-  g_auto (GStrv) argv = dup_argv (settings, error);
+  g_auto(GStrv) argv = dup_argv (settings, error);
   SpawnEnds ends;
   Helper *self;
   pid_t pid;
@@ -118,7 +119,8 @@ helper_new (const HelperSettings *settings, GError **error)
   if (!spawn_helper (&ends, argv, (const char *const *) settings->env, settings->working_directory,
                      settings->stderr_mode != STDERR_INHERIT, &pid, &pidfd, error))
     {
-      g_prefix_error (error, "Could not start the helper '%s' ('helper-command' can name another): ", argv[0]);
+      g_prefix_error (error,
+                      "Could not start the helper '%s' ('helper-command' can name another): ", argv[0]);
       return NULL;
     }
 
@@ -252,9 +254,10 @@ read_functions (Helper *self, GVariant *functions)
 static gboolean
 understand_hello (Helper *self, const guint8 *payload, gsize size)
 {
-  g_autoptr (GVariant) hello = strand_wire_read_variant (G_VARIANT_TYPE (STRAND_WIRE_HELLO_TYPE), payload, size);
-  g_autoptr (GVariant) functions = NULL;
-  g_autoptr (GVariantIter) failed = NULL;
+  g_autoptr(GVariant) hello =
+      strand_wire_read_variant (G_VARIANT_TYPE (STRAND_WIRE_HELLO_TYPE), payload, size);
+  g_autoptr(GVariant) functions = NULL;
+  g_autoptr(GVariantIter) failed = NULL;
   const char *module, *why;
   guint32 protocol;
 
@@ -283,8 +286,9 @@ helper_read_hello (Helper *self, gboolean *ready, GError **error)
       broken = !*ready;
     }
   if (broken)
-    g_set_error (error, STRAND_ERROR, STRAND_ERROR_FAILED,
-                 "the program said something that is not a helper's greeting; is it strand's, and of this release?");
+    g_set_error (
+        error, STRAND_ERROR, STRAND_ERROR_FAILED,
+        "the program said something that is not a helper's greeting; is it strand's, and of this release?");
   return *ready || (alive && !broken);
 }
 
@@ -310,8 +314,8 @@ helper_find (Helper *self, StrandFunction *function, guint32 *index, GError **er
       if (strcmp (offered->signature, signature) != 0)
         {
           g_set_error (error, STRAND_ERROR, STRAND_ERROR_TYPE,
-                       "Could not call '%s' in a helper process: there it is declared '%s', and here '%s'", name,
-                       offered->signature, signature);
+                       "Could not call '%s' in a helper process: there it is declared '%s', and here '%s'",
+                       name, offered->signature, signature);
           return FALSE;
         }
       g_hash_table_insert (self->by_function, strand_function_ref (function), offered);
@@ -333,7 +337,7 @@ helper_knows (Helper *self, StrandFunction *function, guint32 *index)
 gboolean
 helper_write_call (Helper *self, StrandCall *call, guint32 index, GError **error)
 {
-  g_autoptr (GVariant) headers = strand_call_dup_headers (call);
+  g_autoptr(GVariant) headers = strand_call_dup_headers (call);
   GVariant *arguments = strand_call_get_arguments (call);
   gint64 deadline_us = strand_call_get_deadline (call);
   const char *key = strand_call_get_key (call);
@@ -403,7 +407,7 @@ static void
 log_lines (Helper *self, const char *text, gsize size)
 {
   g_autofree char *copy = g_utf8_make_valid (text, (gssize) size);
-  g_auto (GStrv) lines = g_strsplit (copy, "\n", -1);
+  g_auto(GStrv) lines = g_strsplit (copy, "\n", -1);
 
   for (guint i = 0; lines[i] != NULL; i++)
     if (lines[i][0] != '\0')
@@ -458,7 +462,8 @@ helper_describe_death (Helper *self)
   if (status == -1)
     g_string_append (text, "it is gone, and somebody else has taken its exit status");
   else if (WIFSIGNALED (status))
-    g_string_append_printf (text, "it was killed by signal %d (%s)", WTERMSIG (status), g_strsignal (WTERMSIG (status)));
+    g_string_append_printf (text, "it was killed by signal %d (%s)", WTERMSIG (status),
+                            g_strsignal (WTERMSIG (status)));
   else
     g_string_append_printf (text, "it exited with status %d", WEXITSTATUS (status));
 

@@ -76,7 +76,8 @@ gboolean helper_write_call (Helper *self, StrandCall *call, guint32 index, GErro
 /* Sends what `out` holds, as far as it goes without waiting. FALSE if the helper does not listen any more. */
 gboolean helper_flush (Helper *self);
 
-/* Receives what is there without waiting: > 0 if there was something, 0 if not, -1 if nothing will come any more. */
+/* Receives what is there without waiting: > 0 if there was something, 0 if not, -1 if nothing will come any
+ * more. */
 int helper_receive (Helper *self);
 
 /* A message on the control socket; does not wait; any thread. */

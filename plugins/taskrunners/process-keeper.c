@@ -1,9 +1,9 @@
 /* process-keeper.c — a thread that takes calls from the line to a helper process of its own.
  *
- * A thread for each helper, because what follows a call may block: a backend that writes its record, a callback that
- * runs on the runner's thread. While a call runs, the keeper sleeps in poll() on the helper's data, its stderr, its pidfd and
- * its own eventfd. If the helper dies, the shared word says whether it had begun the call: if so, the call
- * has crashed; if not, another helper gets it and nobody notices.
+ * A thread for each helper, because what follows a call may block: a backend that writes its record, a
+ * callback that runs on the runner's thread. While a call runs, the keeper sleeps in poll() on the helper's
+ * data, its stderr, its pidfd and its own eventfd. If the helper dies, the shared words say whether it had
+ * begun the call: if so, the call has crashed; if not, another helper gets it and nobody notices.
  *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "config.h"
@@ -19,9 +19,6 @@
 
 /* How often to look for a death where the kernel has no pidfd. */
 #define LOOK_MS 100
-
-/* Arguments that surely fit into the socket's buffer of an idle helper. */
-#define SHORT_BYTES (16 * 1024)
 
 Keeper *
 keeper_new (Pool *pool)
@@ -105,70 +102,33 @@ keeper_is_stopping (Keeper *self)
   return stopping;
 }
 
-static void
-on_cancelled (GCancellable *cancellable, gpointer data)
+/* Looks after what has been sent until the helper has nothing more to do. Returns a call that it died with
+ * and had not begun, or NULL. */
+static StrandCall *
+follow_calls (Keeper *self, guint news)
 {
-  Keeper *self = data;
+  StrandCall *again = NULL;
+  gboolean dead = FALSE, more = TRUE, doomed;
+
+  for (; more && !dead; news = 0)
+    {
+      Flight flight = { .call = self->sent[0].call, .number = self->sent[0].number };
+
+      dead = !flight_follow (self, &flight, news);
+      if (dead)
+        again = sent_bury (self, &flight);
+      else
+        more = sent_advance (self);
+    }
 
   g_mutex_lock (&self->pool->lock);
-  if (self->cancellable == cancellable && self->helper != NULL)
-    helper_post_control (self->helper, STRAND_WIRE_CANCEL, self->number, 0);
+  doomed = self->kill_at_us != 0; /* it was told to die meanwhile */
   g_mutex_unlock (&self->pool->lock);
-}
-
-static void
-unref_keeper (gpointer data, GClosure *closure)
-{
-  keeper_unref (data);
-}
-
-/* The call is the helper's; from here on it can be stopped. */
-static void
-attach_locked (Keeper *self, StrandCall *call)
-{
-  self->call = call;
-  self->number = self->helper->n_calls;
-  self->cancellable = strand_call_get_cancellable (call);
-  self->handler = g_signal_connect_data (self->cancellable, "cancelled", G_CALLBACK (on_cancelled), keeper_ref (self),
-                                         unref_keeper, 0);
-  if (g_cancellable_is_cancelled (self->cancellable))
-    helper_post_control (self->helper, STRAND_WIRE_CANCEL, self->number, 0);
-}
-
-/* TRUE if the helper was told to die meanwhile. */
-static gboolean
-detach (Keeper *self)
-{
-  GCancellable *cancellable = self->cancellable;
-  gboolean doomed;
-
-  g_mutex_lock (&self->pool->lock);
-  doomed = self->kill_at_us != 0;
-  self->call = NULL;
-  self->cancellable = NULL;
-  if (self->pool->closed)
-    g_cond_broadcast (&self->pool->quiet);
-  g_mutex_unlock (&self->pool->lock);
-  g_signal_handler_disconnect (cancellable, self->handler);
-  return doomed;
-}
-
-/* Looks after a call that has been sent. */
-static Outcome
-follow_call (Keeper *self, StrandCall *call, guint news)
-{
-  Flight flight = { .call = call };
-  Outcome outcome = flight_follow (self, &flight, news);
-  gboolean doomed;
-
-  if (outcome == CRASHED)
-    flight_fail (self, &flight);
-  doomed = detach (self);
-  if (outcome != ENDED || doomed)
+  if (dead || doomed)
     keeper_drop_helper (self, TRUE);
-  else if (self->pool->max_calls > 0 && self->helper->n_calls >= self->pool->max_calls)
+  else if (self->pool->max_calls > 0 && self->helper->n_calls - self->n_taken_back >= self->pool->max_calls)
     keeper_drop_helper (self, FALSE);
-  return outcome;
+  return again;
 }
 
 static gboolean
@@ -177,9 +137,8 @@ send_call (Keeper *self, StrandCall *call, guint32 index, GError **error)
   gboolean written;
 
   g_mutex_lock (&self->pool->lock);
-  written = helper_write_call (self->helper, call, index, error);
-  if (written)
-    attach_locked (self, call);
+  written = sent_add_locked (self, call, index, error);
+  sent_add_more_locked (self);
   g_mutex_unlock (&self->pool->lock);
   return written;
 }
@@ -196,11 +155,9 @@ keeper_hand_over_locked (Keeper *self, StrandCall *call, gboolean *begun)
   *begun = strand_call_begin (call);
   if (!*begun)
     return TRUE;
-  helper_write_call (self->helper, call, index, NULL);
-  /* What did not go, or a helper that is gone, is the keeper's to see to. The rest is done while the helper works: the
-   * keeper cannot look at the outcome before it has the lock. */
+  sent_add_locked (self, call, index, NULL);
+  /* What did not go, or a helper that is gone, is the keeper's to see to. */
   sent = helper_flush (self->helper) && strand_wire_buffer_is_empty (&self->helper->out);
-  attach_locked (self, call);
   if (!sent)
     keeper_wake (self);
   return TRUE;
@@ -212,7 +169,7 @@ prepare (Keeper *self, StrandCall *call, guint32 *index, GError **error)
 {
   while (keeper_ensure_helper (self, error))
     {
-      g_autoptr (GError) local = NULL;
+      g_autoptr(GError) local = NULL;
 
       if (helper_find (self->helper, strand_call_get_function (call), index, &local))
         return TRUE;
@@ -226,8 +183,8 @@ prepare (Keeper *self, StrandCall *call, guint32 *index, GError **error)
   return FALSE;
 }
 
-/* No helper can be started. If others live, they can have the call, and this thread is not needed; else nobody has any use
- * for what waits. */
+/* No helper can be started. If others live, they can have the call, and this thread is not needed; else
+ * nobody has any use for what waits. */
 static gboolean
 leave_to_others (Keeper *self, StrandCall *call, const GError *error)
 {
@@ -238,6 +195,7 @@ leave_to_others (Keeper *self, StrandCall *call, const GError *error)
   others = call != NULL && !pool->stopping && pool->n_helpers > 0;
   if (others)
     {
+      self->in_hand = NULL;
       pool_put_back_locked (pool, call);
       g_ptr_array_remove_fast (pool->keepers, self);
     }
@@ -254,6 +212,7 @@ static gboolean
 run_call (Keeper *self, StrandCall *call, gboolean begun)
 {
   GError *error = NULL;
+  StrandCall *again;
   guint32 index;
 
   for (guint n_sends = 0; n_sends < MAX_SENDS && error == NULL; n_sends++)
@@ -263,11 +222,14 @@ run_call (Keeper *self, StrandCall *call, gboolean begun)
       if (!begun && !strand_call_begin (call))
         break;
       begun = TRUE;
-      if (send_call (self, call, index, &error) && follow_call (self, call, 0) != NOT_BEGUN)
-        {
-          strand_call_unref (call);
-          return TRUE;
-        }
+      if (!send_call (self, call, index, &error))
+        break;
+      again = follow_calls (self, 0);
+      if (again == NULL)
+        return TRUE;
+      if (again != call)
+        n_sends = 0; /* this one has ended, and others since */
+      call = again;
     }
   if (self->helper == NULL && error != NULL && leave_to_others (self, begun ? NULL : call, error))
     {
@@ -275,10 +237,15 @@ run_call (Keeper *self, StrandCall *call, gboolean begun)
       return FALSE;
     }
   if (begun && error == NULL)
-    error = g_error_new (STRAND_ERROR, STRAND_ERROR_CRASHED, "%d helpers died before they could begin '%s'", MAX_SENDS,
-                         strand_call_get_function_name (call));
+    error = g_error_new (STRAND_ERROR, STRAND_ERROR_CRASHED, "%d helpers died before they could begin '%s'",
+                         MAX_SENDS, strand_call_get_function_name (call));
   if (error != NULL)
     strand_call_finish_as (call, STRAND_STATUS_FAILED, NULL, error);
+  g_mutex_lock (&self->pool->lock);
+  self->in_hand = NULL;
+  if (self->pool->closed)
+    g_cond_broadcast (&self->pool->quiet);
+  g_mutex_unlock (&self->pool->lock);
   strand_call_unref (call);
   return TRUE;
 }
@@ -287,12 +254,10 @@ run_call (Keeper *self, StrandCall *call, gboolean begun)
 static void
 take_over (Keeper *self, guint news)
 {
-  StrandCall *call = self->call;
+  StrandCall *call = follow_calls (self, news);
 
-  if (follow_call (self, call, news) == NOT_BEGUN)
+  if (call != NULL)
     run_call (self, call, TRUE);
-  else
-    strand_call_unref (call);
 }
 
 /* Between calls. */
@@ -301,7 +266,7 @@ take_over (Keeper *self, guint news)
 static void
 warm_up (Keeper *self)
 {
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
 
   if (!keeper_start_helper (self, &error))
     keeper_note_failure (self);
@@ -332,7 +297,7 @@ rest (Keeper *self)
 
   g_mutex_lock (&pool->lock);
   g_ptr_array_remove (pool->idle, self);
-  sent = self->call != NULL;
+  sent = self->n_sent > 0;
   leaves = !sent && (pool->stopping || news == 0) && pool->first == NULL && leave_locked (self);
   g_mutex_unlock (&pool->lock);
 
@@ -357,6 +322,9 @@ keeper_main (gpointer keeper)
 
       g_mutex_lock (&pool->lock);
       call = pool_pop_locked (pool);
+      if (call == NULL && !pool->stopping)
+        call = pool_steal_locked (pool);
+      self->in_hand = call;
       warm = call != NULL || pool->stopping || self->helper != NULL || pool->keepers->len > pool->min_idle ||
              pool->n_failures > 0;
       /* Looked at here, for what woke this thread before may have been just that. */

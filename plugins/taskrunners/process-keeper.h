@@ -1,10 +1,14 @@
-/* process-keeper.h — what a keeper's three files share: its thread (process-keeper.c), its helpers (process-start.c) and
- * its calls (process-flight.c).                        SPDX-License-Identifier: LGPL-2.1-or-later */
+/* process-keeper.h — what a keeper's files share: its thread (process-keeper.c), its helpers
+ * (process-start.c), the calls that a helper was sent (process-sent.c), and what the helper says of one
+ * (process-flight.c). SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
 #include "process-pool.h"
 
 G_BEGIN_DECLS
+
+/* Arguments so short that all calls sent to a helper fit into the socket's buffer. */
+#define SHORT_BYTES (16 * 1024)
 
 /* What poll() said. */
 enum
@@ -14,23 +18,17 @@ enum
   NEWS_DEATH = 1 << 2,
 };
 
-typedef enum
-{
-  ENDED,     /* the call has been finished */
-  NOT_BEGUN, /* the helper died before it began the call */
-  CRASHED,
-} Outcome;
-
-/* A call on its way through a helper. */
+/* The call that the helper runs. */
 typedef struct
 {
   StrandCall *call;
-  guint n_items;    /* that came since room was last given */
-  int refused_at;   /* n_resumed at which the consumer has room again */
-  gboolean held;    /* no room until then */
+  guint64 number;
+  guint n_items;  /* that came since room was last given */
+  int refused_at; /* n_resumed at which the consumer has room again */
+  gboolean held;  /* no room until then */
   gboolean ended;
-  gboolean broken;  /* the helper says things that make no sense */
-  const char *why;  /* it was killed */
+  gboolean broken; /* the helper says things that make no sense */
+  const char *why; /* it was killed */
 } Flight;
 
 /* Sleeps until something happens, @timeout_ms at most; -1 for as long as that takes. */
@@ -49,10 +47,27 @@ gboolean keeper_ensure_helper (Keeper *self, GError **error);
 /* Ends the helper: at once, or once its atexit handlers have run. */
 void keeper_drop_helper (Keeper *self, gboolean at_once);
 
-/* From sent to ended or dead. @news: what is known already. */
-Outcome flight_follow (Keeper *self, Flight *flight, guint news);
+/* From sent to ended or dead: TRUE if it has ended. @news: what is known already. */
+gboolean flight_follow (Keeper *self, Flight *flight, guint news);
 
-/* The helper has died with the call. */
-void flight_fail (Keeper *self, Flight *flight);
+/* Writes the call for the helper; from here on it can be stopped, and its reference is the keeper's. FALSE
+ * with an error if it is too large. */
+gboolean sent_add_locked (Keeper *self, StrandCall *call, guint32 index, GError **error);
+
+/* Lets calls from the line wait in the pipe, if that is worth it. */
+void sent_add_more_locked (Keeper *self);
+
+/* How long the others may wait behind the first, in µs from now; -1 if none does. */
+gint64 sent_get_patience_locked (Keeper *self);
+
+/* All that wait in the pipe go to the front of the line again. */
+void sent_put_back_locked (Keeper *self);
+
+/* The first call has ended: the next one runs. FALSE if there is none. */
+gboolean sent_advance (Keeper *self);
+
+/* The helper has died: calls that it had begun fail, others go to the line. Returns the one that had begun
+ * here and not there, for another helper, or NULL. */
+StrandCall *sent_bury (Keeper *self, Flight *flight);
 
 G_END_DECLS

@@ -4,8 +4,6 @@
 #include "config.h"
 #include "process-pool.h"
 
-#include <signal.h>
-
 /* How long close() waits for what it has cancelled: the default grace twice. */
 #define CLOSE_PATIENCE_US (10 * G_USEC_PER_SEC)
 
@@ -90,7 +88,7 @@ pool_put_back_locked (Pool *self, StrandCall *call)
 static void
 start_keeper_locked (Pool *self)
 {
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
   Keeper *keeper = keeper_new (self);
   GThread *thread;
 
@@ -102,10 +100,21 @@ start_keeper_locked (Pool *self)
       g_thread_unref (thread);
       return;
     }
-  g_warning ("Could not start a thread: %s; %u helpers go on with the calls", error->message, self->keepers->len - 1);
+  g_warning ("Could not start a thread: %s; %u helpers go on with the calls", error->message,
+             self->keepers->len - 1);
   g_ptr_array_remove_fast (self->keepers, keeper);
   self->n_threads--;
   keeper_unref (keeper);
+}
+
+StrandCall *
+pool_steal_locked (Pool *self)
+{
+  StrandCall *call = NULL;
+
+  for (guint i = 0; call == NULL && i < self->keepers->len; i++)
+    call = sent_take_back_locked (self->keepers->pdata[i]);
+  return call;
 }
 
 /* Sees to it that somebody takes the call just pushed. */
@@ -120,8 +129,8 @@ call_keeper_locked (Pool *self)
     start_keeper_locked (self);
 }
 
-/* The short way: nobody waits before this call, and a helper that has the function sleeps. Sending from here saves waking
- * the keeper's thread first. */
+/* The short way: nobody waits before this call, and a helper that has the function sleeps. Sending from here
+ * saves waking the keeper's thread first. */
 static gboolean
 hand_over_locked (Pool *self, StrandCall *call, gboolean *begun)
 {
@@ -162,14 +171,15 @@ pool_push (Pool *self, StrandCall *call, gboolean may_block, GError **error)
     g_set_error (error, STRAND_ERROR, STRAND_ERROR_CLOSED, "the taskrunner has been closed");
   else if (!room)
     g_set_error (error, STRAND_ERROR, STRAND_ERROR_FULL,
-                 "%u calls are waiting for a helper, which is the limit; 'max-queued' raises it", self->max_queued);
+                 "%u calls are waiting for a helper, which is the limit; 'max-queued' raises it",
+                 self->max_queued);
   return !closed && room;
 }
 
 void
 pool_fail_waiting (Pool *self, const GError *error)
 {
-  g_autoptr (GPtrArray) calls = g_ptr_array_new_with_free_func ((GDestroyNotify) strand_call_unref);
+  g_autoptr(GPtrArray) calls = g_ptr_array_new_with_free_func ((GDestroyNotify) strand_call_unref);
   StrandCall *call;
 
   g_mutex_lock (&self->lock);
@@ -181,45 +191,28 @@ pool_fail_waiting (Pool *self, const GError *error)
     strand_call_finish_as (calls->pdata[i], STRAND_STATUS_FAILED, NULL, g_error_copy (error));
 }
 
-static Keeper *
-find_locked (Pool *self, StrandCall *call)
-{
-  for (guint i = 0; i < self->keepers->len; i++)
-    {
-      Keeper *keeper = self->keepers->pdata[i];
-
-      if (keeper->call == call)
-        return keeper;
-    }
-  return NULL;
-}
-
 gboolean
 pool_stop (Pool *self, StrandCall *call)
 {
-  Keeper *keeper;
+  gboolean found = FALSE;
 
   g_mutex_lock (&self->lock);
-  keeper = find_locked (self, call);
-  if (keeper != NULL && keeper->helper != NULL && keeper->kill_at_us == 0)
-    {
-      helper_signal (keeper->helper, SIGTERM);
-      keeper->kill_at_us = g_get_monotonic_time () + self->kill_after_us;
-      keeper_wake (keeper);
-    }
+  for (guint i = 0; !found && i < self->keepers->len; i++)
+    found = sent_stop_locked (self->keepers->pdata[i], call);
   g_mutex_unlock (&self->lock);
-  return keeper != NULL;
+  return found;
 }
 
 void
 pool_resume (Pool *self, StrandCall *call)
 {
-  Keeper *keeper;
-
   g_mutex_lock (&self->lock);
-  keeper = find_locked (self, call);
-  if (keeper != NULL)
+  for (guint i = 0; i < self->keepers->len; i++)
     {
+      Keeper *keeper = self->keepers->pdata[i];
+
+      if (keeper->n_sent == 0 || keeper->sent[0].call != call)
+        continue;
       g_atomic_int_inc (&keeper->n_resumed);
       keeper_wake (keeper);
     }
@@ -232,21 +225,31 @@ n_busy_locked (Pool *self)
   guint n_busy = self->n_queued;
 
   for (guint i = 0; i < self->keepers->len; i++)
-    n_busy += ((Keeper *) self->keepers->pdata[i])->call != NULL;
+    {
+      Keeper *keeper = self->keepers->pdata[i];
+
+      n_busy += keeper->n_sent + (keeper->in_hand != NULL);
+    }
   return n_busy;
 }
 
 static void
 cancel_all_locked (Pool *self)
 {
-  g_autoptr (GPtrArray) calls = g_ptr_array_new_with_free_func ((GDestroyNotify) strand_call_unref);
+  g_autoptr(GPtrArray) calls = g_ptr_array_new_with_free_func ((GDestroyNotify) strand_call_unref);
   StrandCall *call;
 
   while ((call = pool_pop_locked (self)) != NULL)
     g_ptr_array_add (calls, call);
   for (guint i = 0; i < self->keepers->len; i++)
-    if (((Keeper *) self->keepers->pdata[i])->call != NULL)
-      g_ptr_array_add (calls, strand_call_ref (((Keeper *) self->keepers->pdata[i])->call));
+    {
+      Keeper *keeper = self->keepers->pdata[i];
+
+      if (keeper->in_hand != NULL)
+        g_ptr_array_add (calls, strand_call_ref (keeper->in_hand));
+      for (guint j = 0; j < keeper->n_sent; j++)
+        g_ptr_array_add (calls, strand_call_ref (keeper->sent[j].call));
+    }
 
   g_mutex_unlock (&self->lock);
   for (guint i = 0; i < calls->len; i++)

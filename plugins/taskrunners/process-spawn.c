@@ -1,9 +1,8 @@
 /* process-spawn.c — starts a helper process.
  *
- * posix_spawn() rather than g_spawn: a helper leads a process group of its own, and GLib can do that only in a
- * child_setup function, which means a bare fork. Descriptors that are not meant for it are closed even if somebody forgot
- * their close-on-exec flag.
- *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
+ * posix_spawn() rather than g_spawn: a helper leads a process group of its own, and GLib can do that only in
+ * a child_setup function, which means a bare fork. Descriptors that are not meant for it are closed even if
+ * somebody forgot their close-on-exec flag. SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "config.h"
 #include "process-spawn.h"
@@ -64,7 +63,8 @@ open_shared (SpawnEnds *ends)
   ends->theirs[SPAWN_SHARED] = memfd_create ("strand-helper", MFD_CLOEXEC);
   if (ends->theirs[SPAWN_SHARED] < 0 || ftruncate (ends->theirs[SPAWN_SHARED], sizeof *ends->shared) != 0)
     return FALSE;
-  shared = mmap (NULL, sizeof *ends->shared, PROT_READ | PROT_WRITE, MAP_SHARED, ends->theirs[SPAWN_SHARED], 0);
+  shared =
+      mmap (NULL, sizeof *ends->shared, PROT_READ | PROT_WRITE, MAP_SHARED, ends->theirs[SPAWN_SHARED], 0);
   if (shared == MAP_FAILED)
     return FALSE;
   ends->shared = shared;
@@ -104,7 +104,8 @@ add_actions (posix_spawn_file_actions_t *actions, SpawnEnds *ends, const char *w
   if (failed == 0)
     failed = posix_spawn_file_actions_adddup2 (actions, ends->theirs[SPAWN_DATA], STRAND_HELPER_DATA_FD);
   if (failed == 0)
-    failed = posix_spawn_file_actions_adddup2 (actions, ends->theirs[SPAWN_CONTROL], STRAND_HELPER_CONTROL_FD);
+    failed =
+        posix_spawn_file_actions_adddup2 (actions, ends->theirs[SPAWN_CONTROL], STRAND_HELPER_CONTROL_FD);
   if (failed == 0)
     failed = posix_spawn_file_actions_adddup2 (actions, ends->theirs[SPAWN_SHARED], STRAND_HELPER_SHARED_FD);
 #if __GLIBC_PREREQ(2, 34)
@@ -130,7 +131,8 @@ set_attributes (posix_spawnattr_t *attributes)
   if (failed == 0)
     failed = posix_spawnattr_setsigdefault (attributes, &all);
   if (failed == 0)
-    failed = posix_spawnattr_setflags (attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+    failed = posix_spawnattr_setflags (attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK |
+                                                       POSIX_SPAWN_SETSIGDEF);
   return failed;
 }
 
@@ -141,7 +143,7 @@ dup_environment (const char *const *extra)
 
   for (guint i = 0; extra != NULL && extra[i] != NULL; i++)
     {
-      g_auto (GStrv) pair = g_strsplit (extra[i], "=", 2);
+      g_auto(GStrv) pair = g_strsplit (extra[i], "=", 2);
 
       if (pair[0] != NULL && pair[1] != NULL)
         environment = g_environ_setenv (environment, pair[0], pair[1], TRUE);
@@ -153,7 +155,7 @@ dup_environment (const char *const *extra)
 static int
 spawn (pid_t *pid, SpawnEnds *ends, char **argv, const char *const *env, const char *working_directory)
 {
-  g_auto (GStrv) environment = dup_environment (env);
+  g_auto(GStrv) environment = dup_environment (env);
   posix_spawn_file_actions_t actions;
   posix_spawnattr_t attributes;
   int failed;
@@ -176,7 +178,7 @@ spawn_helper (SpawnEnds *ends, char **argv, const char *const *env, const char *
 {
   int failed;
 
-  *ends = (SpawnEnds) { { -1, -1, -1, -1 }, { -1, -1, -1, -1 }, NULL };
+  *ends = (SpawnEnds){ { -1, -1, -1, -1 }, { -1, -1, -1, -1 }, NULL };
   failed = open_ends (ends, with_stderr) ? spawn (pid, ends, argv, env, working_directory) : errno;
   if (failed != 0)
     {

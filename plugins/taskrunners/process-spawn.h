@@ -27,8 +27,8 @@ typedef struct
 
 void spawn_ends_clear (SpawnEnds *ends);
 
-/* Starts a program with the helper's ends in their places. On success the caller has @ends, the process and its pidfd,
- * which is -1 where the kernel has no such thing. */
+/* Starts a program with the helper's ends in their places. On success the caller has @ends, the process and
+ * its pidfd, which is -1 where the kernel has no such thing. */
 gboolean spawn_helper (SpawnEnds *ends, char **argv, const char *const *env, const char *working_directory,
                        gboolean with_stderr, pid_t *pid, int *pidfd, GError **error);
 

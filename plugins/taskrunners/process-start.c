@@ -1,7 +1,7 @@
 /* process-start.c — helpers come and go.
  *
- * One that dies while it starts is tried again, later each time; the pool counts, so that many keepers do not hammer.
- *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
+ * One that dies while it starts is tried again, later each time; the pool counts, so that many keepers do not
+ * hammer. SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "config.h"
 #include "process-keeper.h"
@@ -33,6 +33,7 @@ set_helper (Keeper *self, Helper *helper)
     }
   self->helper = helper;
   self->kill_at_us = 0;
+  self->n_taken_back = 0;
   g_mutex_unlock (&self->pool->lock);
 }
 
@@ -140,14 +141,14 @@ keeper_start_helper (Keeper *self, GError **error)
   return FALSE;
 }
 
-/* Has a helper that is ready, or says why there can be none. A program that cannot be started at all is not tried again for
- * this call. */
+/* Has a helper that is ready, or says why there can be none. A program that cannot be started at all is not
+ * tried again for this call. */
 gboolean
 keeper_ensure_helper (Keeper *self, GError **error)
 {
   while (self->helper == NULL)
     {
-      g_autoptr (GError) local = NULL;
+      g_autoptr(GError) local = NULL;
       guint n_failures;
 
       if (!wait_for_back_off (self))

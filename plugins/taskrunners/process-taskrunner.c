@@ -1,13 +1,13 @@
 /* process-taskrunner.c — runs calls in helper processes that are kept warm.
  *
- * One call runs in a helper at a time, so a function that crashes takes exactly one call with it, and one that ignores
- * being stopped is killed with everything that it has started. Functions come from modules, which helpers load too, or
- * from the program itself, which then is its own helper (see strand_helper_main()); a call of any other
- * function is refused before anything runs.
+ * One call runs in a helper at a time, so a function that crashes takes exactly one call with it, and one
+ * that ignores being stopped is killed with everything that it has started. Functions come from modules,
+ * which helpers load too, or from the program itself, which then is its own helper (see
+ * strand_helper_main()); a call of any other function is refused before anything runs.
  *
- * process-pool.c is the line of calls, process-keeper.c the thread that looks after one helper, process-helper.c
- * what is said to it, and process-spawn.c how it is started.
- *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
+ * process-pool.c is the line of calls, process-keeper.c the thread that looks after one helper,
+ * process-helper.c what is said to it, and process-spawn.c how it is started. SPDX-License-Identifier:
+ * LGPL-2.1-or-later */
 
 #include "config.h"
 #include "process-pool.h"
@@ -55,8 +55,7 @@ enum
 static GParamSpec *props[N_PROPS];
 
 static GType strand_process_stderr_get_type (void);
-G_DEFINE_ENUM_TYPE (StrandProcessStderr, strand_process_stderr,
-                    G_DEFINE_ENUM_VALUE (STDERR_LOG, "log"),
+G_DEFINE_ENUM_TYPE (StrandProcessStderr, strand_process_stderr, G_DEFINE_ENUM_VALUE (STDERR_LOG, "log"),
                     G_DEFINE_ENUM_VALUE (STDERR_INHERIT, "inherit"),
                     G_DEFINE_ENUM_VALUE (STDERR_DISCARD, "discard"))
 
@@ -72,8 +71,8 @@ strand_process_taskrunner_get_traits (StrandTaskrunner *taskrunner)
   return STRAND_RUNNER_OTHER_PROCESS;
 }
 
-/* Whether a helper may have the function at all. With a command or modules of the runner's own only the helper
- * itself knows, and says so before the call begins. */
+/* Whether a helper may have the function at all. With a command or modules of the runner's own only the
+ * helper itself knows, and says so before the call begins. */
 static gboolean
 check_function (Pool *pool, StrandFunction *function, GError **error)
 {
@@ -88,16 +87,19 @@ check_function (Pool *pool, StrandFunction *function, GError **error)
       g_set_error (error, STRAND_ERROR, STRAND_ERROR_UNSAFE, "it may not run in another process");
       return FALSE;
     }
-  if (strand_function_is_portable (function) || pool->settings.command != NULL || pool->settings.modules != NULL)
+  if (strand_function_is_portable (function) || pool->settings.command != NULL ||
+      pool->settings.modules != NULL)
     return TRUE;
-  g_set_error (error, STRAND_ERROR, STRAND_ERROR_UNSAFE,
-               "it belongs to this program, and a helper process does not know it: put it into a module, or register it "
-               "with 'strand_helper_main (argc, argv, register_functions);' as the first line of main()");
+  g_set_error (
+      error, STRAND_ERROR, STRAND_ERROR_UNSAFE,
+      "it belongs to this program, and a helper process does not know it: put it into a module, or register it "
+      "with 'strand_helper_main (argc, argv, register_functions);' as the first line of main()");
   return FALSE;
 }
 
 static gboolean
-strand_process_taskrunner_submit (StrandTaskrunner *taskrunner, StrandCall *call, gboolean may_block, GError **error)
+strand_process_taskrunner_submit (StrandTaskrunner *taskrunner, StrandCall *call, gboolean may_block,
+                                  GError **error)
 {
   Pool *pool = STRAND_PROCESS_TASKRUNNER (taskrunner)->pool;
   gboolean taken;
@@ -285,7 +287,8 @@ strand_process_taskrunner_finalize (GObject *object)
 {
   Pool *pool = STRAND_PROCESS_TASKRUNNER (object)->pool;
 
-  /* Every call holds its taskrunner, so none is left; the keepers end on their own, perhaps on this very thread. */
+  /* Every call holds its taskrunner, so none is left; the keepers end on their own, perhaps on this very
+   * thread. */
   pool_dispose (pool);
   pool_unref (pool);
   G_OBJECT_CLASS (strand_process_taskrunner_parent_class)->finalize (object);
@@ -294,49 +297,56 @@ strand_process_taskrunner_finalize (GObject *object)
 static void
 install_limits (void)
 {
-  props[PROP_WORKERS] = g_param_spec_uint ("workers", NULL, "How many helpers at most; 0: one for each processor", 0, 1000, 0,
-                                           STRAND_PARAM_CONFIG);
-  props[PROP_MIN_IDLE] = g_param_spec_uint ("min-idle", NULL, "How many helpers are kept warm once the first call has come", 0,
-                                            1000, 1, STRAND_PARAM_CONFIG);
-  props[PROP_MAX_QUEUED] = g_param_spec_uint ("max-queued", NULL, "How many calls may wait for a helper", 1, G_MAXINT,
-                                              DEFAULT_MAX_QUEUED, STRAND_PARAM_CONFIG);
-  props[PROP_MAX_CALLS_PER_WORKER] =
-      g_param_spec_uint64 ("max-calls-per-worker", NULL, "After how many calls a helper is replaced; 0: never", 0, G_MAXUINT64,
-                           0, STRAND_PARAM_CONFIG);
-  props[PROP_MAX_MEMORY] =
-      g_param_spec_int64 ("max-memory", NULL, "How much memory a helper may have resident before it is killed", -1, G_MAXINT64,
-                          -1, STRAND_PARAM_CONFIG | STRAND_PARAM_SIZE);
-  props[PROP_CPU_TIME] =
-      g_param_spec_int64 ("cpu-time", NULL, "How much processor time a call may use before its helper is killed, in whole seconds",
-                          -1, G_MAXINT64, -1, STRAND_PARAM_CONFIG | STRAND_PARAM_DURATION);
-  props[PROP_KILL_AFTER] =
-      g_param_spec_int64 ("kill-after", NULL, "How long a helper that is stopped may go on between SIGTERM and SIGKILL", 0,
-                          G_MAXINT64, DEFAULT_KILL_AFTER_US, STRAND_PARAM_CONFIG | STRAND_PARAM_DURATION);
+  props[PROP_WORKERS] =
+      g_param_spec_uint ("workers", NULL, "How many helpers at most; 0: one for each processor", 0, 1000, 0,
+                         STRAND_PARAM_CONFIG);
+  props[PROP_MIN_IDLE] =
+      g_param_spec_uint ("min-idle", NULL, "How many helpers are kept warm once the first call has come", 0,
+                         1000, 1, STRAND_PARAM_CONFIG);
+  props[PROP_MAX_QUEUED] = g_param_spec_uint ("max-queued", NULL, "How many calls may wait for a helper", 1,
+                                              G_MAXINT, DEFAULT_MAX_QUEUED, STRAND_PARAM_CONFIG);
+  props[PROP_MAX_CALLS_PER_WORKER] = g_param_spec_uint64 (
+      "max-calls-per-worker", NULL, "After how many calls a helper is replaced; 0: never", 0, G_MAXUINT64, 0,
+      STRAND_PARAM_CONFIG);
+  props[PROP_MAX_MEMORY] = g_param_spec_int64 (
+      "max-memory", NULL, "How much memory a helper may have resident before it is killed", -1, G_MAXINT64,
+      -1, STRAND_PARAM_CONFIG | STRAND_PARAM_SIZE);
+  props[PROP_CPU_TIME] = g_param_spec_int64 (
+      "cpu-time", NULL,
+      "How much processor time a call may use before its helper is killed, in whole seconds", -1, G_MAXINT64,
+      -1, STRAND_PARAM_CONFIG | STRAND_PARAM_DURATION);
+  props[PROP_KILL_AFTER] = g_param_spec_int64 (
+      "kill-after", NULL, "How long a helper that is stopped may go on between SIGTERM and SIGKILL", 0,
+      G_MAXINT64, DEFAULT_KILL_AFTER_US, STRAND_PARAM_CONFIG | STRAND_PARAM_DURATION);
   props[PROP_STARTUP_TIMEOUT] =
-      g_param_spec_int64 ("startup-timeout", NULL, "How long a helper may take to start", -1, G_MAXINT64, DEFAULT_STARTUP_US,
-                          STRAND_PARAM_CONFIG | STRAND_PARAM_DURATION);
+      g_param_spec_int64 ("startup-timeout", NULL, "How long a helper may take to start", -1, G_MAXINT64,
+                          DEFAULT_STARTUP_US, STRAND_PARAM_CONFIG | STRAND_PARAM_DURATION);
   props[PROP_IDLE_TIMEOUT] =
-      g_param_spec_int64 ("idle-timeout", NULL, "How long helpers beyond 'min-idle' stay without a call", -1, G_MAXINT64,
-                          DEFAULT_IDLE_US, STRAND_PARAM_CONFIG | STRAND_PARAM_DURATION);
+      g_param_spec_int64 ("idle-timeout", NULL, "How long helpers beyond 'min-idle' stay without a call", -1,
+                          G_MAXINT64, DEFAULT_IDLE_US, STRAND_PARAM_CONFIG | STRAND_PARAM_DURATION);
 }
 
 static void
 install_surroundings (void)
 {
-  props[PROP_NICE] = g_param_spec_int ("nice", NULL, "What is added to the helpers' nice value; larger yields to others", -20, 19,
-                                       0, STRAND_PARAM_CONFIG);
-  props[PROP_ENV] = g_param_spec_boxed ("env", NULL, "Further environment variables, as NAME=VALUE", G_TYPE_STRV,
-                                        STRAND_PARAM_CONFIG);
-  props[PROP_WORKING_DIRECTORY] = g_param_spec_string ("working-directory", NULL, "Where helpers start; this program's by default",
-                                                       NULL, STRAND_PARAM_CONFIG);
-  props[PROP_STDERR] =
-      g_param_spec_enum ("stderr", NULL, "Where helpers' stderr goes; errors quote its end unless it is inherited",
-                         strand_process_stderr_get_type (), STDERR_LOG, STRAND_PARAM_CONFIG);
+  props[PROP_NICE] =
+      g_param_spec_int ("nice", NULL, "What is added to the helpers' nice value; larger yields to others",
+                        -20, 19, 0, STRAND_PARAM_CONFIG);
+  props[PROP_ENV] = g_param_spec_boxed ("env", NULL, "Further environment variables, as NAME=VALUE",
+                                        G_TYPE_STRV, STRAND_PARAM_CONFIG);
+  props[PROP_WORKING_DIRECTORY] = g_param_spec_string (
+      "working-directory", NULL, "Where helpers start; this program's by default", NULL, STRAND_PARAM_CONFIG);
+  props[PROP_STDERR] = g_param_spec_enum (
+      "stderr", NULL, "Where helpers' stderr goes; errors quote its end unless it is inherited",
+      strand_process_stderr_get_type (), STDERR_LOG, STRAND_PARAM_CONFIG);
   props[PROP_HELPER_COMMAND] =
-      g_param_spec_string ("helper-command", NULL, "What starts a helper, as a shell would split it; by default the program "
-                           "itself if it calls strand_helper_main(), else strand-helper", NULL, STRAND_PARAM_CONFIG);
-  props[PROP_MODULES] = g_param_spec_boxed ("modules", NULL, "Function modules that helpers load beside those of this program",
-                                            G_TYPE_STRV, STRAND_PARAM_CONFIG);
+      g_param_spec_string ("helper-command", NULL,
+                           "What starts a helper, as a shell would split it; by default the program "
+                           "itself if it calls strand_helper_main(), else strand-helper",
+                           NULL, STRAND_PARAM_CONFIG);
+  props[PROP_MODULES] =
+      g_param_spec_boxed ("modules", NULL, "Function modules that helpers load beside those of this program",
+                          G_TYPE_STRV, STRAND_PARAM_CONFIG);
   props[PROP_HELPERS] = g_param_spec_uint ("helpers", NULL, "How many helpers are ready now", 0, G_MAXUINT, 0,
                                            G_PARAM_READABLE | G_PARAM_STATIC_STRINGS);
 }
@@ -362,5 +372,6 @@ strand_process_taskrunner_init (StrandProcessTaskrunner *self)
 }
 
 STRAND_PLUGIN_DEFINE ("process-taskrunner", STRAND_VERSION, "LGPL-2.1-or-later",
-                      STRAND_PROVIDES_TASKRUNNER ("process", StrandProcessTaskrunner, strand_process_taskrunner_get_type,
+                      STRAND_PROVIDES_TASKRUNNER ("process", StrandProcessTaskrunner,
+                                                  strand_process_taskrunner_get_type,
                                                   "Runs calls in helper processes that are kept warm"))
