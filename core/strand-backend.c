@@ -4,6 +4,7 @@
 #include "config.h"
 #include "strand-backend.h"
 #include "strand-blocking-private.h"
+#include "strand-call-private.h"
 #include "strand-error.h"
 
 G_DEFINE_INTERFACE (StrandBackend, strand_backend, G_TYPE_OBJECT)
@@ -59,6 +60,18 @@ strand_backend_get_store (StrandBackend *self)
   return STRAND_BACKEND_GET_IFACE (self)->get_store (self);
 }
 
+/* Whether this is a function of one of its calls, or its own thread. */
+static gboolean
+is_inside (StrandBackend *self)
+{
+  StrandBackendInterface *iface = STRAND_BACKEND_GET_IFACE (self);
+
+  for (const StrandFrame *frame = strand_running; frame != NULL; frame = frame->outer)
+    if (frame->call->recipe->backend == self)
+      return TRUE;
+  return iface->get_thread != NULL && iface->get_thread (self) == g_thread_self ();
+}
+
 /**
  * strand_backend_close:
  * @self: a backend
@@ -68,14 +81,22 @@ strand_backend_get_store (StrandBackend *self)
  * Ends all use: lets what was launched finish until the deadline, then cancels it. Blocks; not for threads
  * that own a main context.
  *
- * Returns: %TRUE if everything ended by itself; else %FALSE with %STRAND_ERROR_TIMED_OUT
- * Since: 1.0
+ * Returns: %TRUE if everything ended by itself; else %FALSE with %STRAND_ERROR_TIMED_OUT; or, where one of
+ * its own functions or a callback on its own thread asks for it, %STRAND_ERROR_WOULD_DEADLOCK, and it stays
+ * open Since: 1.0
  */
 gboolean
 strand_backend_close (StrandBackend *self, gint64 deadline_us, GError **error)
 {
   g_return_val_if_fail (STRAND_IS_BACKEND (self), FALSE);
 
+  if (is_inside (self))
+    {
+      g_set_error (error, STRAND_ERROR, STRAND_ERROR_WOULD_DEADLOCK,
+                   "Could not close %s: this is inside one of its own calls, whose end it would wait for",
+                   G_OBJECT_TYPE_NAME (self));
+      return FALSE;
+    }
   return STRAND_BACKEND_GET_IFACE (self)->close (self, deadline_us, error);
 }
 

@@ -18,6 +18,7 @@ G_DECLARE_INTERFACE (StrandBackend, strand_backend, STRAND, BACKEND, GObject)
  * @get_store: where its records are
  * @cancel: a call it was given was cancelled
  * @close: ends all use
+ * @get_thread: the thread without which no call goes on
  *
  * What a backend implements. Methods may be called on any thread and on several at once.
  *
@@ -42,8 +43,13 @@ struct _StrandBackendInterface
   /* As StrandTaskrunnerInterface.close. */
   gboolean (*close) (StrandBackend *self, gint64 deadline_us, GError **error);
 
+  /* The thread without which no call of this backend starts or ends, if there is one now: whoever waits there
+   * for one of them is refused with STRAND_ERROR_WOULD_DEADLOCK. Called under a lock of strand's: must not
+   * block or call strand. Optional: NULL. */
+  GThread *(*get_thread) (StrandBackend *self);
+
   /*< private >*/
-  gpointer reserved[6];
+  gpointer reserved[5];
 };
 
 /**

@@ -108,9 +108,10 @@ typedef struct
   guint64 item_index;
 
   GObject *object;
-  GArray *waiters;      /* of StrandWaiter */
-  GPtrArray *listeners; /* of StrandListener */
-  GHashTable *data;     /* of StrandClosure, by owner */
+  struct _StrandWait *wait; /* the function's; guarded by the lock of all waits */
+  GArray *waiters;          /* of StrandWaiter */
+  GPtrArray *listeners;     /* of StrandListener */
+  GHashTable *data;         /* of StrandClosure, by owner */
 
   /* An attempt of a stored call. Set at construction. */
   StrandCall *parent;

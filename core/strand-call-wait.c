@@ -1,8 +1,8 @@
 /* strand-call-wait.c — waiting for a call without hanging.
  *
  * A thread that waits dispatches strand's callbacks for its own main context meanwhile (and nothing else), so
- * a call whose items must be consumed here can go on. Waits that could never end are refused; a call that
- * waits in the queue of the very pool that this thread works for is run here instead.
+ * a call whose items must be consumed here can go on. Waits that could never end are refused, or end because
+ * the call that nobody else is left to run is run here; strand-waits.c finds them.
  *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "config.h"
@@ -11,6 +11,7 @@
 #include "strand-context.h"
 #include "strand-error.h"
 #include "strand-function-private.h"
+#include "strand-waits-private.h"
 
 gboolean
 strand_call_add_waiter (StrandCall *self, void (*func) (gpointer data), gpointer data, gboolean pokable)
@@ -70,24 +71,6 @@ strand_call_poke_waiters (StrandCall *self)
   g_mutex_unlock (&extra->lock);
 }
 
-typedef struct
-{
-  GMutex lock;
-  GCond cond;
-  gboolean woken;
-} Sleeper;
-
-static void
-wake_sleeper (gpointer data)
-{
-  Sleeper *sleeper = data;
-
-  g_mutex_lock (&sleeper->lock);
-  sleeper->woken = TRUE;
-  g_cond_signal (&sleeper->cond);
-  g_mutex_unlock (&sleeper->lock);
-}
-
 static gboolean
 refuse (GError **error, StrandCall *self, const char *why)
 {
@@ -96,39 +79,46 @@ refuse (GError **error, StrandCall *self, const char *why)
   return FALSE;
 }
 
-static StrandCall *
-ref_child (StrandCall *self)
+static gboolean
+refuse_circle (GError **error, StrandCall *self)
 {
-  StrandCallExtra *extra = strand_call_extra (self);
-  StrandCall *child;
-
-  g_mutex_lock (&extra->lock);
-  child = extra->child != NULL ? strand_call_ref (extra->child) : NULL;
-  g_mutex_unlock (&extra->lock);
-  return child;
+  return refuse (
+      error, self,
+      "it could never end, because what must run it, or what it waits for, waits for this function");
 }
 
-/* A call that waits for a worker of the pool that this thread is a worker of might wait for ever. */
-static void
-run_if_same_pool (StrandCall *self)
+static gboolean
+refuse_longer (StrandCall *self, gint64 timeout_us, GError **error)
 {
-  g_autoptr(StrandCall) child = ref_child (self);
-  StrandCall *pending = child != NULL ? child : self;
-
-  if (strand_running == NULL ||
-      strand_call_get_runner (pending) != strand_call_get_runner (strand_running->call) ||
-      strand_call_get_runner (pending) == NULL || strand_call_get_status (pending) != STRAND_STATUS_PENDING ||
-      (strand_taskrunner_get_traits (strand_call_get_runner (pending)) & STRAND_RUNNER_OTHER_PROCESS) != 0)
-    return;
-  strand_call_run (strand_call_ref (pending));
+  g_set_error (error, STRAND_ERROR, STRAND_ERROR_WAIT_TIMED_OUT,
+               "The call of '%s' has not ended in the %.3f s waited for; it goes on",
+               self->recipe->function->name, (double) timeout_us / G_USEC_PER_SEC);
+  return FALSE;
 }
 
-/* Whether the call, or its attempt, is what this thread does now or has interrupted. */
+/* Two views of one call: itself, its stored call, or one that follows the same record. */
+static gboolean
+is_same_call (StrandCall *self, StrandCall *other)
+{
+  StrandCallExtra *extra = g_atomic_pointer_get (&self->extra);
+  StrandCallExtra *others = g_atomic_pointer_get (&other->extra);
+
+  if (self == other || (others != NULL && others->parent == self))
+    return TRUE;
+  if (self->recipe->backend == NULL || other->recipe->backend == NULL || extra == NULL || others == NULL ||
+      extra->key == NULL)
+    return FALSE;
+  return g_strcmp0 (extra->key, strand_call_get_key (other)) == 0 &&
+         strand_backend_get_store (self->recipe->backend) ==
+             strand_backend_get_store (other->recipe->backend);
+}
+
+/* Whether the call is what this thread does now or has interrupted. */
 static gboolean
 is_on_the_stack (StrandCall *self, const StrandFrame *frame)
 {
   for (; frame != NULL; frame = frame->outer)
-    if (frame->call == self || (frame->call->extra != NULL && frame->call->extra->parent == self))
+    if (is_same_call (self, frame->call))
       return TRUE;
   return FALSE;
 }
@@ -149,21 +139,52 @@ ref_own_delivery (StrandCall *self)
 static gboolean
 needs_this_thread (StrandCall *self)
 {
-  g_autoptr(StrandCall) child = ref_child (self);
-  StrandCall *call = child != NULL ? child : self;
-  StrandTaskrunner *runner = strand_call_get_runner (call);
+  g_autoptr(StrandCall) call = strand_call_ref_runnable (self);
+  StrandTaskrunner *runner = call != NULL ? strand_call_get_runner (call) : NULL;
 
   return runner != NULL && STRAND_TASKRUNNER_GET_IFACE (runner)->needs_thread != NULL &&
          STRAND_TASKRUNNER_GET_IFACE (runner)->needs_thread (runner, call);
 }
 
-static gboolean
-refuse_longer (StrandCall *self, gint64 timeout_us, GError **error)
+static gpointer
+run_elsewhere (gpointer call)
 {
-  g_set_error (error, STRAND_ERROR, STRAND_ERROR_WAIT_TIMED_OUT,
-               "The call of '%s' has not ended in the %.3f s waited for; it goes on",
-               self->recipe->function->name, (double) timeout_us / G_USEC_PER_SEC);
-  return FALSE;
+  strand_call_run (call);
+  return NULL;
+}
+
+/* Runs what nobody else is left to run. What might outlast the wait, or hold up all coroutines of the thread,
+ * gets a thread of its own. FALSE if there is none to be had. */
+static gboolean
+run_here (StrandCall *self, const StrandWait *wait)
+{
+  g_autoptr(StrandCall) call = strand_call_ref_runnable (self);
+  GThread *thread;
+
+  if (call == NULL)
+    return TRUE;
+  if (!wait->timed && (!wait->parked || strand_call_get_runner (call) == wait->home))
+    {
+      strand_call_run (g_steal_pointer (&call));
+      return TRUE;
+    }
+  thread = g_thread_try_new ("strand-wait", run_elsewhere, call, NULL);
+  if (thread == NULL)
+    return FALSE;
+  g_thread_unref (thread);
+  call = NULL; /* the thread's */
+  return TRUE;
+}
+
+/* FALSE if the wait could never end. */
+static gboolean
+help_on (StrandCall *self, StrandWait *wait)
+{
+  StrandWaitAdvice advice = strand_wait_look (wait);
+
+  if (advice == STRAND_WAIT_RUN)
+    return run_here (self, wait);
+  return advice == STRAND_WAIT_SLEEP;
 }
 
 static void
@@ -183,89 +204,151 @@ wait_parked (StrandCall *self, StrandParker *parker, gint64 timeout_us, GError *
       strand_running != NULL ? strand_running->call : NULL; /* NULL in a callback on the runner */
   StrandCall *waiting = running != NULL ? running : self;
   StrandCallExtra *extra = strand_call_extra (waiting);
-  gboolean ended, stopped = FALSE;
+  StrandWait wait = {
+    .target = self, .timed = timeout_us >= 0, .parked = TRUE, .wake = unpark, .wake_data = parker
+  };
+  gboolean ended, stopped = FALSE, refused = FALSE;
   StrandNap nap;
 
-  if (!strand_call_add_waiter (self, unpark, parker, FALSE))
+  if (!strand_call_add_waiter (self, unpark, parker, TRUE))
     return TRUE;
+  strand_wait_begin (&wait);
   strand_nap_begin (&nap, waiting, timeout_us);
-  g_mutex_lock (&extra->lock);
-  while (!(ended = strand_call_is_ended (self)) && !nap.over &&
-         !(stopped = running != NULL && strand_context_is_cancelled ((StrandContext *) running, NULL)))
-    strand_cond_wait (&extra->changed, &extra->lock);
+  while (TRUE)
+    {
+      refused = !help_on (self, &wait);
+      g_mutex_lock (&extra->lock);
+      ended = strand_call_is_ended (self);
+      stopped = running != NULL && strand_context_is_cancelled ((StrandContext *) running, NULL);
+      if (ended || stopped || refused || nap.over)
+        break;
+      strand_cond_wait (&extra->changed, &extra->lock);
+      g_mutex_unlock (&extra->lock);
+    }
   g_mutex_unlock (&extra->lock);
   strand_nap_end (&nap);
+  strand_wait_end (&wait);
   strand_call_remove_waiter (self, parker);
 
   if (ended)
     return TRUE;
+  if (refused)
+    return refuse_circle (error, self);
   if (!stopped)
     return refuse_longer (self, timeout_us, error);
   strand_context_is_cancelled ((StrandContext *) running, error);
   return FALSE;
 }
 
-/* @timeout_us: -1 for ever. TRUE once the call has ended, however. */
-gboolean
-strand_call_wait (StrandCall *self, gint64 timeout_us, GError **error)
+static void
+wake_sleeper (gpointer sleeper)
 {
-  gint64 deadline_us = timeout_us >= 0 ? g_get_monotonic_time () + timeout_us : G_MAXINT64;
-  g_autoptr(StrandDelivery) delivery = NULL;
-  StrandParker *parker = strand_parker_get_current ();
-  Sleeper sleeper = { 0 };
-  gboolean ended, refused = FALSE;
+  strand_sleeper_wake (sleeper);
+}
 
-  if (is_on_the_stack (self, strand_running))
-    return refuse (error, self, "it is the one that is waiting");
-  if (!strand_call_is_ended (self))
+/* Until somebody wakes it, or has. FALSE if time is up, however much news there is. */
+static gboolean
+sleep_until (StrandSleeper *sleeper, gint64 deadline_us)
+{
+  gboolean woken;
+
+  g_mutex_lock (&sleeper->lock);
+  while (!sleeper->woken)
+    if (deadline_us == G_MAXINT64)
+      g_cond_wait (&sleeper->cond, &sleeper->lock);
+    else if (!g_cond_wait_until (&sleeper->cond, &sleeper->lock, deadline_us))
+      break;
+  woken = sleeper->woken;
+  sleeper->woken = FALSE;
+  g_mutex_unlock (&sleeper->lock);
+  return woken && (deadline_us == G_MAXINT64 || g_get_monotonic_time () < deadline_us);
+}
+
+/* Why a wait on this thread ended before the call did. */
+typedef enum
+{
+  WAIT_ENDED,
+  WAIT_LATE,
+  WAIT_OWN_CONTEXT,
+  WAIT_CIRCLE,
+} Outcome;
+
+/* @wait: (nullable): listed already. */
+static Outcome
+wait_blocking (StrandCall *self, StrandSleeper *sleeper, StrandWait *wait, gint64 deadline_us)
+{
+  g_autoptr(StrandDelivery) delivery = ref_own_delivery (self);
+  StrandSleeper *before = NULL;
+  Outcome outcome = WAIT_ENDED;
+
+  if (delivery != NULL)
+    before = strand_delivery_swap_sleeper (delivery, sleeper);
+  while (!strand_call_is_ended (self))
     {
-      if (is_on_the_stack (self, strand_delivering))
-        return refuse (error, self, "this is inside one of its own callbacks");
-    }
-
-  if (parker != NULL)
-    return wait_parked (self, parker, timeout_us, error);
-
-  delivery = ref_own_delivery (self);
-  g_mutex_init (&sleeper.lock);
-  g_cond_init (&sleeper.cond);
-  ended = !strand_call_add_waiter (self, wake_sleeper, &sleeper, TRUE);
-  while (!ended)
-    {
-      refused = needs_this_thread (self);
-      if (refused)
+      if ((self->recipe->checks & STRAND_CHECK_WAITS) != 0 && needs_this_thread (self))
+        outcome = WAIT_OWN_CONTEXT;
+      else if (wait != NULL && !help_on (self, wait))
+        outcome = WAIT_CIRCLE;
+      if (outcome != WAIT_ENDED)
         break;
-      run_if_same_pool (self);
       if (delivery != NULL)
+        strand_delivery_drain (delivery, deadline_us);
+      if (!sleep_until (sleeper, deadline_us) && !strand_call_is_ended (self))
         {
-          strand_delivery_set_sleeper (delivery, &sleeper.lock, &sleeper.cond, &sleeper.woken);
-          strand_delivery_drain (delivery);
-        }
-      g_mutex_lock (&sleeper.lock);
-      while (!sleeper.woken)
-        if (deadline_us == G_MAXINT64)
-          g_cond_wait (&sleeper.cond, &sleeper.lock);
-        else if (!g_cond_wait_until (&sleeper.cond, &sleeper.lock, deadline_us))
-          break;
-      ended = strand_call_is_ended (self);
-      if (!sleeper.woken && !ended)
-        {
-          g_mutex_unlock (&sleeper.lock);
+          outcome = WAIT_LATE;
           break;
         }
-      sleeper.woken = FALSE;
-      g_mutex_unlock (&sleeper.lock);
     }
   if (delivery != NULL)
     {
-      strand_delivery_set_sleeper (delivery, NULL, NULL, NULL);
-      strand_delivery_drain (delivery);
+      strand_delivery_swap_sleeper (delivery, before);
+      strand_delivery_drain (delivery, deadline_us);
     }
+  return outcome;
+}
+
+static gboolean
+wait_on_thread (StrandCall *self, gint64 timeout_us, GError **error)
+{
+  gint64 deadline_us = timeout_us >= 0 ? g_get_monotonic_time () + timeout_us : G_MAXINT64;
+  gboolean matters = strand_wait_matters (self);
+  Outcome outcome = WAIT_ENDED;
+  StrandSleeper sleeper = { 0 };
+  StrandWait wait = { .target = self, .timed = timeout_us >= 0, .wake = wake_sleeper, .wake_data = &sleeper };
+
+  g_mutex_init (&sleeper.lock);
+  g_cond_init (&sleeper.cond);
+  strand_call_add_waiter (self, wake_sleeper, &sleeper, TRUE);
+  if (matters)
+    strand_wait_begin (&wait);
+  outcome = wait_blocking (self, &sleeper, matters ? &wait : NULL, deadline_us);
+  if (matters)
+    strand_wait_end (&wait);
   strand_call_remove_waiter (self, &sleeper);
   g_mutex_clear (&sleeper.lock);
   g_cond_clear (&sleeper.cond);
 
-  if (refused)
+  if (outcome == WAIT_OWN_CONTEXT)
     return refuse (error, self, "it runs in the main context of the thread that is waiting");
-  return ended || refuse_longer (self, timeout_us, error);
+  if (outcome == WAIT_CIRCLE)
+    return refuse_circle (error, self);
+  return outcome == WAIT_ENDED || refuse_longer (self, timeout_us, error);
+}
+
+/* @timeout_us: -1 for ever. TRUE once the call has ended, however. */
+gboolean
+strand_call_wait (StrandCall *self, gint64 timeout_us, GError **error)
+{
+  StrandParker *parker = strand_parker_get_current ();
+  gboolean checked = (self->recipe->checks & STRAND_CHECK_WAITS) != 0;
+
+  if (checked && !strand_call_is_ended (self))
+    {
+      if (is_on_the_stack (self, strand_running))
+        return refuse (error, self, "it is the one that is waiting");
+      if (is_on_the_stack (self, strand_delivering))
+        return refuse (error, self, "this is inside one of its own callbacks");
+    }
+  return parker != NULL ? wait_parked (self, parker, timeout_us, error)
+                        : wait_on_thread (self, timeout_us, error);
 }

@@ -29,11 +29,22 @@ void strand_delivery_run_later (StrandDelivery *self, gint64 delay_us, GDestroyN
 
 gboolean strand_delivery_is_main_thread (void);
 
-/* For a thread that blocks and may dispatch meanwhile: news wakes @cond under @lock. */
+/* A thread that blocks and may dispatch meanwhile. */
+typedef struct
+{
+  GMutex lock; /* guards the rest */
+  GCond cond;
+  gboolean woken;
+} StrandSleeper;
+
+void strand_sleeper_wake (StrandSleeper *self);
+
 gboolean strand_delivery_may_dispatch (StrandDelivery *self);
-void strand_delivery_drain (StrandDelivery *self);
+void strand_delivery_drain (StrandDelivery *self, gint64 deadline_us);
 void strand_delivery_dispatch (StrandDelivery *self, gint64 deadline_us);
-void strand_delivery_set_sleeper (StrandDelivery *self, GMutex *lock, GCond *cond, gboolean *woken);
+
+/* News wakes @sleeper from now on. Returns who was woken before, to be set again: waits nest. */
+StrandSleeper *strand_delivery_swap_sleeper (StrandDelivery *self, StrandSleeper *sleeper);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (StrandDelivery, strand_delivery_unref)
 

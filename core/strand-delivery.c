@@ -40,10 +40,8 @@ struct _StrandDelivery
   StrandNews *last;
 
   int has_sleeper; /* atomic */
-  GMutex lock;     /* guards the three below */
-  GMutex *sleeper_lock;
-  GCond *sleeper_cond;
-  gboolean *sleeper_woken;
+  GMutex lock;     /* guards the one below */
+  StrandSleeper *sleeper;
 };
 
 static GMutex deliveries_lock;
@@ -285,19 +283,23 @@ strand_delivery_ref_default (int priority)
   return strand_delivery_ref (strand_delivery_peek_default (priority));
 }
 
+void
+strand_sleeper_wake (StrandSleeper *self)
+{
+  g_mutex_lock (&self->lock);
+  self->woken = TRUE;
+  g_cond_signal (&self->cond);
+  g_mutex_unlock (&self->lock);
+}
+
 static void
 wake (StrandDelivery *self)
 {
   if (g_atomic_int_get (&self->has_sleeper))
     {
       g_mutex_lock (&self->lock);
-      if (self->sleeper_lock != NULL)
-        {
-          g_mutex_lock (self->sleeper_lock);
-          *self->sleeper_woken = TRUE;
-          g_cond_signal (self->sleeper_cond);
-          g_mutex_unlock (self->sleeper_lock);
-        }
+      if (self->sleeper != NULL)
+        strand_sleeper_wake (self->sleeper);
       g_mutex_unlock (&self->lock);
     }
   /* The thread that owns the context does not sleep in it now, and looks at us before it does. */
@@ -415,26 +417,28 @@ strand_delivery_dispatch (StrandDelivery *self, gint64 deadline_us)
   strand_delivery_unref (self);
 }
 
-/* Dispatches what there is now, and what comes meanwhile, without touching the context. */
+/* Dispatches what there is now, and what comes until then, without touching the context. */
 void
-strand_delivery_drain (StrandDelivery *self)
+strand_delivery_drain (StrandDelivery *self, gint64 deadline_us)
 {
   strand_delivery_ref (self);
   if (g_rec_mutex_trylock (&self->dispatching))
     {
-      dispatch_news (self, G_MAXINT64);
+      dispatch_news (self, deadline_us);
       g_rec_mutex_unlock (&self->dispatching);
     }
   strand_delivery_unref (self);
 }
 
-void
-strand_delivery_set_sleeper (StrandDelivery *self, GMutex *lock, GCond *cond, gboolean *woken)
+StrandSleeper *
+strand_delivery_swap_sleeper (StrandDelivery *self, StrandSleeper *sleeper)
 {
+  StrandSleeper *before;
+
   g_mutex_lock (&self->lock);
-  self->sleeper_lock = lock;
-  self->sleeper_cond = cond;
-  self->sleeper_woken = woken;
-  g_atomic_int_set (&self->has_sleeper, lock != NULL);
+  before = self->sleeper;
+  self->sleeper = sleeper;
+  g_atomic_int_set (&self->has_sleeper, sleeper != NULL);
   g_mutex_unlock (&self->lock);
+  return before;
 }

@@ -34,6 +34,11 @@ G_DEFINE_FINAL_TYPE (StrandTask, strand_task, G_TYPE_OBJECT)
 
 G_DEFINE_FLAGS_TYPE (StrandChecks, strand_checks, G_DEFINE_ENUM_VALUE (STRAND_CHECK_NONE, "none"),
                      G_DEFINE_ENUM_VALUE (STRAND_CHECK_TYPES, "types"),
+                     G_DEFINE_ENUM_VALUE (STRAND_CHECK_MAIN_THREAD, "main-thread"),
+                     G_DEFINE_ENUM_VALUE (STRAND_CHECK_REENTRANT, "reentrant"),
+                     G_DEFINE_ENUM_VALUE (STRAND_CHECK_PORTABLE, "portable"),
+                     G_DEFINE_ENUM_VALUE (STRAND_CHECK_OBJECTS, "objects"),
+                     G_DEFINE_ENUM_VALUE (STRAND_CHECK_WAITS, "waits"),
                      G_DEFINE_ENUM_VALUE (STRAND_CHECK_TRAITS, "traits"),
                      G_DEFINE_ENUM_VALUE (STRAND_CHECK_ALL, "all"))
 
@@ -47,6 +52,7 @@ strand_recipe_new (StrandFunction *function)
   recipe->function = function;
   recipe->max_items = DEFAULT_MAX_ITEMS;
   recipe->grace_us = DEFAULT_GRACE_US;
+  recipe->checks = STRAND_CHECK_ALL;
   return recipe;
 }
 

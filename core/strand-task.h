@@ -51,11 +51,18 @@ typedef void (*StrandErrorFunc) (StrandCall *call, const GError *error, gpointer
 /**
  * StrandChecks:
  * @STRAND_CHECK_NONE: trust the caller
- * @STRAND_CHECK_TYPES: argument and result types against the declared ones
- * @STRAND_CHECK_TRAITS: the function's traits against the target
+ * @STRAND_CHECK_TYPES: the arguments' types against the declared ones, before the call is stored or run
+ * @STRAND_CHECK_MAIN_THREAD: a function for the main thread only runs nowhere else
+ * @STRAND_CHECK_REENTRANT: a function that is not reentrant runs only where it cannot run twice at once
+ * @STRAND_CHECK_PORTABLE: a function that is not portable runs in no other process
+ * @STRAND_CHECK_TRAITS: the last three: everything that the function's traits say
+ * @STRAND_CHECK_OBJECTS: a function that returns an object runs in no other process; without the check it
+ * does, and completes without the object
+ * @STRAND_CHECK_WAITS: nobody waits for the call where the wait could never end; without the check the wait
+ *   lasts until its timeout
  * @STRAND_CHECK_ALL: everything; the default
  *
- * Safety checks that a task makes.
+ * Safety checks that a task makes. Whoever switches one off answers for what it kept away.
  *
  * Since: 1.0
  */
@@ -63,8 +70,13 @@ typedef enum
 {
   STRAND_CHECK_NONE = 0,
   STRAND_CHECK_TYPES = 1 << 0,
-  STRAND_CHECK_TRAITS = 1 << 1,
-  STRAND_CHECK_ALL = STRAND_CHECK_TYPES | STRAND_CHECK_TRAITS,
+  STRAND_CHECK_MAIN_THREAD = 1 << 1,
+  STRAND_CHECK_REENTRANT = 1 << 2,
+  STRAND_CHECK_PORTABLE = 1 << 3,
+  STRAND_CHECK_OBJECTS = 1 << 4,
+  STRAND_CHECK_WAITS = 1 << 5,
+  STRAND_CHECK_TRAITS = STRAND_CHECK_MAIN_THREAD | STRAND_CHECK_REENTRANT | STRAND_CHECK_PORTABLE,
+  STRAND_CHECK_ALL = STRAND_CHECK_TYPES | STRAND_CHECK_TRAITS | STRAND_CHECK_OBJECTS | STRAND_CHECK_WAITS,
 } StrandChecks;
 
 #define STRAND_TYPE_CHECKS (strand_checks_get_type ())

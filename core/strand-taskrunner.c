@@ -7,13 +7,15 @@
 #include "strand-call-private.h"
 #include "strand-error.h"
 #include "strand-function-private.h"
+#include "strand-waits-private.h"
 
 G_DEFINE_INTERFACE (StrandTaskrunner, strand_taskrunner, G_TYPE_OBJECT)
 
 G_DEFINE_FLAGS_TYPE (StrandRunnerTraits, strand_runner_traits,
                      G_DEFINE_ENUM_VALUE (STRAND_RUNNER_INLINE, "inline"),
                      G_DEFINE_ENUM_VALUE (STRAND_RUNNER_CONCURRENT, "concurrent"),
-                     G_DEFINE_ENUM_VALUE (STRAND_RUNNER_OTHER_PROCESS, "other-process"))
+                     G_DEFINE_ENUM_VALUE (STRAND_RUNNER_OTHER_PROCESS, "other-process"),
+                     G_DEFINE_ENUM_VALUE (STRAND_RUNNER_LENDS_CALLS, "lends-calls"))
 
 static void
 strand_taskrunner_default_init (StrandTaskrunnerInterface *iface)
@@ -43,15 +45,47 @@ is_main_thread (void)
   return strand_delivery_is_main_thread () || g_main_context_is_owner (g_main_context_default ());
 }
 
+static gboolean
+needs_check (StrandCall *call)
+{
+  return call->recipe->function->traits != STRAND_TRAIT_NONE || call->recipe->function->returns_object;
+}
+
+/* Why the function must not run in such a place; NULL if it may, or the caller answers for it. */
+static const char *
+find_objection (const StrandRecipe *recipe, StrandRunnerTraits place)
+{
+  StrandTraits traits = recipe->function->traits;
+  StrandChecks checks = recipe->checks;
+
+  if ((traits & STRAND_TRAIT_MAIN_THREAD_ONLY) != 0 && (checks & STRAND_CHECK_MAIN_THREAD) != 0)
+    {
+      if ((place & STRAND_RUNNER_INLINE) == 0)
+        return "it may run only on the main thread: use 'sync'";
+      if (!is_main_thread ())
+        return "it may run only on the main thread, and this is another";
+    }
+  if ((traits & STRAND_TRAIT_NOT_REENTRANT) != 0 && (checks & STRAND_CHECK_REENTRANT) != 0 &&
+      (place & STRAND_RUNNER_CONCURRENT) != 0)
+    return "it may not run twice at once: use a runner with one worker";
+  if ((place & STRAND_RUNNER_OTHER_PROCESS) == 0)
+    return NULL;
+  if ((traits & STRAND_TRAIT_NOT_PORTABLE) != 0 && (checks & STRAND_CHECK_PORTABLE) != 0)
+    return "it may not run in another process";
+  if (recipe->function->returns_object && (checks & STRAND_CHECK_OBJECTS) != 0)
+    return "it returns an object, which cannot leave its process: use another taskrunner";
+  return NULL;
+}
+
 /**
  * strand_taskrunner_check:
  * @self: a taskrunner
  * @call: a call
  * @error: return location for a #GError
  *
- * Whether the traits of the call's function allow it to run there. Tasks ask this of their taskrunner,
- * backends of theirs, before they accept a call and on the thread that submits it; a task's `checks` can
- * switch it off. Any thread; does not block.
+ * Whether the call's function may run there, by its traits and its result. Tasks ask this of their
+ * taskrunner, backends of theirs, before they accept a call and on the thread that submits it; a task's
+ * `checks` can switch it off. Any thread; does not block.
  *
  * Returns: %TRUE, or %FALSE with %STRAND_ERROR_UNSAFE
  * Since: 1.0
@@ -59,25 +93,16 @@ is_main_thread (void)
 gboolean
 strand_taskrunner_check (StrandTaskrunner *self, StrandCall *call, GError **error)
 {
-  StrandTraits traits;
   StrandRunnerTraits place;
-  const char *why = NULL;
+  const char *why;
 
   g_return_val_if_fail (STRAND_IS_TASKRUNNER (self), FALSE);
   g_return_val_if_fail (call != NULL, FALSE);
 
-  traits = call->recipe->function->traits;
-  if (traits == STRAND_TRAIT_NONE || (call->recipe->checks & STRAND_CHECK_TRAITS) == 0)
+  if (!needs_check (call))
     return TRUE;
   place = strand_taskrunner_get_traits (self);
-  if ((traits & STRAND_TRAIT_MAIN_THREAD_ONLY) != 0 && (place & STRAND_RUNNER_INLINE) == 0)
-    why = "it may run only on the main thread: use 'sync'";
-  else if ((traits & STRAND_TRAIT_MAIN_THREAD_ONLY) != 0 && !is_main_thread ())
-    why = "it may run only on the main thread, and this is another";
-  else if ((traits & STRAND_TRAIT_NOT_REENTRANT) != 0 && (place & STRAND_RUNNER_CONCURRENT) != 0)
-    why = "it may not run twice at once: use a runner with one worker";
-  else if ((traits & STRAND_TRAIT_NOT_PORTABLE) != 0 && (place & STRAND_RUNNER_OTHER_PROCESS) != 0)
-    why = "it may not run in another process";
+  why = find_objection (call->recipe, place);
   if (why == NULL)
     return TRUE;
   g_set_error (error, STRAND_ERROR, STRAND_ERROR_UNSAFE, "Could not call '%s' on %s: %s",
@@ -90,6 +115,39 @@ static gboolean
 may_block (void)
 {
   return g_main_context_get_thread_default () == NULL && !is_main_thread ();
+}
+
+static void
+ignore_wake (gpointer data)
+{
+}
+
+/* Whether this thread may wait for room: not if those who make it wait for what this thread does. */
+static gboolean
+take_when_there_is_room (StrandTaskrunner *self, StrandCall *call, GError **error)
+{
+  StrandTaskrunnerInterface *iface = STRAND_TASKRUNNER_GET_IFACE (self);
+  g_autoptr(GError) full = NULL;
+  StrandWait wait = { .room = self, .wake = ignore_wake };
+  gboolean taken;
+
+  if (!may_block () || !strand_wait_matters (NULL))
+    return iface->submit (self, call, may_block (), error);
+  if (iface->submit (self, call, FALSE, &full))
+    return TRUE;
+  if (!g_error_matches (full, STRAND_ERROR, STRAND_ERROR_FULL))
+    {
+      g_propagate_error (error, g_steal_pointer (&full));
+      return FALSE;
+    }
+  strand_wait_begin (&wait);
+  taken = strand_wait_look (&wait) == STRAND_WAIT_SLEEP;
+  if (taken)
+    taken = iface->submit (self, call, TRUE, error);
+  else
+    g_propagate_error (error, g_steal_pointer (&full));
+  strand_wait_end (&wait);
+  return taken;
 }
 
 /* A pointer means nothing elsewhere. */
@@ -126,7 +184,7 @@ ref_parent (StrandTaskrunner *self, StrandCall *call)
  * @error: return location for a #GError
  *
  * Gives a call to a taskrunner. Any thread. At the runner's limit a worker thread waits, while the owner of a
- * main context gets %STRAND_ERROR_FULL.
+ * main context gets %STRAND_ERROR_FULL, and so does a function that the runner's own workers wait for.
  *
  * Returns: %TRUE, or %FALSE with %STRAND_ERROR_FULL or %STRAND_ERROR_CLOSED
  * Since: 1.0
@@ -147,8 +205,7 @@ strand_taskrunner_submit (StrandTaskrunner *self, StrandCall *call, GError **err
       return TRUE;
     }
 
-  if (check_data (self, call, &local) &&
-      STRAND_TASKRUNNER_GET_IFACE (self)->submit (self, call, may_block (), &local))
+  if (check_data (self, call, &local) && take_when_there_is_room (self, call, &local))
     {
       if (parent != NULL)
         strand_call_poke_waiters (parent);
@@ -171,7 +228,8 @@ strand_taskrunner_submit (StrandTaskrunner *self, StrandCall *call, GError **err
  * Ends all use: lets what was submitted finish until the deadline, then cancels it. Blocks; not for threads
  * that own a main context, nor for the runner's own.
  *
- * Returns: %TRUE if everything ended by itself; else %FALSE with %STRAND_ERROR_TIMED_OUT
+ * Returns: %TRUE if everything ended by itself; else %FALSE with %STRAND_ERROR_TIMED_OUT; or, where one of
+ * its own functions or callbacks on its threads asks for it, %STRAND_ERROR_WOULD_DEADLOCK, and it stays open
  * Since: 1.0
  */
 gboolean
@@ -179,6 +237,14 @@ strand_taskrunner_close (StrandTaskrunner *self, gint64 deadline_us, GError **er
 {
   g_return_val_if_fail (STRAND_IS_TASKRUNNER (self), FALSE);
 
+  if (strand_wait_home () == self &&
+      (strand_taskrunner_get_traits (self) & (STRAND_RUNNER_INLINE | STRAND_RUNNER_OTHER_PROCESS)) == 0)
+    {
+      g_set_error (error, STRAND_ERROR, STRAND_ERROR_WOULD_DEADLOCK,
+                   "Could not close %s: this is one of its own functions, whose end it would wait for",
+                   G_OBJECT_TYPE_NAME (self));
+      return FALSE;
+    }
   return STRAND_TASKRUNNER_GET_IFACE (self)->close (self, deadline_us, error);
 }
 

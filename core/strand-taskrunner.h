@@ -15,6 +15,8 @@ G_DECLARE_INTERFACE (StrandTaskrunner, strand_taskrunner, STRAND, TASKRUNNER, GO
  * @STRAND_RUNNER_INLINE: submit() runs the call before it returns, on the caller's thread
  * @STRAND_RUNNER_CONCURRENT: two calls may run at once in one process
  * @STRAND_RUNNER_OTHER_PROCESS: calls run in another process: arguments and values are copied, no pointers
+ * @STRAND_RUNNER_LENDS_CALLS: a call that waits in its line may be run by any thread with strand_call_run(),
+ *   which is done where it would otherwise never be its turn
  *
  * What a caller has to know of a taskrunner; strand checks functions' traits against them.
  *
@@ -25,6 +27,7 @@ typedef enum
   STRAND_RUNNER_INLINE = 1 << 0,
   STRAND_RUNNER_CONCURRENT = 1 << 1,
   STRAND_RUNNER_OTHER_PROCESS = 1 << 2,
+  STRAND_RUNNER_LENDS_CALLS = 1 << 3,
 } StrandRunnerTraits;
 
 #define STRAND_TYPE_RUNNER_TRAITS (strand_runner_traits_get_type ())
@@ -40,6 +43,7 @@ GType strand_runner_traits_get_type (void);
  * @resume: the consumer of a call's items has room again
  * @close: ends all use
  * @needs_thread: whether a call cannot go on while this thread blocks
+ * @get_places: how many calls can be under way at once
  *
  * What a taskrunner implements. Methods may be called on any thread and on several at once.
  *
@@ -78,8 +82,13 @@ struct _StrandTaskrunnerInterface
    * Optional. */
   gboolean (*needs_thread) (StrandTaskrunner *self, StrandCall *call);
 
+  /* How many calls can be under way at once, those included whose functions wait for other calls; 0 for more
+   * than matters. By this strand sees that nobody is left to run a call. Called under a lock of strand's:
+   * must not block or call strand. Optional: 0. */
+  guint (*get_places) (StrandTaskrunner *self);
+
   /*< private >*/
-  gpointer reserved[5];
+  gpointer reserved[4];
 };
 
 /**

@@ -393,6 +393,18 @@ strand_local_backend_close (StrandBackend *backend, gint64 deadline_us, GError *
   return FALSE;
 }
 
+static GThread *
+strand_local_backend_get_thread (StrandBackend *backend)
+{
+  StrandLocalBackend *self = STRAND_LOCAL_BACKEND (backend);
+  GThread *thread;
+
+  g_mutex_lock (&self->lock);
+  thread = self->clerk;
+  g_mutex_unlock (&self->lock);
+  return thread;
+}
+
 static void
 backend_init (StrandBackendInterface *iface)
 {
@@ -400,6 +412,7 @@ backend_init (StrandBackendInterface *iface)
   iface->get_store = strand_local_backend_get_store;
   iface->cancel = strand_local_backend_cancel;
   iface->close = strand_local_backend_close;
+  iface->get_thread = strand_local_backend_get_thread;
 }
 
 static void

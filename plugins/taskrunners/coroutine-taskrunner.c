@@ -251,6 +251,19 @@ strand_coroutine_taskrunner_needs_thread (StrandTaskrunner *taskrunner, StrandCa
   return found;
 }
 
+/* Each context has places of its own, and which one a call waits for is known only while there is one. */
+static guint
+strand_coroutine_taskrunner_get_places (StrandTaskrunner *taskrunner)
+{
+  StrandCoroutineTaskrunner *self = STRAND_COROUTINE_TASKRUNNER (taskrunner);
+  guint n_loops;
+
+  g_mutex_lock (&self->counts->loops_lock);
+  n_loops = g_hash_table_size (self->loops);
+  g_mutex_unlock (&self->counts->loops_lock);
+  return n_loops == 1 ? self->limits.max_alive : 0;
+}
+
 static GPtrArray *
 ref_loops (StrandCoroutineTaskrunner *self)
 {
@@ -367,6 +380,7 @@ taskrunner_init (StrandTaskrunnerInterface *iface)
   iface->stop = strand_coroutine_taskrunner_stop;
   iface->needs_thread = strand_coroutine_taskrunner_needs_thread;
   iface->close = strand_coroutine_taskrunner_close;
+  iface->get_places = strand_coroutine_taskrunner_get_places;
 }
 
 static void

@@ -367,7 +367,15 @@ work (gpointer data)
 static StrandRunnerTraits
 strand_thread_taskrunner_get_traits (StrandTaskrunner *taskrunner)
 {
-  return STRAND_THREAD_TASKRUNNER (taskrunner)->pool->max_workers > 1 ? STRAND_RUNNER_CONCURRENT : 0;
+  gboolean concurrent = STRAND_THREAD_TASKRUNNER (taskrunner)->pool->max_workers > 1;
+
+  return STRAND_RUNNER_LENDS_CALLS | (concurrent ? STRAND_RUNNER_CONCURRENT : 0);
+}
+
+static guint
+strand_thread_taskrunner_get_places (StrandTaskrunner *taskrunner)
+{
+  return (guint) STRAND_THREAD_TASKRUNNER (taskrunner)->pool->max_workers;
 }
 
 /* A place in the line, or an error. */
@@ -522,6 +530,7 @@ taskrunner_init (StrandTaskrunnerInterface *iface)
   iface->submit = strand_thread_taskrunner_submit;
   iface->stop = strand_thread_taskrunner_stop;
   iface->close = strand_thread_taskrunner_close;
+  iface->get_places = strand_thread_taskrunner_get_places;
 }
 
 static void
