@@ -7,7 +7,7 @@
 #                                                  SPDX-License-Identifier: LGPL-2.1-or-later
 set -eu
 
-packages="gcc libc6-dev libglib2.0-dev libltdl-dev libsqlite3-dev meson ninja-build pkg-config $*"
+packages="gcc libc6-dev libglib2.0-dev libltdl-dev libsqlite3-dev libhiredis-dev meson ninja-build pkg-config $*"
 
 missing_packages () {
   for package in $packages; do
