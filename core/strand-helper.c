@@ -12,6 +12,7 @@
 #include "strand-error.h"
 #include "strand-function-private.h"
 #include "strand-helper-wire-private.h"
+#include "strand-run-process-private.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -511,6 +512,17 @@ register_portable (StrandModuleRegisterFunc register_functions, GError **error)
 }
 
 static int
+be_guarded (StrandModuleRegisterFunc register_functions)
+{
+  g_autoptr (GError) error = NULL;
+
+  if (register_portable (register_functions, &error))
+    return strand_guarded_main ();
+  g_printerr ("Could not register the program's functions: %s\n", error != NULL ? error->message : "no reason given");
+  return 1;
+}
+
+static int
 be_helper (const char *parent, StrandModuleRegisterFunc register_functions)
 {
   g_autoptr (GError) error = NULL;
@@ -538,9 +550,10 @@ be_helper (const char *parent, StrandModuleRegisterFunc register_functions)
  * @argv: (array length=argc): main()'s
  * @register_functions: (nullable): adds the program's functions to the registry that it is given
  *
- * Makes a program's own functions portable: a `process` taskrunner then starts this program again as its helper. Belongs
- * at the start of main(), before anything that must not happen in a helper. In the program, adds the functions to the
- * default registry and returns; in a helper, runs calls until the program needs it no more, and does not return.
+ * Makes a program's own functions portable: a `process` taskrunner, or strand_process_start(), then starts this program again
+ * as its helper. Belongs at the start of main(), before anything that must not happen in a helper. In the program, adds the
+ * functions to the default registry and returns; in a helper, runs calls until the program needs it no more, and does not
+ * return.
  *
  * Only what @register_functions adds is portable. The thread that calls this runs the functions in a helper.
  *
@@ -553,6 +566,10 @@ strand_helper_main (int argc, char **argv, StrandModuleRegisterFunc register_fun
 
   if (argc >= 3 && strcmp (argv[1], STRAND_HELPER_OPTION) == 0)
     exit (be_helper (argv[2], register_functions));
+  if (argc >= 3 && strcmp (argv[1], STRAND_GUARD_OPTION) == 0)
+    exit (strand_guard_main (argv[2]));
+  if (argc >= 2 && strcmp (argv[1], STRAND_GUARDED_OPTION) == 0)
+    exit (be_guarded (register_functions));
 
   if (program == NULL)
     program = g_file_read_link ("/proc/self/exe", NULL);

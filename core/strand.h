@@ -13,6 +13,7 @@
 #include "strand-context.h"
 #include "strand-coroutine.h"
 #include "strand-semaphore.h"
+#include "strand-run-process.h"
 #include "strand-options.h"
 #include "strand-record.h"
 #include "strand-call.h"

@@ -1,0 +1,56 @@
+/* run-process-fixture.h — a folder, processes to start, and who is still there.
+ *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "call-fixture.h"
+
+/* Longer than any test, so that whoever waits for it has failed. */
+#define FOREVER "3600"
+
+typedef struct
+{
+  char *folder;
+} Fixture;
+
+#define ADD_DATA(path, data, func) g_test_add ("/run-process/" path, Fixture, data, set_up, func, tear_down)
+#define ADD(path, func) ADD_DATA (path, NULL, func)
+
+void set_up (Fixture *f, gconstpointer unused);
+void tear_down (Fixture *f, gconstpointer unused);
+
+char *in_folder (Fixture *f, const char *name);
+
+/* A shell with the fixture's folder as $1. */
+StrandProcess *make_shell (Fixture *f, const char *script);
+
+/* With success. */
+void start (StrandProcess *process);
+void end (StrandProcess *process);
+
+void assert_start_fails (StrandProcess *process, GQuark domain, int code, const char *expected);
+
+/* Who is there, zombies aside. */
+guint count_group (int wanted);
+gboolean is_there (int pid);
+
+/* A number that a process writes; 0 until its line is whole. */
+int read_number (Fixture *f, const char *name);
+
+guint count_descriptors (void);
+
+/* A port that is free, as far as anybody can know. */
+guint16 find_port (void);
+
+/* Whatever there is to wait for that nothing announces. */
+#define wait_for(condition)                                                                                  \
+  G_STMT_START                                                                                               \
+  {                                                                                                          \
+    g_autoptr(GSource) turns = g_timeout_source_new (2);                                                    \
+    g_source_set_callback (turns, keep_looking, NULL, NULL);                                                 \
+    g_source_attach (turns, g_main_context_get_thread_default ());                                           \
+    wait_until (condition);                                                                                  \
+    g_source_destroy (turns);                                                                                \
+  }                                                                                                          \
+  G_STMT_END
+
+gboolean keep_looking (gpointer unused);
