@@ -389,6 +389,7 @@ reserve_place (Pool *pool, gboolean may_block, GError **error)
 
   g_mutex_lock (&pool->lock);
   g_atomic_int_add (&pool->n_queued, -1);
+  g_cond_broadcast (&pool->quiet); /* close() may have counted this place as a call */
   pool->n_waiting++;
   while (!(closed = g_atomic_int_get (&pool->closed)) &&
          !(reserved = g_atomic_int_add (&pool->n_queued, 1) < pool->max_queued))

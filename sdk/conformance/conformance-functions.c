@@ -176,7 +176,7 @@ do_ignore (StrandContext *context, GVariant *arguments, gpointer data, GError **
     return NULL;
   while (!is_there (gate))
     g_usleep (LOOK_US);
-  return g_variant_new_string ("ignored");
+  return append_byte (entered, error) ? g_variant_new_string ("ignored") : NULL;
 }
 
 /* Listens to its cancellable, and ends well all the same. */
@@ -191,6 +191,20 @@ do_finish_anyway (StrandContext *context, GVariant *arguments, gpointer data, GE
   while (strand_context_sleep (context, G_USEC_PER_SEC, NULL))
     ;
   return g_variant_new_string ("finished");
+}
+
+static GVariant *
+do_fail_anyway (StrandContext *context, GVariant *arguments, gpointer data, GError **error)
+{
+  const char *entered;
+
+  g_variant_get (arguments, "(&s)", &entered);
+  if (!append_byte (entered, error))
+    return NULL;
+  while (strand_context_sleep (context, G_USEC_PER_SEC, NULL))
+    ;
+  g_set_error (error, G_FILE_ERROR, G_FILE_ERROR_IO, "stopped in the middle of writing");
+  return NULL;
 }
 
 static GVariant *
@@ -267,6 +281,8 @@ static const struct
     STRAND_TRAIT_NONE, do_ignore },
   { "conformance.finish-anyway", "entered:s -> s", "Waits for its cancellation, and then returns a value",
     STRAND_TRAIT_NONE, do_finish_anyway },
+  { "conformance.fail-anyway", "entered:s", "Waits for its cancellation, and then fails with another error",
+    STRAND_TRAIT_NONE, do_fail_anyway },
   { "conformance.progress", "entered:s gate:s -> s", "As hold; sets progress, message and metadata",
     STRAND_TRAIT_NONE, do_progress },
   { "conformance.describe", "-> a{sv}", "What it knows of its call", STRAND_TRAIT_NONE, do_describe },

@@ -25,6 +25,7 @@ static const StrandConformanceSuite *const suites[STRAND_N_KINDS] = {
 };
 
 static gint64 deadline_us = DEFAULT_DEADLINE_US;
+static gboolean is_quick;
 const char *const *conformance_restart;
 
 typedef struct
@@ -352,6 +353,20 @@ strand_conformance_set_deadline (gint64 duration_us)
 }
 
 /**
+ * strand_conformance_set_quick:
+ * @quick: whether to make a hundredth of the calls, items or records where a case makes many
+ *
+ * For machines and tools that are slow. Before g_test_run().
+ *
+ * Since: 1.0
+ */
+void
+strand_conformance_set_quick (gboolean quick)
+{
+  is_quick = quick;
+}
+
+/**
  * strand_conformance_set_restart:
  * @words: (array zero-terminated=1): a command line; `%s` in it stands for a test's path. Must stay valid
  *
@@ -453,6 +468,21 @@ strand_conformance_has (StrandConformance *self, const char *need)
   g_return_val_if_fail (self != NULL && need != NULL, FALSE);
 
   return why_not (self, need) == NULL;
+}
+
+/**
+ * strand_conformance_is_quick:
+ * @self: a case
+ *
+ * Returns: whether a case that makes many is to make a hundredth of them
+ * Since: 1.0
+ */
+gboolean
+strand_conformance_is_quick (StrandConformance *self)
+{
+  g_return_val_if_fail (self != NULL, FALSE);
+
+  return is_quick;
 }
 
 /**

@@ -124,6 +124,10 @@ void strand_conformance_subject_lacks (StrandConformanceSubject *self, const cha
 STRAND_AVAILABLE_IN_ALL
 void strand_conformance_set_deadline (gint64 duration_us);
 
+/* A hundredth of the calls and items where a case makes many: for valgrind, sanitizers, and a first look. */
+STRAND_AVAILABLE_IN_ALL
+void strand_conformance_set_quick (gboolean quick);
+
 /* How to start this program again so that it runs the case at @path, where `PROGRAM -p PATH` does not. "%s"
  * among the words stands for the path. */
 STRAND_AVAILABLE_IN_ALL
@@ -146,6 +150,9 @@ gint64 strand_conformance_get_deadline (StrandConformance *self);
 
 STRAND_AVAILABLE_IN_ALL
 gboolean strand_conformance_has (StrandConformance *self, const char *need);
+
+STRAND_AVAILABLE_IN_ALL
+gboolean strand_conformance_is_quick (StrandConformance *self);
 
 /* Of the module conformance-functions, which helper processes load, too. */
 STRAND_AVAILABLE_IN_ALL

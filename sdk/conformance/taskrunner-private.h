@@ -38,6 +38,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (Told, told_free)
 
 /* Makes a taskrunner; closes one, which must have nothing left to do, and drops it. */
 StrandTaskrunner *runner_make (StrandConformance *self);
+/* One of the same settings that runs one call and lets one wait. */
+StrandTaskrunner *runner_make_limited (StrandConformance *self);
 void runner_close (StrandConformance *self, StrandTaskrunner *runner);
 
 /* A task for a function of the module, or for one of this process. */
@@ -59,10 +61,32 @@ gsize runner_file_size (StrandConformance *self, const char *name);
  * process. */
 guint runner_count (StrandConformance *self, guint in_process, guint in_other_process);
 
+/* What the process has now. */
+gsize runner_resident_bytes (void);
+guint runner_count_files (void);
+guint runner_count_threads (void);
+
+/* How much a million of something may add. Sanitizers keep what is freed. */
+#ifdef __SANITIZE_ADDRESS__
+#define RUNNER_FLAT_BYTES (1024 * 1024 * 1024)
+#else
+#define RUNNER_FLAT_BYTES (48 * 1024 * 1024)
+#endif
+
 void runner_assert_completed (StrandHandle *handle);
 void runner_assert_failed (StrandHandle *handle, StrandStatus status, GQuark domain, int code);
 
 /* The groups, in the order of the page. */
 extern const StrandConformanceCase taskrunner_results_cases[];
+extern const StrandConformanceCase taskrunner_ends_cases[];
+extern const StrandConformanceCase taskrunner_context_cases[];
+extern const StrandConformanceCase taskrunner_items_cases[];
+extern const StrandConformanceCase taskrunner_function_cases[];
+extern const StrandConformanceCase taskrunner_cancel_cases[];
+extern const StrandConformanceCase taskrunner_timeout_cases[];
+extern const StrandConformanceCase taskrunner_close_cases[];
+extern const StrandConformanceCase taskrunner_traits_cases[];
+extern const StrandConformanceCase taskrunner_waits_cases[];
+extern const StrandConformanceCase taskrunner_load_cases[];
 
 G_END_DECLS

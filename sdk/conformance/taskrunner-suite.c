@@ -37,25 +37,67 @@ has_other_process (StrandConformance *self)
 }
 
 static gboolean
-has_stop (StrandConformance *self)
+is_inline (StrandConformance *self)
+{
+  return !has_background (self);
+}
+
+static gboolean
+is_exclusive (StrandConformance *self)
+{
+  return !has_concurrency (self);
+}
+
+static gboolean
+has_limit (StrandConformance *self)
 {
   g_autoptr(StrandTaskrunner) runner = strand_conformance_make (self);
 
-  return STRAND_TASKRUNNER_GET_IFACE (runner)->stop != NULL;
+  return g_object_class_find_property (G_OBJECT_GET_CLASS (runner), "max-queued") != NULL;
+}
+
+/* A runner says so itself, of a function that runs and does not listen. */
+static gboolean
+has_stop (StrandConformance *self)
+{
+  StrandTaskrunner *runner = strand_conformance_make (self);
+  StrandTaskrunnerInterface *iface = STRAND_TASKRUNNER_GET_IFACE (runner);
+  g_autoptr(StrandTask) task = runner_task (self, runner, "conformance.ignore");
+  g_autoptr(StrandHandle) handle = NULL;
+  gboolean stopped;
+
+  if (iface->stop == NULL)
+    {
+      g_object_unref (runner);
+      return FALSE;
+    }
+  handle = runner_call_paths (self, task, "probed", "probe", NULL);
+  runner_await_file (self, "probed");
+  stopped = iface->stop (runner, strand_handle_get_call (handle));
+  strand_conformance_create_file (self, "probe");
+  runner_await (self, handle);
+  g_clear_object (&handle);
+  g_clear_object (&task);
+  runner_close (self, runner);
+  return stopped;
 }
 
 static const StrandConformanceNeed needs[] = {
   { "background", "calls run inline, before submit() returns", has_background },
+  { "inline", "calls do not run inline", is_inline },
   { "concurrent", "no two calls run at once in one process", has_concurrency },
   { "in-process", "calls run in another process", has_own_process },
   { "other-process", "calls run in this process", has_other_process },
-  { "stop", "the taskrunner has no stop()", has_stop },
+  { "exclusive", "calls run at once", is_exclusive },
+  { "stop", "the taskrunner cannot stop a function that does not listen", has_stop },
+  { "limit", "the taskrunner has no property 'max-queued'", has_limit },
   { 0 },
 };
 
 static const StrandConformanceCase *const groups[] = {
-  taskrunner_results_cases,
-  NULL,
+  taskrunner_results_cases,  taskrunner_ends_cases,   taskrunner_context_cases, taskrunner_items_cases,
+  taskrunner_function_cases, taskrunner_cancel_cases, taskrunner_timeout_cases, taskrunner_close_cases,
+  taskrunner_traits_cases,   taskrunner_waits_cases,  taskrunner_load_cases,    NULL,
 };
 
 const StrandConformanceSuite conformance_taskrunner_suite = { STRAND_KIND_TASKRUNNER, groups, needs, NULL };

@@ -4,7 +4,9 @@
 #include "config.h"
 #include "taskrunner-private.h"
 
+#include <stdio.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 Told *
 told_new (void)
@@ -103,13 +105,63 @@ runner_make (StrandConformance *self)
   return strand_conformance_make (self);
 }
 
+/* What a runner may call its limits; those it has become 1. */
+static const char *const limits[] = { "max-queued", "workers", "max-alive", NULL };
+
+StrandTaskrunner *
+runner_make_limited (StrandConformance *self)
+{
+  g_autoptr(GObject) model = strand_conformance_make (self);
+  g_autoptr(GPtrArray) names = g_ptr_array_new ();
+  g_autoptr(GArray) values = g_array_new (FALSE, TRUE, sizeof (GValue));
+  guint n_properties;
+  g_autofree GParamSpec **properties =
+      g_object_class_list_properties (G_OBJECT_GET_CLASS (model), &n_properties);
+  GObject *made;
+
+  g_array_set_clear_func (values, (GDestroyNotify) g_value_unset);
+  for (guint i = 0; i < n_properties; i++)
+    if ((properties[i]->flags & G_PARAM_READWRITE) == G_PARAM_READWRITE)
+      {
+        GValue value = G_VALUE_INIT;
+
+        g_value_init (&value, properties[i]->value_type);
+        if (g_strv_contains (limits, properties[i]->name) && properties[i]->value_type == G_TYPE_UINT)
+          g_value_set_uint (&value, 1);
+        else
+          g_object_get_property (model, properties[i]->name, &value);
+        g_ptr_array_add (names, (gpointer) properties[i]->name);
+        g_array_append_val (values, value);
+      }
+  made = g_object_new_with_properties (G_OBJECT_TYPE (model), names->len, (const char **) names->pdata,
+                                       (const GValue *) (gpointer) values->data);
+  return STRAND_TASKRUNNER (made);
+}
+
+typedef struct
+{
+  gboolean over;
+  GError *error;
+} Closing;
+
+static void
+on_closed (GObject *source, GAsyncResult *result, gpointer data)
+{
+  Closing *closing = data;
+
+  strand_taskrunner_close_finish (STRAND_TASKRUNNER (source), result, &closing->error);
+  closing->over = TRUE;
+}
+
+/* Iterates the context meanwhile, which calls may want. */
 void
 runner_close (StrandConformance *self, StrandTaskrunner *runner)
 {
-  g_autoptr(GError) error = NULL;
+  Closing closing = { FALSE, NULL };
 
-  strand_taskrunner_close (runner, strand_conformance_get_deadline (self), &error);
-  g_assert_no_error (error);
+  strand_taskrunner_close_async (runner, strand_conformance_get_deadline (self), NULL, on_closed, &closing);
+  strand_conformance_wait (self, closing.over);
+  g_assert_no_error (closing.error);
   g_object_unref (runner);
 }
 
@@ -167,7 +219,43 @@ runner_file_size (StrandConformance *self, const char *name)
 guint
 runner_count (StrandConformance *self, guint in_process, guint in_other_process)
 {
-  return strand_conformance_has (self, "in-process") ? in_process : in_other_process;
+  guint n = strand_conformance_has (self, "in-process") ? in_process : in_other_process;
+
+  return strand_conformance_is_quick (self) ? MAX (n / 100, 20) : n;
+}
+
+gsize
+runner_resident_bytes (void)
+{
+  g_autofree char *text = NULL;
+  gsize pages = 0;
+
+  if (g_file_get_contents ("/proc/self/statm", &text, NULL, NULL))
+    sscanf (text, "%*u %" G_GSIZE_FORMAT, &pages);
+  return pages * (gsize) sysconf (_SC_PAGESIZE);
+}
+
+static guint
+count_entries (const char *path)
+{
+  g_autoptr(GDir) dir = g_dir_open (path, 0, NULL);
+  guint n = 0;
+
+  while (dir != NULL && g_dir_read_name (dir) != NULL)
+    n++;
+  return n;
+}
+
+guint
+runner_count_files (void)
+{
+  return count_entries ("/proc/self/fd");
+}
+
+guint
+runner_count_threads (void)
+{
+  return count_entries ("/proc/self/task");
 }
 
 void
