@@ -112,6 +112,8 @@ typedef struct
   GDestroyNotify destroy;
 } StrandProcessQuestion;
 
+void strand_process_question_clear (StrandProcessQuestion *self);
+
 typedef struct _StrandOperation StrandOperation;
 
 struct _StrandProcess
