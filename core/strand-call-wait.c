@@ -9,6 +9,7 @@
 #include "strand-call-private.h"
 #include "strand-clock.h"
 #include "strand-context.h"
+#include "strand-dispatcher-private.h"
 #include "strand-error.h"
 #include "strand-function-private.h"
 #include "strand-waits-private.h"
@@ -349,6 +350,8 @@ strand_call_wait (StrandCall *self, gint64 timeout_us, GError **error)
       if (is_on_the_stack (self, strand_delivering))
         return refuse (error, self, "this is inside one of its own callbacks");
     }
+  if (!strand_line_want (self, error))
+    return FALSE;
   return parker != NULL ? wait_parked (self, parker, timeout_us, error)
                         : wait_on_thread (self, timeout_us, error);
 }

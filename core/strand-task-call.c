@@ -86,6 +86,27 @@ ref_recipe (StrandTask *self, GError **error)
   return recipe;
 }
 
+/* A recipe for one call that goes elsewhere than the task is aimed. */
+static StrandRecipe *
+make_recipe_for (StrandTask *self, const char *target_name, GError **error)
+{
+  g_autoptr(StrandStack) stack = NULL;
+  StrandRecipe *recipe;
+  GObject *target;
+
+  g_mutex_lock (&self->lock);
+  stack = g_object_ref (self->stack != NULL ? self->stack : strand_stack_get_default ());
+  g_mutex_unlock (&self->lock);
+  target = strand_stack_ref_target (stack, target_name, error);
+  if (target == NULL)
+    return NULL;
+
+  g_mutex_lock (&self->lock);
+  recipe = make_recipe_locked (self, target);
+  g_mutex_unlock (&self->lock);
+  return recipe;
+}
+
 /* A call that cannot even be made still ends once, in its callbacks. */
 static StrandCall *
 new_failed_call (StrandTask *self)
@@ -182,14 +203,14 @@ check_options (StrandCall *call, GError **error)
 
 /* Makes a call, pending and not yet submitted; or one that has failed, which @failure says. */
 static StrandCall *
-prepare_call (StrandTask *self, GVariant *arguments, GVariant *keywords, StrandOptions *options,
-              GError **failure)
+prepare_call (StrandTask *self, const char *target, GVariant *arguments, GVariant *keywords,
+              StrandOptions *options, GError **failure)
 {
   g_autoptr(GVariant) bound = NULL;
   StrandRecipe *recipe;
   StrandCall *call;
 
-  recipe = ref_recipe (self, failure);
+  recipe = target != NULL ? make_recipe_for (self, target, failure) : ref_recipe (self, failure);
   if (recipe == NULL)
     {
       if (arguments != NULL)
@@ -215,8 +236,8 @@ prepare_call (StrandTask *self, GVariant *arguments, GVariant *keywords, StrandO
 }
 
 /* Also for a call that has failed: its data goes where that of others goes. */
-static void
-take_data (StrandCall *call, StrandOptions *options)
+void
+strand_call_take_data (StrandCall *call, StrandOptions *options)
 {
   StrandCallExtra *extra = strand_call_extra (call);
 
@@ -238,17 +259,28 @@ set_delivery (StrandCall *call)
   call->delivery = delivery == call->recipe->delivery ? delivery : strand_delivery_ref (delivery);
 }
 
+/* Makes a call that its owner submits later, with its reference; or, where @failure is set, ends with that.
+ * @target: a name, or NULL for where the task is aimed. */
+StrandCall *
+strand_task_prepare (StrandTask *self, const char *target, GVariant *arguments, GVariant *keywords,
+                     StrandOptions *options, GError **failure)
+{
+  StrandCall *call = prepare_call (self, target, arguments, keywords, options, failure);
+
+  if (options != NULL)
+    strand_call_take_data (call, options);
+  set_delivery (call);
+  return call;
+}
+
 /* @handle: (out) (optional) */
 static void
 launch (StrandTask *self, GVariant *arguments, GVariant *keywords, StrandOptions *options,
         StrandHandle **handle)
 {
   GError *failure = NULL;
-  StrandCall *call = prepare_call (self, arguments, keywords, options, &failure);
+  StrandCall *call = strand_task_prepare (self, NULL, arguments, keywords, options, &failure);
 
-  if (options != NULL)
-    take_data (call, options);
-  set_delivery (call);
   if (handle != NULL)
     *handle = strand_handle_new_for_call (call);
   if (failure == NULL)

@@ -33,5 +33,8 @@ struct _StrandTask
 
 GObject *strand_task_find_target (StrandTask *self, guint64 *generation, GError **error);
 void strand_task_forget_recipe_locked (StrandTask *self);
+StrandCall *strand_task_prepare (StrandTask *self, const char *target, GVariant *arguments,
+                                 GVariant *keywords, StrandOptions *options, GError **failure);
+void strand_call_take_data (StrandCall *call, StrandOptions *options);
 
 G_END_DECLS

@@ -19,6 +19,7 @@
 #include "strand-call.h"
 #include "strand-handle.h"
 #include "strand-task.h"
+#include "strand-dispatcher.h"
 #include "strand-taskrunner.h"
 #include "strand-parker.h"
 #include "strand-backend.h"

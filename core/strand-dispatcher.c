@@ -1,0 +1,832 @@
+/* strand-dispatcher.c — many calls at once: started in order, waited for together, shown as a list.
+ *
+ * Enqueuing makes a call and its handle; dispatching lets it into the line (strand-dispatcher-line.c), which
+ * starts it. Results, statuses and errors are read from the calls themselves, in the order of enqueuing, so
+ * they do not depend on callbacks, on which call ended first, or on a list that somebody has to keep. A reset
+ * begins a new batch; what was dispatched goes on, but belongs to nobody any more.
+ *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "config.h"
+#include "strand-dispatcher.h"
+#include "strand-dispatcher-private.h"
+#include "strand-clock.h"
+#include "strand-error.h"
+#include "strand-function-private.h"
+#include "strand-registry.h"
+#include "strand-task-private.h"
+
+/* As the originals'. */
+#define DEFAULT_TIMEOUT_US (10 * G_USEC_PER_SEC)
+
+enum
+{
+  PROP_TARGET = 1,
+  PROP_STACK,
+  PROP_TIMEOUT,
+  PROP_MAX_RUNNING,
+  N_PROPS
+};
+
+static GParamSpec *props[N_PROPS];
+
+G_DEFINE_FINAL_TYPE_WITH_CODE (StrandTaskDispatcher, strand_task_dispatcher, G_TYPE_OBJECT,
+                               G_IMPLEMENT_INTERFACE (G_TYPE_LIST_MODEL, strand_task_dispatcher_model_init))
+
+StrandBatch *
+strand_batch_new (StrandLine *line)
+{
+  StrandBatch *self = g_new0 (StrandBatch, 1);
+
+  g_atomic_ref_count_init (&self->ref_count);
+  self->tally = strand_tally_new (line);
+  self->handles = g_ptr_array_new_with_free_func (g_object_unref);
+  return self;
+}
+
+StrandBatch *
+strand_batch_ref (StrandBatch *self)
+{
+  g_atomic_ref_count_inc (&self->ref_count);
+  return self;
+}
+
+void
+strand_batch_unref (StrandBatch *self)
+{
+  if (!g_atomic_ref_count_dec (&self->ref_count))
+    return;
+  strand_tally_unref (self->tally);
+  g_ptr_array_unref (self->handles);
+  g_free (self);
+}
+
+StrandBatch *
+strand_task_dispatcher_ref_batch (StrandTaskDispatcher *self)
+{
+  StrandBatch *batch;
+
+  g_mutex_lock (&self->lock);
+  batch = strand_batch_ref (self->batch);
+  g_mutex_unlock (&self->lock);
+  return batch;
+}
+
+/* From its first one that is not dispatched, or all. */
+static GPtrArray *
+dup_handles (StrandTaskDispatcher *self, StrandBatch *batch, gboolean undispatched_only)
+{
+  GPtrArray *handles = g_ptr_array_new_with_free_func (g_object_unref);
+
+  g_mutex_lock (&self->lock);
+  for (guint i = undispatched_only ? batch->n_dispatched : 0; i < batch->handles->len; i++)
+    g_ptr_array_add (handles, g_object_ref (batch->handles->pdata[i]));
+  g_mutex_unlock (&self->lock);
+  return handles;
+}
+
+/* Nobody can dispatch them any more, and each call ends once. */
+static void
+abandon (StrandTaskDispatcher *self, StrandBatch *batch)
+{
+  g_autoptr(GPtrArray) handles = dup_handles (self, batch, TRUE);
+
+  for (guint i = 0; i < handles->len; i++)
+    strand_handle_cancel (handles->pdata[i]);
+}
+
+static void
+strand_task_dispatcher_get_property (GObject *object, guint id, GValue *value, GParamSpec *pspec)
+{
+  StrandTaskDispatcher *self = STRAND_TASK_DISPATCHER (object);
+
+  g_mutex_lock (&self->lock);
+  switch (id)
+    {
+    case PROP_TARGET:
+      g_value_set_string (value, self->target);
+      break;
+    case PROP_STACK:
+      g_value_set_object (value, self->stack);
+      break;
+    case PROP_TIMEOUT:
+      g_value_set_int64 (value, self->timeout_us);
+      break;
+    case PROP_MAX_RUNNING:
+      g_value_set_uint (value, strand_line_get_max_running (self->line));
+      break;
+    default:
+      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
+    }
+  g_mutex_unlock (&self->lock);
+}
+
+static void
+strand_task_dispatcher_set_property (GObject *object, guint id, const GValue *value, GParamSpec *pspec)
+{
+  StrandTaskDispatcher *self = STRAND_TASK_DISPATCHER (object);
+
+  g_mutex_lock (&self->lock);
+  switch (id)
+    {
+    case PROP_TARGET:
+      g_free (self->target);
+      self->target = g_value_dup_string (value);
+      break;
+    case PROP_STACK:
+      g_set_object (&self->stack, g_value_get_object (value));
+      g_hash_table_remove_all (self->tasks);
+      break;
+    case PROP_TIMEOUT:
+      self->timeout_us = g_value_get_int64 (value);
+      break;
+    case PROP_MAX_RUNNING:
+      strand_line_set_max_running (self->line, g_value_get_uint (value));
+      break;
+    default:
+      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
+    }
+  g_mutex_unlock (&self->lock);
+}
+
+static void
+strand_task_dispatcher_dispose (GObject *object)
+{
+  StrandTaskDispatcher *self = STRAND_TASK_DISPATCHER (object);
+
+  abandon (self, self->batch);
+  G_OBJECT_CLASS (strand_task_dispatcher_parent_class)->dispose (object);
+}
+
+static void
+strand_task_dispatcher_finalize (GObject *object)
+{
+  StrandTaskDispatcher *self = STRAND_TASK_DISPATCHER (object);
+
+  strand_batch_unref (self->batch);
+  strand_batch_unref (self->shown);
+  g_ptr_array_unref (self->rows);
+  g_hash_table_unref (self->tasks);
+  g_clear_object (&self->stack);
+  g_free (self->target);
+  strand_line_unref (self->line);
+  g_mutex_clear (&self->lock);
+  G_OBJECT_CLASS (strand_task_dispatcher_parent_class)->finalize (object);
+}
+
+static void
+strand_task_dispatcher_class_init (StrandTaskDispatcherClass *klass)
+{
+  GObjectClass *object_class = G_OBJECT_CLASS (klass);
+  GParamFlags flags = G_PARAM_READWRITE | G_PARAM_STATIC_STRINGS;
+
+  object_class->get_property = strand_task_dispatcher_get_property;
+  object_class->set_property = strand_task_dispatcher_set_property;
+  object_class->dispose = strand_task_dispatcher_dispose;
+  object_class->finalize = strand_task_dispatcher_finalize;
+
+  /**
+   * StrandTaskDispatcher:target:
+   *
+   * Where functions that are enqueued by name run: a target's name, or `NULL` for the stack's default
+   * backend. Tasks go where they are aimed.
+   *
+   * Since: 1.0
+   */
+  props[PROP_TARGET] = g_param_spec_string ("target", NULL, NULL, "thread", flags);
+  /**
+   * StrandTaskDispatcher:stack:
+   *
+   * Where the targets of functions that are enqueued by name are looked up; `NULL` for the default stack.
+   *
+   * Since: 1.0
+   */
+  props[PROP_STACK] = g_param_spec_object ("stack", NULL, NULL, STRAND_TYPE_STACK, flags);
+  /**
+   * StrandTaskDispatcher:timeout:
+   *
+   * How long strand_task_dispatcher_run() waits if it is not told, in microseconds; -1 for ever.
+   *
+   * Since: 1.0
+   */
+  props[PROP_TIMEOUT] = g_param_spec_int64 ("timeout", NULL, NULL, -1, G_MAXINT64, DEFAULT_TIMEOUT_US, flags);
+  /**
+   * StrandTaskDispatcher:max-running:
+   *
+   * How many of the calls may have been given to their targets and not ended; 0 for no limit. What was
+   * dispatched before a reset counts too.
+   *
+   * Since: 1.0
+   */
+  props[PROP_MAX_RUNNING] = g_param_spec_uint ("max-running", NULL, NULL, 0, G_MAXUINT, 0, flags);
+
+  g_object_class_install_properties (object_class, N_PROPS, props);
+}
+
+static void
+strand_task_dispatcher_init (StrandTaskDispatcher *self)
+{
+  g_mutex_init (&self->lock);
+  self->line = strand_line_new ();
+  self->target = g_strdup ("thread");
+  self->timeout_us = DEFAULT_TIMEOUT_US;
+  self->batch = strand_batch_new (self->line);
+  self->shown = strand_batch_ref (self->batch);
+  self->rows = g_ptr_array_new_with_free_func (g_object_unref);
+  self->tasks = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_object_unref);
+}
+
+/**
+ * strand_task_dispatcher_new:
+ * @target: (nullable): where functions that are enqueued by name run; `NULL` for `thread`
+ *
+ * A dispatcher whose rows change in the main context that is thread-default now, where calls that a limit
+ * holds back are started too. Any thread; does not block.
+ *
+ * Returns: (transfer full): a dispatcher
+ * Since: 1.0
+ */
+StrandTaskDispatcher *
+strand_task_dispatcher_new (const char *target)
+{
+  return g_object_new (STRAND_TYPE_TASK_DISPATCHER, "target", target != NULL ? target : "thread", NULL);
+}
+
+/* Takes over @call and @failure. Borrowed: the batch has the handle. */
+static StrandHandle *
+take_call (StrandTaskDispatcher *self, StrandCall *call, GError *failure)
+{
+  StrandHandle *handle = strand_handle_new_for_call (call);
+
+  strand_line_add (self->line, call, failure);
+  strand_call_unref (call);
+  g_mutex_lock (&self->lock);
+  g_ptr_array_add (self->batch->handles, handle);
+  g_mutex_unlock (&self->lock);
+  strand_task_dispatcher_model_changed (self);
+  return handle;
+}
+
+static StrandHandle *
+enqueue (StrandTaskDispatcher *self, StrandTask *task, const char *target, GVariant *arguments,
+         GVariant *keywords, StrandOptions *options)
+{
+  GError *failure = NULL;
+  StrandCall *call = strand_task_prepare (task, target, arguments, keywords, options, &failure);
+
+  return take_call (self, call, failure);
+}
+
+/* A row for what cannot be called. */
+static StrandHandle *
+enqueue_unknown (StrandTaskDispatcher *self, const char *function, StrandOptions *options, GError *failure)
+{
+  StrandRecipe *recipe = strand_recipe_new (strand_function_new_unknown (function));
+  StrandCall *call = strand_call_new (recipe, NULL);
+
+  call->delivery = strand_delivery_ref_default (G_PRIORITY_DEFAULT);
+  if (options != NULL)
+    strand_call_take_data (call, options);
+  return take_call (self, call, failure);
+}
+
+/* All calls of one function on one target share a task, and so what it has worked out. */
+static StrandTask *
+ref_task (StrandTaskDispatcher *self, const char *function, const char *target, GError **error)
+{
+  g_autofree char *name = g_strconcat (function, "\n", target, NULL);
+  g_autoptr(StrandStack) stack = NULL;
+  StrandTask *task;
+
+  g_mutex_lock (&self->lock);
+  task = g_hash_table_lookup (self->tasks, name);
+  if (task != NULL)
+    g_object_ref (task);
+  stack = self->stack != NULL ? g_object_ref (self->stack) : NULL;
+  g_mutex_unlock (&self->lock);
+  if (task != NULL)
+    return task;
+
+  task = strand_task_new_for_name (function, NULL, error);
+  if (task == NULL)
+    return NULL;
+  strand_task_set_stack (task, stack);
+  if (!strand_task_set_target (task, target, error))
+    {
+      g_object_unref (task);
+      return NULL;
+    }
+  g_mutex_lock (&self->lock);
+  if (self->stack == stack)
+    g_hash_table_replace (self->tasks, g_steal_pointer (&name), g_object_ref (task));
+  g_mutex_unlock (&self->lock);
+  return task;
+}
+
+static void
+drop_floating (GVariant *value)
+{
+  if (value != NULL)
+    g_variant_unref (g_variant_ref_sink (value));
+}
+
+/**
+ * strand_task_dispatcher_enqueue: (skip)
+ * @self: a dispatcher
+ * @function: name of a function in the default registry
+ * @format: (nullable): a GVariant format of a tuple, such as `(xx)`; `NULL` for no arguments
+ * @...: the arguments
+ *
+ * Makes a call that waits to be dispatched. Whatever is wrong with it, it has its place, and fails there when
+ * it is dispatched. Any thread; does not block. Its callbacks and its handle belong to the main context that
+ * is thread-default now.
+ *
+ * Returns: (transfer none): its handle, which the dispatcher keeps until it is reset
+ * Since: 1.0
+ */
+StrandHandle *
+strand_task_dispatcher_enqueue (StrandTaskDispatcher *self, const char *function, const char *format, ...)
+{
+  GVariant *arguments = NULL;
+  va_list args;
+
+  g_return_val_if_fail (STRAND_IS_TASK_DISPATCHER (self) && function != NULL, NULL);
+
+  va_start (args, format);
+  if (format != NULL && *format != '\0')
+    arguments = g_variant_new_va (format, NULL, &args);
+  va_end (args);
+  return strand_task_dispatcher_enqueue_full (self, function, NULL, arguments, NULL, NULL);
+}
+
+/**
+ * strand_task_dispatcher_enqueue_value: (rename-to strand_task_dispatcher_enqueue)
+ * @self: a dispatcher
+ * @function: name of a function in the default registry
+ * @arguments: (nullable): a tuple; floating is consumed
+ *
+ * As strand_task_dispatcher_enqueue().
+ *
+ * Returns: (transfer none): its handle, which the dispatcher keeps until it is reset
+ * Since: 1.0
+ */
+StrandHandle *
+strand_task_dispatcher_enqueue_value (StrandTaskDispatcher *self, const char *function, GVariant *arguments)
+{
+  return strand_task_dispatcher_enqueue_full (self, function, NULL, arguments, NULL, NULL);
+}
+
+/**
+ * strand_task_dispatcher_enqueue_full:
+ * @self: a dispatcher
+ * @function: name of a function in the default registry
+ * @target: (nullable): where this call runs, a target's name; `NULL` for #StrandTaskDispatcher:target
+ * @arguments: (nullable): a tuple of leading arguments; floating is consumed
+ * @keywords: (nullable): further arguments by name, `a{sv}`; floating is consumed
+ * @options: (nullable): how this call wants to be treated; its pointer data is taken
+ *
+ * As strand_task_dispatcher_enqueue().
+ *
+ * Returns: (transfer none): its handle, which the dispatcher keeps until it is reset
+ * Since: 1.0
+ */
+StrandHandle *
+strand_task_dispatcher_enqueue_full (StrandTaskDispatcher *self, const char *function, const char *target,
+                                     GVariant *arguments, GVariant *keywords, StrandOptions *options)
+{
+  g_autofree char *default_target = NULL;
+  g_autoptr(StrandTask) task = NULL;
+  GError *failure = NULL;
+
+  g_return_val_if_fail (STRAND_IS_TASK_DISPATCHER (self) && function != NULL, NULL);
+  g_return_val_if_fail (arguments == NULL || g_variant_type_is_tuple (g_variant_get_type (arguments)), NULL);
+
+  if (target == NULL)
+    {
+      g_mutex_lock (&self->lock);
+      target = default_target = g_strdup (self->target);
+      g_mutex_unlock (&self->lock);
+    }
+  task = ref_task (self, function, target, &failure);
+  if (task != NULL)
+    return enqueue (self, task, NULL, arguments, keywords, options);
+  drop_floating (arguments);
+  drop_floating (keywords);
+  return enqueue_unknown (self, function, options, failure);
+}
+
+/**
+ * strand_task_dispatcher_enqueue_task:
+ * @self: a dispatcher
+ * @task: what to call
+ * @arguments: (nullable): a tuple; floating is consumed
+ *
+ * Makes a call of a task, with its callbacks and its target, that waits to be dispatched. As
+ * strand_task_dispatcher_enqueue().
+ *
+ * Returns: (transfer none): its handle, which the dispatcher keeps until it is reset
+ * Since: 1.0
+ */
+StrandHandle *
+strand_task_dispatcher_enqueue_task (StrandTaskDispatcher *self, StrandTask *task, GVariant *arguments)
+{
+  return strand_task_dispatcher_enqueue_task_full (self, task, NULL, arguments, NULL, NULL);
+}
+
+/**
+ * strand_task_dispatcher_enqueue_task_full:
+ * @self: a dispatcher
+ * @task: what to call
+ * @target: (nullable): where this call runs, a target's name in the task's stack; `NULL` for where the task
+ * is aimed
+ * @arguments: (nullable): a tuple of leading arguments; floating is consumed
+ * @keywords: (nullable): further arguments by name, `a{sv}`; floating is consumed
+ * @options: (nullable): how this call wants to be treated; its pointer data is taken
+ *
+ * As strand_task_dispatcher_enqueue_task().
+ *
+ * Returns: (transfer none): its handle, which the dispatcher keeps until it is reset
+ * Since: 1.0
+ */
+StrandHandle *
+strand_task_dispatcher_enqueue_task_full (StrandTaskDispatcher *self, StrandTask *task, const char *target,
+                                          GVariant *arguments, GVariant *keywords, StrandOptions *options)
+{
+  g_return_val_if_fail (STRAND_IS_TASK_DISPATCHER (self) && STRAND_IS_TASK (task), NULL);
+  g_return_val_if_fail (arguments == NULL || g_variant_type_is_tuple (g_variant_get_type (arguments)), NULL);
+
+  return enqueue (self, task, target, arguments, keywords, options);
+}
+
+/**
+ * strand_task_dispatcher_dispatch:
+ * @self: a dispatcher
+ *
+ * Starts what was enqueued since the last time, in that order, as many at once as
+ * #StrandTaskDispatcher:max-running allows; the others follow as calls end. Any thread; does not block (but
+ * `sync` runs functions here).
+ *
+ * Returns: how many calls that were
+ * Since: 1.0
+ */
+guint
+strand_task_dispatcher_dispatch (StrandTaskDispatcher *self)
+{
+  StrandBatch *batch;
+  guint n = 0;
+
+  g_return_val_if_fail (STRAND_IS_TASK_DISPATCHER (self), 0);
+
+  g_mutex_lock (&self->lock);
+  batch = self->batch;
+  for (; batch->n_dispatched < batch->handles->len; n++)
+    {
+      StrandHandle *handle = batch->handles->pdata[batch->n_dispatched++];
+
+      strand_line_admit (self->line, batch->tally, strand_handle_get_call (handle));
+    }
+  g_mutex_unlock (&self->lock);
+  strand_line_start (self->line);
+  return n;
+}
+
+gint64
+strand_task_dispatcher_choose_timeout (StrandTaskDispatcher *self, gint64 timeout_us)
+{
+  if (timeout_us != STRAND_UNSET)
+    return timeout_us;
+  g_mutex_lock (&self->lock);
+  timeout_us = self->timeout_us;
+  g_mutex_unlock (&self->lock);
+  return timeout_us;
+}
+
+static void
+set_time_is_up (GError **error, StrandBatch *batch, gint64 timeout_us)
+{
+  g_set_error (error, STRAND_ERROR, STRAND_ERROR_WAIT_TIMED_OUT,
+               "%u of the calls have not ended in the %.3f s waited for; they go on",
+               strand_tally_count_left (batch->tally), (double) timeout_us / G_USEC_PER_SEC);
+}
+
+/* The next one that has been dispatched, perhaps meanwhile, and has not ended; else, once, the last one, so
+ * that a wait for it dispatches the callbacks that are left. */
+static StrandHandle *
+ref_next (StrandTaskDispatcher *self, StrandBatch *batch, guint *position)
+{
+  StrandHandle *handle = NULL;
+
+  g_mutex_lock (&self->lock);
+  while (*position + 1 < batch->n_dispatched && strand_handle_is_ready (batch->handles->pdata[*position]))
+    ++*position;
+  if (*position < batch->n_dispatched)
+    handle = g_object_ref (batch->handles->pdata[(*position)++]);
+  g_mutex_unlock (&self->lock);
+  return handle;
+}
+
+static gboolean
+wait_for (StrandHandle *handle, StrandBatch *batch, gint64 timeout_us, gint64 deadline_us, GError **error)
+{
+  gint64 left_us = timeout_us < 0 ? -1 : MAX (deadline_us - g_get_monotonic_time (), 0);
+  GError *local = NULL;
+
+  if (strand_handle_wait (handle, left_us, &local))
+    return TRUE;
+  if (!g_error_matches (local, STRAND_ERROR, STRAND_ERROR_WAIT_TIMED_OUT))
+    {
+      g_propagate_error (error, local);
+      return FALSE;
+    }
+  g_error_free (local);
+  set_time_is_up (error, batch, timeout_us);
+  return FALSE;
+}
+
+/**
+ * strand_task_dispatcher_wait:
+ * @self: a dispatcher
+ * @timeout_us: how long to wait, in microseconds, or -1 for ever
+ * @error: return location for a #GError
+ *
+ * Blocks until every call that has been dispatched has ended, however, as strand_handle_wait() waits for one:
+ * strand's callbacks for this thread's main context run here meanwhile, and nothing else does; a coroutine is
+ * parked. A reset meanwhile changes nothing for this wait. A thread that owns a main context should use
+ * strand_task_dispatcher_wait_async().
+ *
+ * Returns: %TRUE once all have ended; %FALSE with %STRAND_ERROR_WAIT_TIMED_OUT (they go on), with
+ *   %STRAND_ERROR_WOULD_DEADLOCK inside one of the calls or its `on_iter`, or with what ended the call that
+ *   waits
+ * Since: 1.0
+ */
+gboolean
+strand_task_dispatcher_wait (StrandTaskDispatcher *self, gint64 timeout_us, GError **error)
+{
+  gint64 deadline_us = timeout_us >= 0 ? g_get_monotonic_time () + timeout_us : -1;
+  g_autoptr(StrandBatch) batch = NULL;
+  StrandHandle *handle;
+  gboolean ok = TRUE;
+  guint position = 0;
+
+  g_return_val_if_fail (STRAND_IS_TASK_DISPATCHER (self), FALSE);
+
+  batch = strand_task_dispatcher_ref_batch (self);
+  if (strand_tally_is_here (batch->tally))
+    {
+      g_set_error (error, STRAND_ERROR, STRAND_ERROR_WOULD_DEADLOCK,
+                   "Could not wait for the calls: this is inside one of them");
+      return FALSE;
+    }
+  while (ok && (handle = ref_next (self, batch, &position)) != NULL)
+    {
+      ok = wait_for (handle, batch, timeout_us, deadline_us, error);
+      g_object_unref (handle);
+    }
+  return ok;
+}
+
+/**
+ * strand_task_dispatcher_run:
+ * @self: a dispatcher
+ * @timeout_us: how long to wait, in microseconds, -1 for ever, or `STRAND_UNSET` for
+ * #StrandTaskDispatcher:timeout
+ * @error: return location for a #GError
+ *
+ * Dispatches, then waits: strand_task_dispatcher_dispatch() and strand_task_dispatcher_wait().
+ *
+ * Returns: as strand_task_dispatcher_wait()
+ * Since: 1.0
+ */
+gboolean
+strand_task_dispatcher_run (StrandTaskDispatcher *self, gint64 timeout_us, GError **error)
+{
+  g_return_val_if_fail (STRAND_IS_TASK_DISPATCHER (self), FALSE);
+
+  strand_task_dispatcher_dispatch (self);
+  return strand_task_dispatcher_wait (self, strand_task_dispatcher_choose_timeout (self, timeout_us), error);
+}
+
+/**
+ * strand_task_dispatcher_cancel_all:
+ * @self: a dispatcher
+ *
+ * Asks every call to stop, as strand_handle_cancel(): what has not started never does, dispatched or not. Any
+ * thread; does not block.
+ *
+ * Returns: of how many calls that was requested; the others had ended
+ * Since: 1.0
+ */
+guint
+strand_task_dispatcher_cancel_all (StrandTaskDispatcher *self)
+{
+  g_autoptr(StrandBatch) batch = NULL;
+  g_autoptr(GPtrArray) handles = NULL;
+  guint n = 0;
+
+  g_return_val_if_fail (STRAND_IS_TASK_DISPATCHER (self), 0);
+
+  batch = strand_task_dispatcher_ref_batch (self);
+  handles = dup_handles (self, batch, FALSE);
+  /* From the last: what a limit holds back must not start because one before it has ended. */
+  for (guint i = handles->len; i > 0; i--)
+    n += strand_handle_cancel (handles->pdata[i - 1]) ? 1 : 0;
+  return n;
+}
+
+/**
+ * strand_task_dispatcher_reset:
+ * @self: a dispatcher
+ *
+ * Forgets all calls, to begin anew. What was dispatched goes on, as if its handles had been dropped; what was
+ * not is cancelled. Any thread; does not block.
+ *
+ * Since: 1.0
+ */
+void
+strand_task_dispatcher_reset (StrandTaskDispatcher *self)
+{
+  g_autoptr(StrandBatch) old = NULL;
+
+  g_return_if_fail (STRAND_IS_TASK_DISPATCHER (self));
+
+  g_mutex_lock (&self->lock);
+  old = self->batch;
+  self->batch = strand_batch_new (self->line);
+  g_mutex_unlock (&self->lock);
+  abandon (self, old);
+  strand_task_dispatcher_model_changed (self);
+}
+
+static gboolean
+is_ready (StrandHandle *handle, gpointer unused)
+{
+  return strand_handle_is_ready (handle);
+}
+
+/**
+ * strand_task_dispatcher_complete:
+ * @self: a dispatcher
+ * @predicate: (nullable) (scope call): what is asked of each call; `NULL` for whether it has ended
+ * @user_data: data for @predicate
+ *
+ * Whether all calls, dispatched or not, are as they should be; without calls they are. Any thread; does not
+ * block.
+ *
+ * Returns: whether @predicate holds for every call's handle
+ * Since: 1.0
+ */
+gboolean
+strand_task_dispatcher_complete (StrandTaskDispatcher *self, StrandHandleFunc predicate, gpointer user_data)
+{
+  g_autoptr(GPtrArray) handles = NULL;
+  gboolean complete = TRUE;
+
+  g_return_val_if_fail (STRAND_IS_TASK_DISPATCHER (self), FALSE);
+
+  if (predicate == NULL)
+    predicate = is_ready;
+  handles = strand_task_dispatcher_dup_handles (self);
+  for (guint i = 0; complete && i < handles->len; i++)
+    complete = predicate (handles->pdata[i], user_data);
+  return complete;
+}
+
+/**
+ * strand_task_dispatcher_get_n_calls:
+ * @self: a dispatcher
+ *
+ * How many calls have been enqueued since the last reset; the list shows them from its context's next turn
+ * on. Any thread; does not block.
+ *
+ * Returns: how many calls there are
+ * Since: 1.0
+ */
+guint
+strand_task_dispatcher_get_n_calls (StrandTaskDispatcher *self)
+{
+  guint n;
+
+  g_return_val_if_fail (STRAND_IS_TASK_DISPATCHER (self), 0);
+
+  g_mutex_lock (&self->lock);
+  n = self->batch->handles->len;
+  g_mutex_unlock (&self->lock);
+  return n;
+}
+
+/**
+ * strand_task_dispatcher_dup_handles:
+ * @self: a dispatcher
+ *
+ * Any thread; does not block.
+ *
+ * Returns: (transfer full) (element-type StrandHandle): the calls' handles, in the order of enqueuing
+ * Since: 1.0
+ */
+GPtrArray *
+strand_task_dispatcher_dup_handles (StrandTaskDispatcher *self)
+{
+  g_autoptr(StrandBatch) batch = NULL;
+
+  g_return_val_if_fail (STRAND_IS_TASK_DISPATCHER (self), NULL);
+
+  batch = strand_task_dispatcher_ref_batch (self);
+  return dup_handles (self, batch, FALSE);
+}
+
+static void
+unref_value (gpointer value)
+{
+  if (value != NULL)
+    g_variant_unref (value);
+}
+
+/**
+ * strand_task_dispatcher_dup_results:
+ * @self: a dispatcher
+ *
+ * What each call has returned, in the order of enqueuing: as strand_handle_get_result(), or `NULL` for one
+ * that failed, was cancelled or has not ended. Any thread; does not block.
+ *
+ * Returns: (transfer full) (element-type GVariant): one value, or `NULL`, a call
+ * Since: 1.0
+ */
+GPtrArray *
+strand_task_dispatcher_dup_results (StrandTaskDispatcher *self)
+{
+  g_autoptr(GPtrArray) handles = NULL;
+  GPtrArray *results;
+
+  g_return_val_if_fail (STRAND_IS_TASK_DISPATCHER (self), NULL);
+
+  handles = strand_task_dispatcher_dup_handles (self);
+  results = g_ptr_array_new_full (handles->len, unref_value);
+  for (guint i = 0; i < handles->len; i++)
+    {
+      gboolean completed = strand_handle_get_status (handles->pdata[i]) == STRAND_STATUS_COMPLETED;
+
+      g_ptr_array_add (results, completed ? strand_handle_get_result (handles->pdata[i], NULL) : NULL);
+    }
+  return results;
+}
+
+/**
+ * strand_task_dispatcher_dup_statuses:
+ * @self: a dispatcher
+ * @n_statuses: (out): how many
+ *
+ * Any thread; does not block.
+ *
+ * Returns: (transfer full) (array length=n_statuses): where each call stands, in the order of enqueuing
+ * Since: 1.0
+ */
+StrandStatus *
+strand_task_dispatcher_dup_statuses (StrandTaskDispatcher *self, gsize *n_statuses)
+{
+  g_autoptr(GPtrArray) handles = NULL;
+  StrandStatus *statuses;
+
+  g_return_val_if_fail (STRAND_IS_TASK_DISPATCHER (self) && n_statuses != NULL, NULL);
+
+  handles = strand_task_dispatcher_dup_handles (self);
+  statuses = g_new (StrandStatus, handles->len + 1);
+  for (guint i = 0; i < handles->len; i++)
+    statuses[i] = strand_handle_get_status (handles->pdata[i]);
+  *n_statuses = handles->len;
+  return statuses;
+}
+
+static void
+free_error (gpointer error)
+{
+  if (error != NULL)
+    g_error_free (error);
+}
+
+/**
+ * strand_task_dispatcher_dup_errors:
+ * @self: a dispatcher
+ *
+ * Why each call did not complete, in the order of enqueuing; `NULL` for one that did, or has not ended. Any
+ * thread; does not block.
+ *
+ * Returns: (transfer full) (element-type GError): one error, or `NULL`, a call
+ * Since: 1.0
+ */
+GPtrArray *
+strand_task_dispatcher_dup_errors (StrandTaskDispatcher *self)
+{
+  g_autoptr(GPtrArray) handles = NULL;
+  GPtrArray *errors;
+
+  g_return_val_if_fail (STRAND_IS_TASK_DISPATCHER (self), NULL);
+
+  handles = strand_task_dispatcher_dup_handles (self);
+  errors = g_ptr_array_new_full (handles->len, free_error);
+  for (guint i = 0; i < handles->len; i++)
+    {
+      const GError *error = strand_handle_get_error (handles->pdata[i]);
+
+      g_ptr_array_add (errors, error != NULL ? g_error_copy (error) : NULL);
+    }
+  return errors;
+}
