@@ -17,6 +17,12 @@ enum
 };
 
 gboolean
+strand_process_is_over_locked (StrandProcess *self)
+{
+  return !self->started || self->was_running || self->gone;
+}
+
+gboolean
 strand_process_wait_step (StrandOperation *self, GError **error)
 {
   StrandProcess *process = self->process;
@@ -24,7 +30,7 @@ strand_process_wait_step (StrandOperation *self, GError **error)
 
   g_mutex_lock (&process->lock);
   strand_process_receive_locked (process);
-  over = process->exited || process->pid == 0;
+  over = process->exited || strand_process_is_over_locked (process);
   /* What it was told to do is no failure. */
   if (process->exited && process->status != 0 && !process->asked)
     {
@@ -53,6 +59,7 @@ strand_process_end_step (StrandOperation *self, GError **error)
 
   g_mutex_lock (&process->lock);
   strand_process_receive_locked (process);
+  process->closed = process->closed || forced;
   if (forced)
     strand_process_ask_end_locked (process, self->grace_us);
   else if (process->exited)
@@ -65,7 +72,7 @@ strand_process_end_step (StrandOperation *self, GError **error)
     }
   if (g_get_monotonic_time () >= self->deadline_us && process->guard > 0)
     kill (process->guard, SIGKILL);
-  over = process->gone || (process->guard == 0 && !process->orphaned);
+  over = strand_process_is_over_locked (process);
   strand_process_watch_locked (process, self);
   g_mutex_unlock (&process->lock);
 

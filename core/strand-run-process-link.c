@@ -26,8 +26,9 @@ clear_fd (int *fd)
   *fd = -1;
 }
 
-static void
-wake_all_locked (StrandProcess *self)
+/* Tells all who wait. */
+void
+strand_process_wake_locked (StrandProcess *self)
 {
   guint64 one = 1;
 
@@ -172,7 +173,7 @@ strand_process_receive_locked (StrandProcess *self)
       self->gone = any = TRUE;
     }
   if (any)
-    wake_all_locked (self);
+    strand_process_wake_locked (self);
 }
 
 /* Asks the guard, unless it has been asked for something as strong. */

@@ -143,6 +143,7 @@ struct _StrandProcess
 
   GMutex lock; /* guards everything below */
   gboolean started;
+  gboolean closed;      /* somebody has asked for its end */
   gboolean was_running; /* and so nothing has been started */
   int socket;           /* to the guard; -1 before and after */
   pid_t guard;          /* not reaped yet; 0 else */
@@ -215,8 +216,12 @@ gboolean strand_process_start_step (StrandOperation *self, GError **error);
 gboolean strand_process_wait_step (StrandOperation *self, GError **error);
 gboolean strand_process_end_step (StrandOperation *self, GError **error);
 
+/* TRUE if nothing of it runs here, nor will. */
+gboolean strand_process_is_over_locked (StrandProcess *self);
+
 /* The line to the guard; strand-run-process-link.c. */
 void strand_process_receive_locked (StrandProcess *self);
+void strand_process_wake_locked (StrandProcess *self);
 void strand_process_ask_end_locked (StrandProcess *self, gint64 grace_us);
 void strand_process_watch_locked (StrandProcess *self, StrandOperation *operation);
 void strand_process_set_death_error_locked (StrandProcess *self, GError **error);

@@ -259,6 +259,7 @@ start_guard (StrandProcess *self, GError **error)
       self->socket = ours;
       self->guard = pid;
       self->outcome = theirs[OUTCOME];
+      strand_process_wake_locked (self);
       g_mutex_unlock (&self->lock);
       theirs[OUTCOME] = -1;
     }
@@ -287,9 +288,29 @@ finish (StrandOperation *self, GError **error)
                     process->was_running ? "runs already" : "is ready");
       return TRUE;
     }
+  /* Others may wait for what will never be. */
+  g_mutex_lock (&process->lock);
+  process->gone = process->gone || (process->guard == 0 && !process->orphaned);
+  strand_process_wake_locked (process);
+  g_mutex_unlock (&process->lock);
   g_propagate_error (error, g_steal_pointer (&self->failure));
   g_prefix_error (error, "Could not start '%s': ", process->name);
   return TRUE;
+}
+
+static gboolean
+claim_start (StrandProcess *self, GError **error)
+{
+  gboolean first;
+
+  g_mutex_lock (&self->lock);
+  first = !self->started;
+  self->started = TRUE;
+  g_mutex_unlock (&self->lock);
+  if (!first)
+    g_set_error (error, STRAND_ERROR, STRAND_ERROR_EXISTS,
+                 "Could not start '%s': it has been started before; make another object", self->name);
+  return first;
 }
 
 /* TRUE if the start has ended already. */
@@ -297,18 +318,8 @@ static gboolean
 begin (StrandOperation *self)
 {
   StrandProcess *process = self->process;
-  gboolean first, runs;
+  gboolean runs;
 
-  g_mutex_lock (&process->lock);
-  first = !process->started;
-  process->started = TRUE;
-  g_mutex_unlock (&process->lock);
-  if (!first)
-    {
-      self->failure =
-          g_error_new (STRAND_ERROR, STRAND_ERROR_EXISTS, "it has been started before; make another object");
-      return TRUE;
-    }
   if (self->cancellable != NULL && g_cancellable_set_error_if_cancelled (self->cancellable, &self->failure))
     return TRUE;
 
@@ -321,6 +332,7 @@ begin (StrandOperation *self)
     }
   g_mutex_lock (&process->lock);
   process->was_running = runs;
+  strand_process_wake_locked (process);
   g_mutex_unlock (&process->lock);
   return runs || !strand_readiness_prepare (self, &self->failure) || !start_guard (process, &self->failure);
 }
@@ -336,7 +348,9 @@ set_refused_error_locked (StrandProcess *self, GError **error)
 static gboolean
 has_failed_locked (StrandProcess *self, GError **error)
 {
-  if (self->refused != 0)
+  if (self->closed)
+    g_set_error (error, STRAND_ERROR, STRAND_ERROR_CLOSED, "it has been ended before it was ready");
+  else if (self->refused != 0)
     set_refused_error_locked (self, error);
   else if (self->exited)
     strand_process_set_death_error_locked (self, error);
@@ -381,7 +395,8 @@ look (StrandOperation *self)
   g_mutex_lock (&process->lock);
   strand_process_receive_locked (process);
   begun = process->pid > 0;
-  failed = (!begun || !is_said (process->ready_kind)) && has_failed_locked (process, &self->failure);
+  failed = (!begun || process->closed || !is_said (process->ready_kind)) &&
+           has_failed_locked (process, &self->failure);
   g_mutex_unlock (&process->lock);
   if (failed || (begun && !strand_readiness_check (self, &ready, &self->failure)) || ready)
     return TRUE;
@@ -418,6 +433,8 @@ strand_process_start_step (StrandOperation *self, GError **error)
 
   if (self->phase == PHASE_BEGIN)
     {
+      if (!claim_start (process, error))
+        return TRUE;
       if (begin (self))
         return finish (self, error);
       self->phase = PHASE_READY;

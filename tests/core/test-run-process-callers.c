@@ -228,6 +228,27 @@ test_async_start_can_be_cancelled (Fixture *f, gconstpointer unused)
   g_clear_error (&started.error);
 }
 
+static void
+test_async_start_can_be_ended (Fixture *f, gconstpointer unused)
+{
+  g_autoptr(StrandProcess) process = make_shell (f, "sleep " FOREVER);
+  g_autofree char *never = in_folder (f, "never");
+  Answer started = { 0 }, waited = { 0 }, ended = { 0 };
+
+  /* All before anything has been done. */
+  strand_process_set_ready_file (process, never);
+  strand_process_start_async (process, NULL, on_started, &started);
+  strand_process_wait_async (process, -1, NULL, on_waited, &waited);
+  wait_for (strand_process_get_pid (process) > 0);
+  g_assert_cmpuint (started.n + waited.n, ==, 0);
+  strand_process_end_async (process, NULL, on_ended, &ended);
+  wait_until (started.n + waited.n + ended.n == 3);
+  g_assert_error (started.error, STRAND_ERROR, STRAND_ERROR_CLOSED);
+  g_assert_true (waited.succeeded && ended.succeeded);
+  g_assert_cmpuint (count_group (strand_process_get_pid (process)), ==, 0);
+  g_clear_error (&started.error);
+}
+
 /* Inside functions. */
 
 static char *shared_folder;
@@ -332,6 +353,7 @@ main (int argc, char **argv)
   ADD ("function/that-cannot-is-refused", test_function_that_cannot_is_refused);
   ADD ("async/start-wait-and-end", test_async_start_wait_and_end);
   ADD ("async/wait-hears-of-a-death", test_async_wait_hears_of_a_death);
+  ADD ("async/start-can-be-ended", test_async_start_can_be_ended);
   ADD ("async/start-can-be-cancelled", test_async_start_can_be_cancelled);
   ADD ("inside/coroutine-is-parked", test_coroutine_is_parked);
   ADD ("inside/threads-at-once", test_threads_at_once);
