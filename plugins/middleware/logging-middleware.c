@@ -5,11 +5,16 @@
  * at warning: an error of G_LOG_LEVEL_ERROR would abort the program, and a failed call is no reason for that.
  * Arguments are left out unless asked for, because they may hold what nobody else should read.
  *
+ * Where there are too many calls for that, a share of them is logged: all lines of a call or none, because
+ * its key decides. What failed, and what took too long, is logged in any case.
+ *
  * Settings are fixed at construction and are the only state, so every method may run on any thread.
  *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "config.h"
 #include <strand-plugin.h>
+
+#include "logging-arguments.h"
 
 #define STRAND_TYPE_LOGGING_MIDDLEWARE (strand_logging_middleware_get_type ())
 G_DECLARE_FINAL_TYPE (StrandLoggingMiddleware, strand_logging_middleware, STRAND, LOGGING_MIDDLEWARE, GObject)
@@ -22,9 +27,12 @@ struct _StrandLoggingMiddleware
 {
   GObject parent_instance;
 
-  GLogLevelFlags level; /* set at construction, as the next two */
+  GLogLevelFlags level; /* set at construction, as all below */
   char *domain;
   gboolean arguments;
+  GStrv redact;
+  gint64 slow_us; /* -1 for never */
+  double sample;
 };
 
 typedef enum
@@ -32,6 +40,9 @@ typedef enum
   PROP_LEVEL = 1,
   PROP_DOMAIN,
   PROP_ARGUMENTS,
+  PROP_REDACT,
+  PROP_SLOW,
+  PROP_SAMPLE,
   N_PROPS
 } Property;
 
@@ -40,6 +51,7 @@ static GParamSpec *props[N_PROPS];
 /* Room for every field that a line may have. */
 typedef struct
 {
+  GLogLevelFlags level;
   GLogField fields[10];
   gsize n_fields;
   char attempt[16];
@@ -94,11 +106,13 @@ add_field (Line *line, const char *name, const char *value)
 
 /* What every line says; its texts must outlive it. */
 static void
-start_line (Line *line, StrandLoggingMiddleware *self, StrandCall *attempt, const char *status)
+start_line (Line *line, StrandLoggingMiddleware *self, GLogLevelFlags level, StrandCall *attempt,
+            const char *status)
 {
+  line->level = level;
   line->n_fields = 0;
   g_snprintf (line->attempt, sizeof line->attempt, "%u", strand_call_get_attempt (attempt));
-  add_field (line, "PRIORITY", priority_of (self->level));
+  add_field (line, "PRIORITY", priority_of (level));
   if (self->domain != NULL)
     add_field (line, "GLIB_DOMAIN", self->domain);
   add_field (line, "STRAND_KEY", strand_call_get_key (attempt));
@@ -108,14 +122,30 @@ start_line (Line *line, StrandLoggingMiddleware *self, StrandCall *attempt, cons
 }
 
 static void
-write_line (Line *line, StrandLoggingMiddleware *self, const char *message)
+write_line (Line *line, const char *message)
 {
   add_field (line, "MESSAGE", message);
-  g_log_structured_array (self->level, line->fields, line->n_fields);
+  g_log_structured_array (line->level, line->fields, line->n_fields);
+}
+
+/* Whether this call is one of the share: the same answer for all lines of a call, in whatever process. The
+ * hash is mixed (as MurmurHash3 ends) because keys that count up hash to neighbours. */
+static gboolean
+is_in_sample (StrandLoggingMiddleware *self, StrandCall *attempt)
+{
+  guint32 hash;
+
+  if (self->sample >= 1)
+    return TRUE;
+  hash = g_str_hash (strand_call_get_key (attempt));
+  hash = (hash ^ hash >> 16) * 0x85ebca6bu;
+  hash = (hash ^ hash >> 13) * 0xc2b2ae35u;
+  hash ^= hash >> 16;
+  return hash < self->sample * 4294967296.0;
 }
 
 static char *
-describe_arguments (StrandCall *attempt)
+describe_arguments (StrandLoggingMiddleware *self, StrandCall *attempt)
 {
   GVariant *arguments = strand_call_get_arguments (attempt);
 
@@ -124,7 +154,8 @@ describe_arguments (StrandCall *attempt)
   if (g_variant_get_size (arguments) > MAX_ARGUMENTS_BYTES)
     return g_strdup_printf ("%" G_GSIZE_FORMAT " bytes of type '%s'", g_variant_get_size (arguments),
                             g_variant_get_type_string (arguments));
-  return g_variant_print (arguments, FALSE);
+  return logging_print_arguments (strand_call_get_function (attempt), arguments,
+                                  (const char *const *) self->redact);
 }
 
 /* How long the attempt ran; 0 if its function never did. A clock that was set back meanwhile makes no
@@ -142,17 +173,41 @@ static void
 log_end (StrandLoggingMiddleware *self, StrandCall *attempt, StrandStatus status, const char *outcome)
 {
   gint64 duration_us = duration_of (attempt);
-  g_autofree char *time = strand_duration_to_string (duration_us);
-  g_autofree char *message =
-      g_strdup_printf ("'%s' %s: attempt %u %s after %s%s%s", strand_call_get_function_name (attempt),
-                       strand_call_get_key (attempt), strand_call_get_attempt (attempt),
-                       strand_status_to_string (status), time, *outcome != '\0' ? ": " : "", outcome);
+  gboolean slow = self->slow_us >= 0 && duration_us > self->slow_us;
+  g_autofree char *time = NULL;
+  g_autofree char *message = NULL;
   Line line;
 
-  start_line (&line, self, attempt, strand_status_to_string (status));
+  if (!slow && status != STRAND_STATUS_FAILED && !is_in_sample (self, attempt))
+    return;
+  time = strand_duration_to_string (duration_us);
+  message = g_strdup_printf ("'%s' %s: attempt %u %s after %s%s%s%s", strand_call_get_function_name (attempt),
+                             strand_call_get_key (attempt), strand_call_get_attempt (attempt),
+                             strand_status_to_string (status), time, slow ? ", which is slow" : "",
+                             *outcome != '\0' ? ": " : "", outcome);
+  start_line (&line, self, slow ? G_LOG_LEVEL_WARNING : self->level, attempt,
+              strand_status_to_string (status));
   g_snprintf (line.duration, sizeof line.duration, "%" G_GINT64_FORMAT, duration_us);
   add_field (&line, "STRAND_DURATION_US", line.duration);
-  write_line (&line, self, message);
+  if (slow)
+    add_field (&line, "STRAND_SLOW", "1");
+  write_line (&line, message);
+}
+
+static void
+log_start (StrandLoggingMiddleware *self, StrandCall *attempt)
+{
+  g_autofree char *arguments = self->arguments ? describe_arguments (self, attempt) : NULL;
+  g_autofree char *message =
+      g_strdup_printf ("'%s' %s: attempt %u starts%s%s", strand_call_get_function_name (attempt),
+                       strand_call_get_key (attempt), strand_call_get_attempt (attempt),
+                       arguments != NULL ? " with " : "", arguments != NULL ? arguments : "");
+  Line line;
+
+  start_line (&line, self, self->level, attempt, strand_status_to_string (STRAND_STATUS_RUNNING));
+  if (arguments != NULL)
+    add_field (&line, "STRAND_ARGUMENTS", arguments);
+  write_line (&line, message);
 }
 
 static StrandVerdict
@@ -160,17 +215,9 @@ strand_logging_middleware_before (StrandMiddleware *middleware, StrandCall *atte
                                   GError **error)
 {
   StrandLoggingMiddleware *self = STRAND_LOGGING_MIDDLEWARE (middleware);
-  g_autofree char *arguments = self->arguments ? describe_arguments (attempt) : NULL;
-  g_autofree char *message =
-      g_strdup_printf ("'%s' %s: attempt %u starts%s%s", strand_call_get_function_name (attempt),
-                       strand_call_get_key (attempt), strand_call_get_attempt (attempt),
-                       arguments != NULL ? " with " : "", arguments != NULL ? arguments : "");
-  Line line;
 
-  start_line (&line, self, attempt, strand_status_to_string (STRAND_STATUS_RUNNING));
-  if (arguments != NULL)
-    add_field (&line, "STRAND_ARGUMENTS", arguments);
-  write_line (&line, self, message);
+  if (is_in_sample (self, attempt))
+    log_start (self, attempt);
   return STRAND_VERDICT_CONTINUE;
 }
 
@@ -219,6 +266,15 @@ strand_logging_middleware_set_property (GObject *object, guint id, const GValue 
     case PROP_ARGUMENTS:
       self->arguments = g_value_get_boolean (value);
       break;
+    case PROP_REDACT:
+      self->redact = g_value_dup_boxed (value);
+      break;
+    case PROP_SLOW:
+      self->slow_us = g_value_get_int64 (value);
+      break;
+    case PROP_SAMPLE:
+      self->sample = g_value_get_double (value);
+      break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
     }
@@ -240,6 +296,15 @@ strand_logging_middleware_get_property (GObject *object, guint id, GValue *value
     case PROP_ARGUMENTS:
       g_value_set_boolean (value, self->arguments);
       break;
+    case PROP_REDACT:
+      g_value_set_boxed (value, self->redact);
+      break;
+    case PROP_SLOW:
+      g_value_set_int64 (value, self->slow_us);
+      break;
+    case PROP_SAMPLE:
+      g_value_set_double (value, self->sample);
+      break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
     }
@@ -248,7 +313,10 @@ strand_logging_middleware_get_property (GObject *object, guint id, GValue *value
 static void
 strand_logging_middleware_finalize (GObject *object)
 {
-  g_free (STRAND_LOGGING_MIDDLEWARE (object)->domain);
+  StrandLoggingMiddleware *self = STRAND_LOGGING_MIDDLEWARE (object);
+
+  g_free (self->domain);
+  g_strfreev (self->redact);
   G_OBJECT_CLASS (strand_logging_middleware_parent_class)->finalize (object);
 }
 
@@ -266,7 +334,15 @@ strand_logging_middleware_class_init (StrandLoggingMiddlewareClass *klass)
                                          level_get_type (), G_LOG_LEVEL_DEBUG, fixed);
   props[PROP_DOMAIN] = g_param_spec_string ("domain", NULL, "The log domain", G_LOG_DOMAIN, fixed);
   props[PROP_ARGUMENTS] = g_param_spec_boolean (
-      "arguments", NULL, "Whether arguments are logged, whatever they hold", FALSE, fixed);
+      "arguments", NULL, "Whether arguments are logged, but for what 'redact' names", FALSE, fixed);
+  props[PROP_REDACT] = g_param_spec_boxed (
+      "redact", NULL, "Names of parameters and keywords whose values are not logged", G_TYPE_STRV, fixed);
+  props[PROP_SLOW] = g_param_spec_int64 (
+      "slow", NULL, "How long an attempt may run before its end is a warning, whatever level and sample say",
+      -1, G_MAXINT64, -1, fixed | STRAND_PARAM_DURATION);
+  props[PROP_SAMPLE] = g_param_spec_double (
+      "sample", NULL, "Which share of the calls is logged, from 0 to 1; failed attempts are in any case", 0,
+      1, 1, fixed);
   g_object_class_install_properties (object_class, N_PROPS, props);
 }
 

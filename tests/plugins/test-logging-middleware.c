@@ -155,6 +155,137 @@ test_long_arguments_are_not_printed (void)
   g_assert_cmpstr (field (0, "STRAND_ARGUMENTS"), ==, "100001 bytes of type '(s)'");
 }
 
+/* A function with a parameter and a keyword that nobody is to read. */
+static GVariant *
+log_in (StrandContext *context, GVariant *arguments, gpointer data, GError **error)
+{
+  return NULL;
+}
+
+static void
+test_what_is_redacted_is_not_printed (void)
+{
+  const char *redact[] = { "password", "pin", NULL };
+  g_autoptr(GObject) middleware =
+      make_object (STRAND_KIND_MIDDLEWARE, "logging", "arguments", TRUE, "redact", redact, NULL);
+  g_autoptr(StrandHandle) handle =
+      call_through (middleware, "test.login",
+                    g_variant_new_parsed ("('anna', 'geheim', {'pin': <'1234'>, 'colour': <'red'>,"
+                                          " 'deep': <[{'pin': '5678', 'x': 'y'}]>, 'pair': <(1, @ms 'z')>})"),
+                    0);
+  g_autoptr(StrandHandle) plain = NULL;
+
+  g_assert_cmpuint (lines->len, ==, 2);
+  g_assert_cmpstr (field (0, "STRAND_ARGUMENTS"), ==,
+                   "('anna', <redacted>, {'pin': <redacted>, 'colour': <'red'>, "
+                   "'deep': <[{'pin': <redacted>, 'x': 'y'}]>, 'pair': <(1, 'z')>})");
+  for (guint i = 0; i < 2; i++)
+    {
+      g_assert_null (strstr (field (i, "MESSAGE"), "geheim"));
+      g_assert_null (strstr (field (i, "MESSAGE"), "1234"));
+      g_assert_null (strstr (field (i, "MESSAGE"), "5678"));
+    }
+  /* And nothing else looks different. */
+  plain = call_through (middleware, "test.echo", g_variant_new ("(s)", "tree"), 0);
+  g_assert_cmpstr (field (0, "STRAND_ARGUMENTS"), ==, "('tree',)");
+}
+
+/* On a clock that only the test moves. */
+static void
+test_a_slow_call_is_a_warning (void)
+{
+  g_autoptr(GObject) middleware = make_object (STRAND_KIND_MIDDLEWARE, "logging", "slow",
+                                                (gint64) 2 * G_USEC_PER_SEC, "sample", 0.0, NULL);
+
+  for (guint i = 0; i < 2; i++)
+    {
+      g_autoptr(StrandHandle) handle = NULL;
+
+      strand_clock_set_manual (G_GINT64_CONSTANT (1000000000000000));
+      handle = call_through (middleware, "test.advance", g_variant_new ("(x)", (gint64) (2000000 + i)), 0);
+      strand_clock_set_system ();
+      g_assert_cmpuint (lines->len, ==, i);
+    }
+  g_assert_cmpint (level_of (0), ==, G_LOG_LEVEL_WARNING);
+  g_assert_cmpstr (field (0, "PRIORITY"), ==, "4");
+  g_assert_cmpstr (field (0, "STRAND_SLOW"), ==, "1");
+  g_assert_cmpstr (field (0, "STRAND_STATUS"), ==, "completed");
+  g_assert_cmpstr (field (0, "STRAND_DURATION_US"), ==, "2000001");
+}
+
+static GVariant *
+advance (StrandContext *context, GVariant *arguments, gpointer data, GError **error)
+{
+  gint64 by_us;
+
+  g_variant_get (arguments, "(x)", &by_us);
+  strand_clock_advance (by_us);
+  return NULL;
+}
+
+static void
+test_a_failure_is_logged_whatever_the_sample (void)
+{
+  g_autoptr(GObject) middleware = make_object (STRAND_KIND_MIDDLEWARE, "logging", "sample", 0.0, NULL);
+  g_autoptr(StrandHandle) good = call_through (middleware, "test.nothing", NULL, 0);
+  g_autoptr(StrandHandle) bad = NULL;
+
+  g_assert_cmpuint (lines->len, ==, 0);
+  bad = call_through (middleware, "test.fail", g_variant_new ("(s)", "no such tree"), 0);
+  g_assert_cmpuint (lines->len, ==, 1);
+  g_assert_cmpstr (field (0, "STRAND_STATUS"), ==, "failed");
+}
+
+/* Of keys that count up, a quarter: 4000 draws stray less than 6 standard deviations, 27 each. The same keys,
+ * the same choice. */
+static void
+test_the_key_chooses_the_sample (void)
+{
+  g_autoptr(GObject) middleware = make_object (STRAND_KIND_MIDDLEWARE, "logging", "sample", 0.25, NULL);
+  g_autofree guint *n_lines = g_new0 (guint, 2);
+
+  for (guint round = 0; round < 2; round++)
+    {
+      g_autoptr(GListStore) chain = g_list_store_new (STRAND_TYPE_MIDDLEWARE);
+      g_autoptr(StrandTaskrunner) runner = make_runner ("thread", "workers", 1, NULL);
+      g_autoptr(StrandStore) store = make_store ("memory", NULL);
+      g_autoptr(StrandFunction) callee = fixture_function ("test.nothing");
+      g_autoptr(StrandTask) task = NULL;
+      StrandBackend *backend;
+
+      g_ptr_array_set_size (lines, 0);
+      g_list_store_append (chain, middleware);
+      backend = make_backend ("local", "taskrunner", runner, "store", store, "middleware", chain, NULL);
+      task = strand_task_new (callee, G_OBJECT (backend));
+      for (guint i = 0; i < 4000; i++)
+        {
+          g_autoptr(StrandOptions) options = strand_options_new ();
+          g_autofree char *key = g_strdup_printf ("job-%u", i);
+
+          strand_options_set_key (options, key);
+          g_object_unref (strand_task_call_full (task, NULL, NULL, options));
+        }
+      close_backend (backend);
+      n_lines[round] = lines->len;
+    }
+  g_assert_cmpuint (n_lines[0] % 2, ==, 0);
+  g_assert_cmpuint (n_lines[0] / 2, >, 1000 - 164);
+  g_assert_cmpuint (n_lines[0] / 2, <, 1000 + 164);
+  g_assert_cmpuint (n_lines[0], ==, n_lines[1]);
+}
+
+static void
+add_function (const char *name, const char *signature, StrandFunc func)
+{
+  g_autoptr(GError) error = NULL;
+  g_autoptr(StrandFunction) function =
+      strand_function_new (name, signature, NULL, STRAND_TRAIT_NONE, func, NULL, NULL, &error);
+
+  g_assert_no_error (error);
+  strand_registry_add_function (strand_registry_get_default (), function, &error);
+  g_assert_no_error (error);
+}
+
 /* `level` has no word for an error, which would abort the program. */
 static void
 test_a_keyfile_cannot_ask_for_errors (void)
@@ -183,6 +314,8 @@ main (int argc, char **argv)
 
   g_test_init (&argc, &argv, G_TEST_OPTION_ISOLATE_DIRS, NULL);
   fixture_add_functions ();
+  add_function ("test.login", "user:s password:s rest:a{sv}", log_in);
+  add_function ("test.advance", "by:x", advance);
   lines = g_ptr_array_new_with_free_func (line_free);
   g_log_set_writer_func (keep, NULL, NULL);
 
@@ -192,6 +325,11 @@ main (int argc, char **argv)
   g_test_add_func ("/logging/level-domain-and-arguments-are-settings",
                    test_level_domain_and_arguments_are_settings);
   g_test_add_func ("/logging/long-arguments-are-not-printed", test_long_arguments_are_not_printed);
+  g_test_add_func ("/logging/what-is-redacted-is-not-printed", test_what_is_redacted_is_not_printed);
+  g_test_add_func ("/logging/a-slow-call-is-a-warning", test_a_slow_call_is_a_warning);
+  g_test_add_func ("/logging/a-failure-is-logged-whatever-the-sample",
+                   test_a_failure_is_logged_whatever_the_sample);
+  g_test_add_func ("/logging/the-key-chooses-the-sample", test_the_key_chooses_the_sample);
   g_test_add_func ("/logging/a-keyfile-cannot-ask-for-errors", test_a_keyfile_cannot_ask_for_errors);
 
   status = g_test_run ();
