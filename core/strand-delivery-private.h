@@ -25,7 +25,7 @@ void strand_delivery_unref (StrandDelivery *self);
 void strand_delivery_push (StrandDelivery *self, StrandNews *news);
 void strand_delivery_run (StrandDelivery *self, GDestroyNotify func, gpointer data);
 void strand_delivery_post (StrandDelivery *self, GDestroyNotify func, gpointer data);
-void strand_delivery_run_later (StrandDelivery *self, gint64 delay_us, GDestroyNotify func, gpointer data);
+void strand_delivery_push_later (StrandDelivery *self, StrandNews *news, gint64 delay_us);
 
 gboolean strand_delivery_is_main_thread (void);
 

@@ -16,6 +16,12 @@
 /* A turn's length: a quarter of a frame at 60 Hz, so that drawing keeps its pace. */
 #define TURN_US 4000
 
+/* News that is to wait is looked at so often: a frame at 120 Hz. */
+#define TICK_US (G_USEC_PER_SEC / 120)
+
+/* And waits fewer ticks than this. */
+#define N_TICKS 8
+
 /* In place of the stack while somebody dispatches: a push that finds it need not wake anyone. */
 #define AWAKE ((StrandNews *) 1)
 
@@ -32,12 +38,18 @@ struct _StrandDelivery
   GMainContext *context; /* set at construction, as the two below */
   int priority;
   GSource *source;
+  GSource *ticker;
 
   StrandNews *stack; /* atomic; newest first */
 
   GRecMutex dispatching; /* guards the two below */
   StrandNews *first;     /* taken from the stack, oldest first */
   StrandNews *last;
+
+  GMutex later_lock;          /* guards the three below */
+  StrandNews *later[N_TICKS]; /* by the tick at which they are due */
+  guint n_later;
+  gint64 last_tick; /* that was looked at, while there are any */
 
   int has_sleeper; /* atomic */
   GMutex lock;     /* guards the one below */
@@ -180,6 +192,16 @@ source_dispatch (GSource *source, GSourceFunc callback, gpointer user_data)
 
 static GSourceFuncs source_funcs = { source_prepare, source_check, source_dispatch, NULL, NULL, NULL };
 
+static gboolean
+ticker_dispatch (GSource *source, GSourceFunc callback, gpointer user_data)
+{
+  return callback (user_data);
+}
+
+static GSourceFuncs ticker_funcs = { NULL, NULL, ticker_dispatch, NULL, NULL, NULL };
+
+static gboolean on_tick (gpointer data);
+
 static StrandDelivery *
 delivery_new (GMainContext *context, int priority)
 {
@@ -190,6 +212,7 @@ delivery_new (GMainContext *context, int priority)
   self->priority = priority;
   g_rec_mutex_init (&self->dispatching);
   g_mutex_init (&self->lock);
+  g_mutex_init (&self->later_lock);
 
   self->source = g_source_new (&source_funcs, sizeof (DeliverySource));
   ((DeliverySource *) self->source)->delivery = self;
@@ -197,6 +220,12 @@ delivery_new (GMainContext *context, int priority)
   g_source_set_priority (self->source, priority);
   g_source_set_can_recurse (self->source, TRUE);
   g_source_attach (self->source, context);
+
+  self->ticker = g_source_new (&ticker_funcs, sizeof (GSource));
+  g_source_set_static_name (self->ticker, "strand ticker");
+  g_source_set_priority (self->ticker, priority);
+  g_source_set_callback (self->ticker, on_tick, self, NULL);
+  g_source_attach (self->ticker, context);
 
   return self;
 }
@@ -222,6 +251,9 @@ strand_delivery_unref (StrandDelivery *self)
 
   g_source_destroy (self->source);
   g_source_unref (self->source);
+  g_source_destroy (self->ticker);
+  g_source_unref (self->ticker);
+  g_mutex_clear (&self->later_lock);
   g_main_context_unref (self->context);
   g_rec_mutex_clear (&self->dispatching);
   g_mutex_clear (&self->lock);
@@ -368,22 +400,57 @@ strand_delivery_post (StrandDelivery *self, GDestroyNotify func, gpointer data)
   strand_delivery_push (self, &errand_new (self, func, data)->news);
 }
 
+/* What is due is only pushed: it is dispatched for 4 ms a turn, like all other news. */
 static gboolean
-run_errand (gpointer data)
+on_tick (gpointer data)
 {
-  errand_dispatch (data, 0);
-  return G_SOURCE_REMOVE;
+  StrandDelivery *self = data;
+  gint64 tick = g_get_monotonic_time () / TICK_US;
+  StrandNews *due[N_TICKS] = { NULL };
+
+  g_mutex_lock (&self->later_lock);
+  for (guint i = 0; i < N_TICKS && self->last_tick < tick; i++)
+    due[i] = g_steal_pointer (&self->later[++self->last_tick % N_TICKS]);
+  self->last_tick = tick;
+  for (guint i = 0; i < N_TICKS; i++)
+    for (StrandNews *news = due[i]; news != NULL; news = news->next)
+      self->n_later--;
+  g_source_set_ready_time (self->ticker, self->n_later > 0 ? (tick + 1) * TICK_US : -1);
+  g_mutex_unlock (&self->later_lock);
+
+  strand_delivery_ref (self);
+  for (guint i = 0; i < N_TICKS; i++)
+    while (due[i] != NULL)
+      {
+        StrandNews *news = due[i];
+
+        due[i] = news->next;
+        strand_delivery_push (self, news);
+      }
+  strand_delivery_unref (self);
+  return G_SOURCE_CONTINUE;
 }
 
-/* Calls @func in the context once @delay_us have passed. */
+/* Pushes @news once @delay_us have passed, which are fewer than N_TICKS - 1 ticks; whoever pushes it holds
+ * the delivery until then. However many wait, one source looks after them: a GSource for each would cost
+ * every turn of the loop, and those that fall due together would all run in one turn. */
 void
-strand_delivery_run_later (StrandDelivery *self, gint64 delay_us, GDestroyNotify func, gpointer data)
+strand_delivery_push_later (StrandDelivery *self, StrandNews *news, gint64 delay_us)
 {
-  g_autoptr(GSource) source = g_timeout_source_new ((guint) (delay_us / 1000) + 1);
+  gint64 now_us = g_get_monotonic_time ();
+  gint64 tick = now_us / TICK_US;
+  gint64 due = MIN ((now_us + delay_us) / TICK_US + 1, tick + N_TICKS - 1);
 
-  g_source_set_priority (source, self->priority);
-  g_source_set_callback (source, run_errand, errand_new (self, func, data), NULL);
-  g_source_attach (source, self->context);
+  g_mutex_lock (&self->later_lock);
+  if (self->n_later++ == 0)
+    {
+      self->last_tick = tick;
+      g_source_set_ready_time (self->ticker, (tick + 1) * TICK_US);
+    }
+  due = MIN (due, self->last_tick + N_TICKS);
+  news->next = self->later[due % N_TICKS];
+  self->later[due % N_TICKS] = news;
+  g_mutex_unlock (&self->later_lock);
 }
 
 gboolean

@@ -144,18 +144,6 @@ show_changes (StrandHandle *self)
   g_object_thaw_notify (G_OBJECT (self));
 }
 
-static void
-show_in_turn (gpointer data)
-{
-  StrandListener *listener = data;
-  g_autoptr(StrandHandle) self = g_weak_ref_get (&listener->handle);
-
-  g_atomic_int_set (&listener->queued, FALSE);
-  if (self != NULL)
-    show_changes (self);
-  strand_listener_unref (listener);
-}
-
 static gboolean
 dispatch_listener (StrandNews *news, gint64 deadline_us)
 {
@@ -163,17 +151,19 @@ dispatch_listener (StrandNews *news, gint64 deadline_us)
   g_autoptr(StrandHandle) self = g_weak_ref_get (&listener->handle);
   gint64 wait_us;
 
-  if (self == NULL)
+  if (self != NULL && !strand_call_is_ended (self->call))
     {
-      strand_listener_unref (listener);
-      return TRUE;
+      wait_us = self->shown_us + NOTIFY_INTERVAL_US - g_get_monotonic_time ();
+      if (wait_us > 0)
+        {
+          strand_delivery_push_later (listener->delivery, &listener->news, wait_us);
+          return TRUE;
+        }
     }
-
-  wait_us = self->shown_us + NOTIFY_INTERVAL_US - g_get_monotonic_time ();
-  if (wait_us <= 0 || strand_call_is_ended (self->call))
-    show_in_turn (listener);
-  else
-    strand_delivery_run_later (listener->delivery, wait_us, show_in_turn, listener);
+  g_atomic_int_set (&listener->queued, FALSE);
+  if (self != NULL)
+    show_changes (self);
+  strand_listener_unref (listener);
   return TRUE;
 }
 
