@@ -333,6 +333,34 @@ strand_call_dup_headers (StrandCall *self)
 }
 
 /**
+ * strand_call_dup_header:
+ * @self: a call
+ * @name: a name
+ *
+ * One header, without the cost of them all. Any thread; does not block.
+ *
+ * Returns: (transfer full) (nullable): its value, or `NULL` where there is none
+ * Since: 1.0
+ */
+char *
+strand_call_dup_header (StrandCall *self, const char *name)
+{
+  StrandCallExtra *extra;
+  char *value;
+
+  g_return_val_if_fail (self != NULL && name != NULL, NULL);
+
+  extra = strand_call_extra (self);
+  if (extra->parent != NULL)
+    return strand_call_dup_header (extra->parent, name);
+
+  g_mutex_lock (&extra->lock);
+  value = extra->headers != NULL ? g_strdup (g_hash_table_lookup (extra->headers, name)) : NULL;
+  g_mutex_unlock (&extra->lock);
+  return value;
+}
+
+/**
  * strand_call_get_times:
  * @self: a call
  * @created_us: (out) (optional): when it was made

@@ -72,6 +72,9 @@ STRAND_AVAILABLE_IN_ALL
 GVariant *strand_call_dup_headers (StrandCall *self) G_GNUC_WARN_UNUSED_RESULT;
 
 STRAND_AVAILABLE_IN_ALL
+char *strand_call_dup_header (StrandCall *self, const char *name) G_GNUC_WARN_UNUSED_RESULT;
+
+STRAND_AVAILABLE_IN_ALL
 guint strand_call_get_item_attempt (StrandCall *self);
 
 STRAND_AVAILABLE_IN_ALL
