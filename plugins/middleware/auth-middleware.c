@@ -168,17 +168,12 @@ typedef struct
 static AuthToken *
 read_token (StrandAuthMiddleware *self, StrandCall *attempt, char **why)
 {
-  g_autoptr(GVariant) headers = strand_call_dup_headers (attempt);
-  const char *text;
-  AuthToken *token;
+  g_autofree char *text = strand_call_dup_header (attempt, self->header);
+  AuthToken *token = text != NULL ? auth_token_parse (text) : NULL;
 
-  if (!g_variant_lookup (headers, self->header, "&s", &text))
-    {
-      *why = g_strdup_printf ("it has no token in header '%s'", self->header);
-      return NULL;
-    }
-  token = auth_token_parse (text);
-  if (token == NULL)
+  if (text == NULL)
+    *why = g_strdup_printf ("it has no token in header '%s'", self->header);
+  else if (token == NULL)
     *why = g_strdup_printf ("header '%s' holds no token that this version understands", self->header);
   return token;
 }

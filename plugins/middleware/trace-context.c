@@ -30,7 +30,10 @@ are_digits (const char *text, gsize n)
 static gboolean
 are_zeros (const char *text, gsize n)
 {
-  return strspn (text, "0") >= n;
+  for (gsize i = 0; i < n; i++)
+    if (text[i] != '0')
+      return FALSE;
+  return TRUE;
 }
 
 gboolean
@@ -95,8 +98,14 @@ make_id (char *id, guint n_digits)
 {
   do
     for (guint i = 0; i < n_digits; i += 8)
-      g_snprintf (id + i, 9, "%08x", g_random_int ());
+      {
+        guint32 random = g_random_int ();
+
+        for (guint j = 0; j < 8; j++, random >>= 4)
+          id[i + j] = "0123456789abcdef"[random & 15];
+      }
   while (are_zeros (id, n_digits));
+  id[n_digits] = '\0';
 }
 
 void

@@ -219,15 +219,15 @@ static void
 continue_or_start (StrandTraceMiddleware *self, StrandCall *call, TraceContext *context,
                    char parent_id[TRACE_SPAN_DIGITS + 1], char **state)
 {
-  g_autoptr(GVariant) headers = strand_call_dup_headers (call);
-  const char *text;
+  g_autofree char *parent = strand_call_dup_header (call, PARENT_HEADER);
 
   *state = NULL;
-  if (g_variant_lookup (headers, PARENT_HEADER, "&s", &text) && trace_context_parse (text, context))
+  if (parent != NULL && trace_context_parse (parent, context))
     {
       memcpy (parent_id, context->span_id, TRACE_SPAN_DIGITS + 1);
-      if (g_variant_lookup (headers, STATE_HEADER, "&s", &text) && trace_state_is_usable (text))
-        *state = g_strdup (text);
+      *state = strand_call_dup_header (call, STATE_HEADER);
+      if (*state != NULL && !trace_state_is_usable (*state))
+        g_clear_pointer (state, g_free);
       if (!self->parent_based)
         context->sampled = trace_id_is_sampled (context->trace_id, self->ratio);
     }
@@ -267,20 +267,17 @@ strand_trace_middleware_submit (StrandMiddleware *middleware, StrandCall *call, 
   TraceSpan span = { .kind = TRACE_KIND_PRODUCER, .start_us = now_us, .end_us = now_us };
   g_autofree char *state = NULL;
   g_autofree char *header = NULL;
+  g_autofree char *drop_state = NULL;
 
   if (self->trouble != NULL)
     return refuse_for_trouble (self, error);
   continue_or_start (self, call, &span.context, span.parent_id, &state);
   header = trace_context_to_string (&span.context);
   strand_call_set_header (call, PARENT_HEADER, header);
+  drop_state = state == NULL ? strand_call_dup_header (call, STATE_HEADER) : NULL;
   /* A state without its trace, or one that nobody understands, must not go on; an empty one says nothing. */
-  if (state == NULL)
-    {
-      g_autoptr(GVariant) headers = strand_call_dup_headers (call);
-
-      if (g_variant_lookup (headers, STATE_HEADER, "&s", NULL))
-        strand_call_set_header (call, STATE_HEADER, "");
-    }
+  if (drop_state != NULL)
+    strand_call_set_header (call, STATE_HEADER, "");
   if (!span.context.sampled)
     return STRAND_VERDICT_CONTINUE;
 
