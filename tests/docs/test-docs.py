@@ -156,7 +156,7 @@ class Docs:
         """The programs print what the pages let one expect; the second process finds what the first has stored."""
         programs = self.build / "sdk" / "examples"
         with tempfile.TemporaryDirectory() as state:
-            for words, expected in [(["hello"], "144\n"), (["stored", "run", "key"], "HELLO\n"),
+            for words, expected in [(["hello"], "144\n"), (["many"], "250500250000\n"), (["stored", "run", "key"], "HELLO\n"),
                                     (["stored", "show", "key"], "HELLO\n"),
                                     (["strand", "run", "-q", "-m", str(programs / "lines.so"), "lines.each", "--items",
                                       str(self.source / ".gitignore")],
