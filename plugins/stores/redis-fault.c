@@ -46,6 +46,8 @@ static const struct
     "it has no password and was sent one; drop 'password-file', or set one for the server" },
   { "NOPERM", REDIS_FAULT_FINAL, G_IO_ERROR_PERMISSION_DENIED,
     "this user lacks a right; docs/stores.md has the ACL rule that is needed" },
+  { "ERR The user executing the script", REDIS_FAULT_FINAL, G_IO_ERROR_PERMISSION_DENIED,
+    "this user lacks a right; docs/stores.md has the ACL rule that is needed" },
   { "DENIED", REDIS_FAULT_FINAL, G_IO_ERROR_PERMISSION_DENIED,
     "it is in protected mode and talks to its own host only; set a password for it" },
   { "ERR DB index", REDIS_FAULT_FINAL, G_IO_ERROR_INVALID_ARGUMENT,

@@ -200,33 +200,35 @@ load_trust (GTlsConnection *tls, RedisSettings *settings, GError **error)
   return TRUE;
 }
 
-/* Adds what to do about it: GIO only says what it saw. */
+/* What is wrong with a certificate that was not accepted. */
+static const char *
+explain_certificate (GTlsCertificateFlags flags)
+{
+  if (flags & G_TLS_CERTIFICATE_UNKNOWN_CA)
+    return "nobody who is trusted has signed its certificate; 'tls-ca-file' names who is trusted";
+  if (flags & G_TLS_CERTIFICATE_BAD_IDENTITY)
+    return "its certificate is for another host than the one in 'uri'";
+  if (flags & (G_TLS_CERTIFICATE_EXPIRED | G_TLS_CERTIFICATE_NOT_ACTIVATED))
+    return "its certificate is not valid today; renew it, or set the clock";
+  return "its certificate is not acceptable";
+}
+
+/* Says what to do about it: GIO only says what it saw. */
 static void
-explain_handshake (GError **error)
+explain_handshake (GTlsConnection *tls, GError **error)
 {
   const char *cure = NULL;
 
   name_lateness (error);
   if (error == NULL)
     return;
-  if (g_error_matches (*error, G_TLS_ERROR, G_TLS_ERROR_NOT_TLS) ||
-      g_error_matches (*error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT) ||
-      g_error_matches (*error, G_IO_ERROR, G_IO_ERROR_CONNECTION_CLOSED) ||
-      g_error_matches (*error, G_TLS_ERROR, G_TLS_ERROR_EOF))
-    cure = "a server without TLS is named by redis://";
-  else if (g_error_matches (*error, G_TLS_ERROR, G_TLS_ERROR_BAD_CERTIFICATE))
-    cure = "'tls-ca-file' names the authority that must have signed its certificate, and that must be for "
-           "the host in 'uri'";
+  if (g_error_matches (*error, G_TLS_ERROR, G_TLS_ERROR_BAD_CERTIFICATE))
+    cure = explain_certificate (g_tls_connection_get_peer_certificate_errors (tls));
   else if (g_error_matches (*error, G_TLS_ERROR, G_TLS_ERROR_CERTIFICATE_REQUIRED))
-    cure = "set 'tls-certificate-file'";
-  if (cure != NULL)
-    {
-      g_autoptr(GError) cause = g_steal_pointer (error);
-
-      *error = g_error_new (cause->domain, cause->code, "no TLS: %s; %s", cause->message, cure);
-      return;
-    }
-  g_prefix_error (error, "no TLS: ");
+    cure = "it wants to see a certificate; set 'tls-certificate-file'";
+  else
+    cure = "a server without TLS is named by redis://";
+  g_prefix_error (error, "no TLS, %s: ", cure);
 }
 
 static gboolean
@@ -253,7 +255,7 @@ shake_hands (RedisLink *self, RedisSettings *settings, GSocketConnectable *addre
   if (g_tls_connection_handshake_finish (G_TLS_CONNECTION (self->tls), result, error))
     return TRUE;
 
-  explain_handshake (error);
+  explain_handshake (G_TLS_CONNECTION (self->tls), error);
   return FALSE;
 }
 
@@ -409,6 +411,14 @@ receive_some (RedisLink *self, char *buffer, gsize size, GError **error)
   return n;
 }
 
+/* From version 1.3 of TLS on, who shows no certificate hears of it after the handshake. */
+static void
+explain_loss (GError **error)
+{
+  if (g_error_matches (*error, G_TLS_ERROR, G_TLS_ERROR_CERTIFICATE_REQUIRED))
+    g_prefix_error (error, "it wants to see a certificate; set 'tls-certificate-file': ");
+}
+
 static gboolean
 await (RedisLink *self, short events, gint64 deadline_us, GError **error)
 {
@@ -431,6 +441,7 @@ redis_link_send (RedisLink *self, const char *data, gsize length, gint64 deadlin
         await (self, POLLOUT, deadline_us, &local_error);
       if (local_error != NULL)
         {
+          explain_loss (&local_error);
           g_propagate_error (error, g_steal_pointer (&local_error));
           return FALSE;
         }
@@ -460,7 +471,10 @@ redis_link_receive (RedisLink *self, char *buffer, gsize size, gint64 deadline_u
   if (n == 0)
     g_set_error (error, G_IO_ERROR, G_IO_ERROR_CONNECTION_CLOSED, "it hung up");
   else
-    g_propagate_error (error, g_steal_pointer (&local_error));
+    {
+      explain_loss (&local_error);
+      g_propagate_error (error, g_steal_pointer (&local_error));
+    }
   return -1;
 }
 

@@ -139,21 +139,21 @@ give_back (RedisPool *self, RedisConnection *connection)
   g_mutex_unlock (&self->lock);
 }
 
-/* Waits for the time of the next attempt. FALSE if that is after the deadline. */
+/* Waits for the time of the next attempt. FALSE if that is after the deadline; but each run has one. */
 static gboolean
-await_turn (RedisPool *self, gint64 deadline_us)
+await_turn (RedisPool *self, Run *run)
 {
   gboolean in_time = TRUE;
 
   g_mutex_lock (&self->lock);
   while (in_time && self->retry_us > g_get_monotonic_time ())
     {
-      in_time = self->retry_us < deadline_us;
+      in_time = self->retry_us < run->deadline_us;
       if (in_time)
         wait_until_locked (self, self->retry_us);
     }
   g_mutex_unlock (&self->lock);
-  return in_time;
+  return in_time || run->passing == NULL;
 }
 
 /* Doubles at each failure; a random half of it is left out. */
@@ -221,17 +221,6 @@ note_trouble (RedisPool *self, Run *run, GError *trouble, GError **error)
     }
   g_propagate_error (error, trouble);
   return FALSE;
-}
-
-/* After the deadline; what went wrong before it says more than that time is up. */
-static void
-set_too_late (RedisPool *self, Run *run, GError **error)
-{
-  if (run->passing != NULL)
-    g_propagate_error (error, g_steal_pointer (&run->passing));
-  else
-    g_set_error (error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT, "redis server '%s': no connection in time",
-                 self->settings->shown);
 }
 
 /* Sends what has no answer yet and takes the answers. */
@@ -386,10 +375,10 @@ borrow (RedisPool *self, Run *run, RedisConnection **connection, GError **error)
     }
   if (idle == NULL)
     {
-      if (await_turn (self, run->deadline_us))
+      if (await_turn (self, run))
         idle = connect_once (self, run->deadline_us, error);
       else
-        set_too_late (self, run, error);
+        g_propagate_error (error, g_steal_pointer (&run->passing));
     }
   if (idle == NULL)
     give_back (self, NULL);

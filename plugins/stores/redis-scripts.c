@@ -16,7 +16,9 @@
  *
  * The rule that keeps a record whole: a script that runs out of memory is stopped at its first write if that
  * may need memory, and at no later one. So the first write of each is one that may, and everything that could
- * be refused is looked at before. DEL and ZREM need none: removing always works.
+ * be refused is looked at before. DEL and ZREM need none: removing always works. Messages go out before the
+ * first write too, as a user may lack the right to publish; nobody can act on one before the script has
+ * ended.
  *
  * Every write leaves its own name in the field `write`. A client that sent one, lost the connection and sends
  * it again finds that name, and knows that it was heard the first time.
@@ -40,12 +42,15 @@ static const char put_text[] =
     "if ARGV[3] == '0' then\n"
     "  if was then return 'EXISTS' end\n"
     "elseif was ~= ARGV[3] then return was or 'GONE' end\n"
+    "local part, old_part = ARGV[7] .. ':' .. ARGV[6], false\n"
+    "local is_work = part == 'call:pending' and ARGV[8] ~= ''\n"
+    "redis.call('PUBLISH', tag .. 'changed', ARGV[5] .. '/' .. key)\n"
+    "if is_work then redis.call('PUBLISH', tag .. 'work:' .. ARGV[8], ARGV[5] .. '/' .. key) end\n"
     "if was then\n"
     "  redis.call('HSET', record, 'write', ARGV[4])\n" /* stops here where there is no memory */
     "  redis.call('DEL', record)\n"
     "end\n"
     "redis.call('HSET', record, 'write', ARGV[4], unpack(ARGV, 13))\n"
-    "local part, old_part = ARGV[7] .. ':' .. ARGV[6], false\n"
     "local old_status = old[3] or 'pending'\n"
     "if was then old_part = (old[4] or 'call') .. ':' .. old_status end\n"
     "if part ~= old_part then\n"
@@ -57,10 +62,9 @@ static const char put_text[] =
     "  redis.call('ZREM', tag .. 'due:' .. old[5], key)\n"
     "  redis.call('ZREM', tag .. 'later:' .. old[5], key)\n"
     "end\n"
-    "if part == 'call:pending' and ARGV[8] ~= '' then\n"
+    "if is_work then\n"
     "  if ARGV[10] ~= '0' then redis.call('ZADD', tag .. 'later:' .. ARGV[8], ARGV[10], key)\n"
     "  else redis.call('ZADD', tag .. 'due:' .. ARGV[8], ARGV[9], key) end\n"
-    "  redis.call('PUBLISH', tag .. 'work:' .. ARGV[8], ARGV[5] .. '/' .. key)\n"
     "end\n"
     "if old_part and old_status ~= 'pending' and old_status ~= 'running' then\n"
     "  redis.call('ZREM', tag .. 'x:' .. old_part, key)\n"
@@ -74,8 +78,15 @@ static const char put_text[] =
     "    end\n"
     "  end\n"
     "end\n"
-    "redis.call('PUBLISH', tag .. 'changed', ARGV[5] .. '/' .. key)\n"
     "return 'OK'\n";
+
+/* For those that remove records: so goes all that a call has emitted. */
+static const char forget_text[] = "local function forget_items(tag, key)\n"
+                                  "  local logs = tag .. 'logs:' .. key\n"
+                                  "  for _, fence in ipairs(redis.call('SMEMBERS', logs)) do\n"
+                                  "    redis.call('DEL', tag .. 'items:' .. key .. ':' .. fence, logs)\n"
+                                  "  end\n"
+                                  "end\n";
 
 /* KEYS: record. ARGV: tag, key, expected, sender. Answers OK, GONE, or the revision there is. A key that
  * holds something else than a hash goes where no revision is expected. */
@@ -85,7 +96,9 @@ static const char remove_text[] =
     "local old = redis.pcall('HMGET', record, 'revision', 'status', 'kind', 'queue')\n"
     "if old.err then old = {} end\n"
     "if ARGV[3] ~= '0' and old[1] ~= ARGV[3] then return old[1] or '0' end\n"
+    "redis.call('PUBLISH', tag .. 'changed', ARGV[4] .. '/' .. key)\n"
     "redis.call('DEL', record)\n"
+    "forget_items(tag, key)\n"
     "local part = (old[3] or 'call') .. ':' .. (old[2] or 'pending')\n"
     "redis.call('ZREM', tag .. 'i:' .. part, key)\n"
     "redis.call('ZREM', tag .. 'x:' .. part, key)\n"
@@ -93,37 +106,54 @@ static const char remove_text[] =
     "  redis.call('ZREM', tag .. 'due:' .. old[4], key)\n"
     "  redis.call('ZREM', tag .. 'later:' .. old[4], key)\n"
     "end\n"
-    "redis.call('PUBLISH', tag .. 'changed', ARGV[4] .. '/' .. key)\n"
     "return 'OK'\n";
 
-/* The parts, KIND:STATUS, that a filter means: ARGV: tag, kind or '*', statuses separated by blanks. */
-#define PARTS_TEXT                                                                                           \
-  "local tag, kinds, parts = ARGV[1], {ARGV[2]}, {}\n"                                                       \
-  "if ARGV[2] == '*' then\n"                                                                                 \
-  "  kinds = redis.call('SMEMBERS', tag .. 'kinds')\n"                                                       \
-  "  kinds[#kinds + 1] = 'call'\n"                                                                           \
-  "end\n"                                                                                                    \
-  "for _, kind in ipairs(kinds) do\n"                                                                        \
-  "  for status in string.gmatch(ARGV[3], '%a+') do parts[#parts + 1] = kind .. ':' .. status end\n"         \
-  "end\n"
+/* What the next three begin with: the parts, KIND:STATUS, that a filter means. ARGV: tag, kind or '*',
+ * statuses separated by blanks. */
+static const char parts_text[] =
+    "local tag, kinds, parts = ARGV[1], {ARGV[2]}, {}\n"
+    "if ARGV[2] == '*' then\n"
+    "  kinds = redis.call('SMEMBERS', tag .. 'kinds')\n"
+    "  kinds[#kinds + 1] = 'call'\n"
+    "end\n"
+    "for _, kind in ipairs(kinds) do\n"
+    "  for status in string.gmatch(ARGV[3], '%a+') do parts[#parts + 1] = kind .. ':' .. status end\n"
+    "end\n";
 
 /* KEYS: tag. ARGV: as above, then after which key, how many, queue, function, lease owner. Answers the key
  * that was looked at last, or "" at the end, and the keys that match. Each part gives its first so many, and
- * the smallest of all these are looked at: whatever moves from part to part meanwhile, none comes twice. */
-static const char list_text[] = PARTS_TEXT
+ * the smallest of all these are looked at: whatever moves from part to part meanwhile, none comes twice. Lua
+ * would compare them as the server's language does, sorted sets are ordered by bytes. */
+static const char list_text[] =
     "local first, n = '-', tonumber(ARGV[5])\n"
     "if ARGV[4] ~= '' then first = '(' .. ARGV[4] end\n"
-    "local keys = {}\n"
-    "for _, part in ipairs(parts) do\n"
-    "  local found = redis.call('ZRANGEBYLEX', tag .. 'i:' .. part, first, '+', 'LIMIT', 0, n)\n"
-    "  for i = 1, #found do keys[#keys + 1] = found[i] end\n"
+    "local function is_before(a, b)\n"
+    "  for i = 1, math.min(#a, #b) do\n"
+    "    local x, y = string.byte(a, i), string.byte(b, i)\n"
+    "    if x ~= y then return x < y end\n"
+    "  end\n"
+    "  return #a < #b\n"
     "end\n"
-    "table.sort(keys)\n"
-    "local last = ''\n"
-    "if #keys >= n then last = keys[n] end\n"
+    "local lists, at = {}, {}\n"
+    "for i, part in ipairs(parts) do\n"
+    "  lists[i] = redis.call('ZRANGEBYLEX', tag .. 'i:' .. part, first, '+', 'LIMIT', 0, n)\n"
+    "  at[i] = 1\n"
+    "end\n"
+    "local function next_key()\n"
+    "  local best, key\n"
+    "  for i, list in ipairs(lists) do\n"
+    "    local here = list[at[i]]\n"
+    "    if here and (not key or is_before(here, key)) then best, key = i, here end\n"
+    "  end\n"
+    "  if key then at[best] = at[best] + 1 end\n"
+    "  return key\n"
+    "end\n"
+    "local keys = {}\n"
+    "for i = 1, n do keys[i] = next_key() end\n"
+    "local last = keys[n] or ''\n"
     "local wanted = {}\n"
     "local asked = ARGV[6] ~= '' or ARGV[7] ~= '' or ARGV[8] ~= ''\n"
-    "for i = 1, math.min(#keys, n) do\n"
+    "for i = 1, #keys do\n"
     "  local matches = true\n"
     "  if asked then\n"
     "    local is = redis.pcall('HMGET', tag .. 'r:' .. keys[i], 'queue', 'function', 'lease-owner')\n"
@@ -137,35 +167,31 @@ static const char list_text[] = PARTS_TEXT
     "return {last, wanted}\n";
 
 /* KEYS: tag. ARGV: as above, then now. */
-static const char count_text[] =
-    PARTS_TEXT "local n = 0\n"
-               "for _, part in ipairs(parts) do\n"
-               "  n = n + redis.call('ZCARD', tag .. 'i:' .. part)\n"
-               "        - redis.call('ZCOUNT', tag .. 'x:' .. part, '-inf', ARGV[4])\n"
-               "end\n"
-               "return n\n";
+static const char count_text[] = "local n = 0\n"
+                                 "for _, part in ipairs(parts) do\n"
+                                 "  n = n + redis.call('ZCARD', tag .. 'i:' .. part)\n"
+                                 "        - redis.call('ZCOUNT', tag .. 'x:' .. part, '-inf', ARGV[4])\n"
+                                 "end\n"
+                                 "return n\n";
 
 /* KEYS: tag. ARGV: as above, then now, how many, sender. Answers the keys of what was removed. A record that
  * the server has expired already leaves its entries and items to be removed here. */
 static const char cleanup_text[] =
-    PARTS_TEXT "local gone = {}\n"
-               "for _, part in ipairs(parts) do\n"
-               "  local expired = redis.call('ZRANGEBYSCORE', tag .. 'x:' .. part, '-inf', ARGV[4],\n"
-               "                             'LIMIT', 0, tonumber(ARGV[5]) - #gone)\n"
-               "  for _, key in ipairs(expired) do\n"
-               "    redis.call('DEL', tag .. 'r:' .. key)\n"
-               "    for _, fence in ipairs(redis.call('SMEMBERS', tag .. 'logs:' .. key)) do\n"
-               "      redis.call('DEL', tag .. 'items:' .. key .. ':' .. fence)\n"
-               "    end\n"
-               "    redis.call('DEL', tag .. 'logs:' .. key)\n"
-               "    redis.call('ZREM', tag .. 'i:' .. part, key)\n"
-               "    redis.call('ZREM', tag .. 'x:' .. part, key)\n"
-               "    redis.call('PUBLISH', tag .. 'changed', ARGV[6] .. '/' .. key)\n"
-               "    gone[#gone + 1] = key\n"
-               "  end\n"
-               "  if #gone >= tonumber(ARGV[5]) then break end\n"
-               "end\n"
-               "return gone\n";
+    "local gone = {}\n"
+    "for _, part in ipairs(parts) do\n"
+    "  local expired = redis.call('ZRANGEBYSCORE', tag .. 'x:' .. part, '-inf', ARGV[4],\n"
+    "                             'LIMIT', 0, tonumber(ARGV[5]) - #gone)\n"
+    "  for _, key in ipairs(expired) do\n"
+    "    redis.call('PUBLISH', tag .. 'changed', ARGV[6] .. '/' .. key)\n"
+    "    redis.call('DEL', tag .. 'r:' .. key)\n"
+    "    forget_items(tag, key)\n"
+    "    redis.call('ZREM', tag .. 'i:' .. part, key)\n"
+    "    redis.call('ZREM', tag .. 'x:' .. part, key)\n"
+    "    gone[#gone + 1] = key\n"
+    "  end\n"
+    "  if #gone >= tonumber(ARGV[5]) then break end\n"
+    "end\n"
+    "return gone\n";
 
 /* KEYS: tag. ARGV: tag, again, owner, now, how many, write, sender, queue… Answers when the next call that
  * waits for its time is due ("" if none does), then key and fields of each call taken, one after the other. A
@@ -200,6 +226,7 @@ static const char claim_text[] =
     "  local record = tag .. 'r:' .. key\n"
     "  local is = redis.call('HMGET', record, 'status', 'queue', 'kind', 'attempt')\n"
     "  if is[1] == 'pending' and is[2] == queue and (is[3] or 'call') == 'call' then\n"
+    "    redis.call('PUBLISH', tag .. 'changed', sender .. '/' .. key)\n"
     "    redis.call('HSET', record, 'status', 'running', 'lease-owner', owner, 'lease-counter', 1,\n"
     "               'started', now, 'attempt', math.max(tonumber(is[4] or 1), 1), 'write', write)\n"
     "    redis.call('HDEL', record, 'progress', 'message', 'items')\n"
@@ -207,7 +234,6 @@ static const char claim_text[] =
     "    redis.call('HINCRBY', record, 'fence', 1)\n"
     "    redis.call('ZADD', tag .. 'i:call:running', 0, key)\n"
     "    redis.call('ZREM', tag .. 'i:call:pending', key)\n"
-    "    redis.call('PUBLISH', tag .. 'changed', sender .. '/' .. key)\n"
     "    answer_with(key)\n"
     "  end\n"
     "  redis.call('ZREM', tag .. 'due:' .. queue, key)\n"
@@ -238,9 +264,9 @@ static const char renew_text[] =
     "  local verdict = 'STALE'\n"
     "  if not is[4] then verdict = 'GONE'\n"
     "  elseif is[1] == 'running' and (is[2] or '0') == ARGV[i + 1] then\n"
+    "    redis.call('PUBLISH', tag .. 'changed', ARGV[2] .. '/' .. ARGV[i])\n"
     "    redis.call('HINCRBY', record, 'lease-counter', 1)\n"
     "    redis.call('HINCRBY', record, 'revision', 1)\n"
-    "    redis.call('PUBLISH', tag .. 'changed', ARGV[2] .. '/' .. ARGV[i])\n"
     "    verdict = is[3] or '0'\n"
     "  end\n"
     "  verdicts[#verdicts + 1] = verdict\n"
@@ -290,26 +316,35 @@ static const char remove_items_text[] =
     "end\n"
     "return 'OK'\n";
 
-static const char *const texts[REDIS_N_SCRIPTS] = {
-  [REDIS_SCRIPT_PUT] = put_text,
-  [REDIS_SCRIPT_REMOVE] = remove_text,
-  [REDIS_SCRIPT_LIST] = list_text,
-  [REDIS_SCRIPT_COUNT] = count_text,
-  [REDIS_SCRIPT_CLEANUP] = cleanup_text,
-  [REDIS_SCRIPT_CLAIM] = claim_text,
-  [REDIS_SCRIPT_RENEW] = renew_text,
-  [REDIS_SCRIPT_APPEND_ITEMS] = append_items_text,
-  [REDIS_SCRIPT_READ_ITEMS] = read_items_text,
-  [REDIS_SCRIPT_REMOVE_ITEMS] = remove_items_text,
+/* Of the parts that each script is put together from, and the SHA-1 of the whole, which the server knows it
+ * by. */
+static struct
+{
+  const char *parts[3];
+  char *text, *name; /* set once */
+} scripts[REDIS_N_SCRIPTS] = {
+  [REDIS_SCRIPT_PUT] = { { put_text } },
+  [REDIS_SCRIPT_REMOVE] = { { forget_text, remove_text } },
+  [REDIS_SCRIPT_LIST] = { { parts_text, list_text } },
+  [REDIS_SCRIPT_COUNT] = { { parts_text, count_text } },
+  [REDIS_SCRIPT_CLEANUP] = { { forget_text, parts_text, cleanup_text } },
+  [REDIS_SCRIPT_CLAIM] = { { claim_text } },
+  [REDIS_SCRIPT_RENEW] = { { renew_text } },
+  [REDIS_SCRIPT_APPEND_ITEMS] = { { append_items_text } },
+  [REDIS_SCRIPT_READ_ITEMS] = { { read_items_text } },
+  [REDIS_SCRIPT_REMOVE_ITEMS] = { { remove_items_text } },
 };
-
-static char *names[REDIS_N_SCRIPTS]; /* the SHA-1 of each, which the server knows it by */
 
 void
 redis_scripts_init (void)
 {
   for (guint i = 0; i < REDIS_N_SCRIPTS; i++)
-    names[i] = g_compute_checksum_for_string (G_CHECKSUM_SHA1, texts[i], -1);
+    {
+      const char *const *parts = scripts[i].parts;
+
+      scripts[i].text = g_strconcat (parts[0], parts[1], parts[1] != NULL ? parts[2] : NULL, NULL);
+      scripts[i].name = g_compute_checksum_for_string (G_CHECKSUM_SHA1, scripts[i].text, -1);
+    }
 }
 
 RedisCommand *
@@ -317,7 +352,7 @@ redis_script_call (RedisScript script, guint n_keys)
 {
   RedisCommand *command = redis_command_new ("EVALSHA");
 
-  redis_command_add (command, names[script]);
+  redis_command_add (command, scripts[script].name);
   redis_command_add_int (command, n_keys);
   return command;
 }
@@ -332,7 +367,7 @@ redis_scripts_load (void)
       RedisCommand *command = redis_command_new ("SCRIPT");
 
       redis_command_add (command, "LOAD");
-      redis_command_add (command, texts[i]);
+      redis_command_add (command, scripts[i].text);
       g_ptr_array_add (commands, command);
     }
   return commands;

@@ -83,7 +83,7 @@ read_unix (RedisSettings *self, Parts *parts, GError **error)
     return FALSE;
 
   self->path = g_steal_pointer (&parts->path);
-  self->shown = g_strdup_printf ("unix://%s?db=%u", self->path, self->database);
+  self->shown = g_strconcat ("unix://", self->path, parts->query != NULL ? "?" : NULL, parts->query, NULL);
   return TRUE;
 }
 
@@ -102,8 +102,8 @@ read_network (RedisSettings *self, Parts *parts, GError **error)
   self->host = g_steal_pointer (&parts->host);
   self->port = parts->port > 0 ? parts->port : DEFAULT_PORT;
   is_ipv6 = strchr (self->host, ':') != NULL;
-  self->shown = g_strdup_printf ("%s://%s%s%s:%u/%u", parts->scheme, is_ipv6 ? "[" : "", self->host,
-                                 is_ipv6 ? "]" : "", self->port, self->database);
+  self->shown = g_strdup_printf ("%s://%s%s%s:%u%s", parts->scheme, is_ipv6 ? "[" : "", self->host,
+                                 is_ipv6 ? "]" : "", self->port, parts->path);
   return TRUE;
 }
 

@@ -193,6 +193,8 @@ read_record (RedisPool *pool, const char *key, redisReply *fields, GError **erro
       name = name_key (pool, key);
       g_prefix_error (&cause, "%s: ", name);
     }
+  else if (cause->domain == G_IO_ERROR)
+    redis_connection_name_server (redis_pool_get_settings (pool), NULL, 0, &cause);
   g_propagate_error (error, g_steal_pointer (&cause));
   return NULL;
 }
