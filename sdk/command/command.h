@@ -161,7 +161,7 @@ void interrupt_set_inline (gboolean is_inline);
 /* The families. */
 
 extern const Option run_options[], map_options[], result_options[], wait_options[], list_options[],
-    inspect_options[];
+    inspect_options[], conformance_options[];
 
 Status run_run (Session *session, char **arguments);
 Status map_run (Session *session, char **arguments);
@@ -174,6 +174,7 @@ Status records_list (Session *session, char **arguments);
 Status records_cleanup (Session *session, char **arguments);
 Status plugins_list (Session *session, char **arguments);
 Status plugins_inspect (Session *session, char **arguments);
+Status conformance_run (Session *session, char **arguments);
 Status stack_check (Session *session, char **arguments);
 Status stack_draw (Session *session, char **arguments);
 Status stack_functions (Session *session, char **arguments);

@@ -63,6 +63,13 @@ static const Command commands[] = {
   { "inspect", plugins_inspect, "KIND/TYPE | --file FILE", "What a plugin type can be told in a keyfile",
     "With --file, what a plugin file says of itself, without loading it.\n",
     "  strand inspect store/filesystem\n", inspect_options },
+  { "conformance", conformance_run, "KIND/TYPE [CLAUSE…]", "Put a plugin through the suite of its kind",
+    "Each case runs in a process of its own; the report is TAP. CLAUSE names one, or a group; a KIND alone\n"
+    "lists its clauses. With -c, KIND/NAME is a group of that keyfile; ${STRAND_CONFORMANCE_DIRECTORY} in it\n"
+    "is a case's own folder.\n",
+    "  strand conformance taskrunner/thread cancel\n"
+    "  strand conformance store/mine --file ./mine-store.so\n",
+    conformance_options },
   { "check", stack_check, "FILE", "Find all mistakes in a keyfile", NULL, "  strand check jobs.conf\n",
     NULL },
   { "stack", stack_draw, "[FILE]",
@@ -85,7 +92,7 @@ print_help (void)
   output_text ("Usage: strand COMMAND [OPTION…] [ARGUMENT…]\n\n"
                "Runs functions in the background and looks after their results.\n\nCommands:\n");
   for (guint i = 0; i < G_N_ELEMENTS (commands); i++)
-    output_format ("  %-10s %s\n", commands[i].name, commands[i].summary);
+    output_format ("  %-11s %s\n", commands[i].name, commands[i].summary);
   output_text ("\nOptions of every command:\n");
   options_print_help (global_options);
   output_text (

@@ -66,10 +66,13 @@ gsize runner_resident_bytes (void);
 guint runner_count_files (void);
 guint runner_count_threads (void);
 
-/* How much a million of something may add. Sanitizers keep what is freed. */
+/* How much a million of something may add, and how many fewer there are. Sanitizers keep what is freed, and
+ * are slow. */
 #ifdef __SANITIZE_ADDRESS__
 #define RUNNER_FLAT_BYTES (1024 * 1024 * 1024)
+#define RUNNER_SLOWNESS 20
 #else
+#define RUNNER_SLOWNESS 1
 #define RUNNER_FLAT_BYTES (48 * 1024 * 1024)
 #endif
 

@@ -221,7 +221,9 @@ runner_count (StrandConformance *self, guint in_process, guint in_other_process)
 {
   guint n = strand_conformance_has (self, "in-process") ? in_process : in_other_process;
 
-  return strand_conformance_is_quick (self) ? MAX (n / 100, 20) : n;
+  if (strand_conformance_is_quick (self))
+    return MAX (n / 100, 20);
+  return MAX (n / RUNNER_SLOWNESS, 20);
 }
 
 gsize
