@@ -122,6 +122,51 @@ strand_call_get_options (StrandCall *self)
 }
 
 /**
+ * strand_call_get_priority:
+ * @self: a call
+ *
+ * The priority among the calls that wait, for taskrunners: higher goes first. Costs next to nothing. Any
+ * thread; does not block.
+ *
+ * Returns: the priority, 0 where none is set
+ * Since: 1.0
+ */
+int
+strand_call_get_priority (StrandCall *self)
+{
+  StrandCallExtra *extra = g_atomic_pointer_get (&self->extra);
+
+  if (extra == NULL)
+    return 0;
+  if (extra->parent != NULL)
+    return strand_call_get_priority (extra->parent);
+  return extra->options != NULL ? extra->options->priority : 0;
+}
+
+/**
+ * strand_call_ref_context:
+ * @self: a call
+ *
+ * The main context in which its callbacks run, for taskrunners that run functions there: that which was
+ * thread-default when the call was made, whichever thread submits it. Any thread; does not block.
+ *
+ * Returns: (transfer full) (nullable): the context, or `NULL` where callbacks run on the runner
+ * Since: 1.0
+ */
+GMainContext *
+strand_call_ref_context (StrandCall *self)
+{
+  StrandCallExtra *extra;
+
+  g_return_val_if_fail (self != NULL, NULL);
+
+  extra = g_atomic_pointer_get (&self->extra);
+  if (extra != NULL && extra->parent != NULL)
+    return strand_call_ref_context (extra->parent);
+  return self->delivery != NULL ? g_main_context_ref (strand_delivery_get_context (self->delivery)) : NULL;
+}
+
+/**
  * strand_call_get_status:
  * @self: a call
  *

@@ -159,6 +159,7 @@ gboolean strand_call_is_ended (StrandCall *self);
 void strand_call_changed (StrandCall *self);
 void strand_call_mark_seen (StrandCall *self);
 void strand_call_drop_child (StrandCall *self);
+GError *strand_call_dup_consumer_error (StrandCall *self);
 gboolean strand_call_request_stop (StrandCall *self, gboolean timed_out);
 gboolean strand_call_cancel_pending (StrandCall *self);
 void strand_call_set_stop_hook (StrandCall *self, void (*hook) (StrandCall *self, gpointer data),

@@ -14,7 +14,7 @@ on_grace_over (gpointer data)
   StrandCall *self = data;
   StrandTaskrunner *runner = strand_call_get_runner (self);
   StrandCallExtra *extra = strand_call_extra (self);
-  GError *error = NULL;
+  GError *error;
   gboolean timed_out;
 
   if (strand_call_is_ended (self) || runner == NULL || STRAND_TASKRUNNER_GET_IFACE (runner)->stop == NULL ||
@@ -23,10 +23,9 @@ on_grace_over (gpointer data)
 
   g_mutex_lock (&extra->lock);
   timed_out = extra->timed_out;
-  if (extra->consumer_error != NULL)
-    error = g_error_copy (extra->consumer_error);
   g_mutex_unlock (&extra->lock);
 
+  error = strand_call_dup_consumer_error (self);
   if (error != NULL)
     strand_call_finish_as (self, STRAND_STATUS_FAILED, NULL, error);
   else if (timed_out)

@@ -325,6 +325,35 @@ call_on_iter (StrandCall *self, gint64 deadline_us)
   return done;
 }
 
+/* What on_iter failed with, which stops the call; for an attempt that of its stored call. */
+GError *
+strand_call_dup_consumer_error (StrandCall *self)
+{
+  StrandCallExtra *extra = g_atomic_pointer_get (&self->extra);
+  GError *error;
+
+  if (extra == NULL)
+    return NULL;
+  if (extra->parent != NULL)
+    return strand_call_dup_consumer_error (extra->parent);
+  g_mutex_lock (&extra->lock);
+  error = extra->consumer_error != NULL ? g_error_copy (extra->consumer_error) : NULL;
+  g_mutex_unlock (&extra->lock);
+  return error;
+}
+
+/* on_iter failed when the call had completed, on an item that came late or on the value's own: too late to
+ * make it a failure, which would tell the caller of another end than everybody else has seen. */
+static void
+log_late_consumer (StrandCall *self)
+{
+  g_autoptr(GError) error = strand_call_dup_consumer_error (self);
+
+  if (error != NULL)
+    g_message ("on_iter of a call of '%s' failed after the call had completed: %s",
+               self->recipe->function->name, error->message);
+}
+
 static void
 call_on_end (StrandCall *self)
 {
@@ -334,8 +363,8 @@ call_on_end (StrandCall *self)
 
   g_atomic_int_or ((guint *) &self->state, STATE_ENDED);
   strand_delivering = &frame;
-  if (error == NULL && self->extra != NULL)
-    error = self->extra->consumer_error; /* on_iter failed on the value's own items */
+  if (error == NULL)
+    log_late_consumer (self);
   if (error == NULL && recipe->on_end != NULL)
     ((StrandEndFunc) recipe->on_end->func) (self, self->value, recipe->on_end->user_data);
   if (error != NULL && recipe->on_error != NULL)
@@ -602,15 +631,13 @@ explain_stop (StrandCall *self, GError **error)
 {
   StrandCallExtra *extra = strand_call_extra (self);
   StrandStatus status = STRAND_STATUS_FAILED;
-  GError *reason;
+  GError *reason = strand_call_dup_consumer_error (self);
 
   g_mutex_lock (&extra->lock);
-  if (extra->consumer_error != NULL)
-    reason = g_error_copy (extra->consumer_error);
-  else if (extra->timed_out)
+  if (reason == NULL && extra->timed_out)
     reason = g_error_new (STRAND_ERROR, STRAND_ERROR_TIMED_OUT, "The call of '%s' ran longer than it may",
                           self->recipe->function->name);
-  else
+  else if (reason == NULL)
     {
       reason = g_error_new (G_IO_ERROR, G_IO_ERROR_CANCELLED, "The call of '%s' was cancelled",
                             self->recipe->function->name);
@@ -641,6 +668,9 @@ finish (StrandCall *self, GVariant *value, GError *error)
 
   if (error == NULL)
     error = check_result (self, value);
+  /* Whoever consumes has the last word: what he could not take has not been done. */
+  if (error == NULL && (strand_call_peek_state (self) & STATE_STOP) != 0)
+    error = strand_call_dup_consumer_error (self);
   if (error != NULL)
     {
       status = STRAND_STATUS_FAILED;

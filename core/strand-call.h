@@ -105,6 +105,12 @@ STRAND_AVAILABLE_IN_ALL
 gboolean strand_call_is_attempt (StrandCall *self);
 
 STRAND_AVAILABLE_IN_ALL
+int strand_call_get_priority (StrandCall *self);
+
+STRAND_AVAILABLE_IN_ALL
+GMainContext *strand_call_ref_context (StrandCall *self);
+
+STRAND_AVAILABLE_IN_ALL
 gboolean strand_call_push_item (StrandCall *self, GVariant *item);
 
 STRAND_AVAILABLE_IN_ALL

@@ -28,6 +28,7 @@ void strand_delivery_post (StrandDelivery *self, GDestroyNotify func, gpointer d
 void strand_delivery_push_later (StrandDelivery *self, StrandNews *news, gint64 delay_us);
 
 gboolean strand_delivery_is_main_thread (void);
+GMainContext *strand_delivery_get_context (StrandDelivery *self);
 
 /* A thread that blocks and may dispatch meanwhile. */
 typedef struct

@@ -463,6 +463,12 @@ strand_delivery_is_main_thread (void)
   return known > 0;
 }
 
+GMainContext *
+strand_delivery_get_context (StrandDelivery *self)
+{
+  return self->context;
+}
+
 /* Callbacks may run here if the thread owns the context, pushed it, or is the main thread with the default
  * context that nobody else iterates. */
 gboolean

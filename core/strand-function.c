@@ -354,7 +354,7 @@ strand_function_returns_object (StrandFunction *self)
  * @self: a function
  *
  * Whether another process can have the function too: it came from a module, or from what the program gave to
- * strand_helper_main(), and is not marked otherwise. Any thread; does not block.
+ * strand_helper_main(). Its traits may forbid it all the same. Any thread; does not block.
  *
  * Returns: whether it is
  * Since: 1.0
@@ -364,7 +364,7 @@ strand_function_is_portable (StrandFunction *self)
 {
   g_return_val_if_fail (self != NULL, FALSE);
 
-  return g_atomic_int_get (&self->portable) && (self->traits & STRAND_TRAIT_NOT_PORTABLE) == 0;
+  return g_atomic_int_get (&self->portable);
 }
 
 /**

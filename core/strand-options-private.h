@@ -11,6 +11,7 @@ struct _StrandOptions
   gint64 ttl_us;
   int retries; /* -1 unset */
   int priority;
+  gboolean has_priority; /* any number is a priority */
   gint64 not_before_us;
   gint64 expires_us;
   char *queue;

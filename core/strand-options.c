@@ -103,8 +103,11 @@ strand_options_merge (StrandOptions *under, StrandOptions *over)
     merged->ttl_us = under->ttl_us;
   if (merged->retries < 0)
     merged->retries = under->retries;
-  if (merged->priority == 0)
-    merged->priority = under->priority;
+  if (!merged->has_priority)
+    {
+      merged->priority = under->priority;
+      merged->has_priority = under->has_priority;
+    }
   if (merged->not_before_us == 0)
     merged->not_before_us = under->not_before_us;
   if (merged->expires_us == 0)
@@ -286,6 +289,7 @@ strand_options_set_priority (StrandOptions *self, int priority)
   g_return_if_fail (self != NULL);
 
   self->priority = priority;
+  self->has_priority = TRUE;
 }
 
 /**

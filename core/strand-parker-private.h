@@ -12,7 +12,8 @@ typedef struct _StrandParked StrandParked;
 typedef struct
 {
   GCond cond;
-  StrandParked *parked; /* the parked functions among those who wait */
+  guint n_threads;      /* among those who wait: without any, no system call */
+  StrandParked *parked; /* and the parked functions */
 } StrandCond;
 
 void strand_cond_init (StrandCond *self);

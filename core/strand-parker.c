@@ -98,6 +98,7 @@ void
 strand_cond_init (StrandCond *self)
 {
   g_cond_init (&self->cond);
+  self->n_threads = 0;
   self->parked = NULL;
 }
 
@@ -125,7 +126,9 @@ strand_cond_wait (StrandCond *self, GMutex *lock)
 
   if (current == NULL)
     {
+      self->n_threads++;
       g_cond_wait (&self->cond, lock);
+      self->n_threads--;
       return;
     }
 
@@ -149,5 +152,6 @@ strand_cond_broadcast (StrandCond *self)
       /* It takes the lock, which we hold, before it goes on: parker and list entry stay meanwhile. */
       parked->parker->unpark (parked->parker);
     }
-  g_cond_broadcast (&self->cond);
+  if (self->n_threads > 0)
+    g_cond_broadcast (&self->cond);
 }

@@ -11,7 +11,10 @@
 #include "strand-clock.h"
 #include "strand-error.h"
 #include "strand-function-private.h"
+#include "strand-param.h"
 #include "strand-registry.h"
+
+#include <gobject/gvaluecollector.h>
 
 /* Items that wait for a consumer: enough to ride out a turn of the main loop, small beside anything else. */
 #define DEFAULT_MAX_ITEMS 64
@@ -263,10 +266,76 @@ strand_task_new_for_name (const char *function, const char *target, GError **err
   return g_steal_pointer (&self);
 }
 
+typedef struct
+{
+  GPtrArray *names;
+  GArray *values; /* of GValue */
+} Properties;
+
+static GParamSpec *
+find_property (GObjectClass *klass, const char *name, GError **error)
+{
+  GParamSpec *pspec = g_object_class_find_property (klass, name);
+  g_autofree GParamSpec **all = NULL;
+  g_autoptr(GPtrArray) names = NULL;
+  const char *near;
+  guint n;
+
+  if (pspec != NULL && (pspec->flags & G_PARAM_WRITABLE) != 0)
+    return pspec;
+  all = g_object_class_list_properties (klass, &n);
+  names = g_ptr_array_new ();
+  for (guint i = 0; i < n; i++)
+    if ((all[i]->flags & G_PARAM_WRITABLE) != 0)
+      g_ptr_array_add (names, (gpointer) all[i]->name);
+  g_ptr_array_add (names, NULL);
+  near = strand_suggest (name, (const char *const *) names->pdata);
+  g_set_error (error, STRAND_ERROR, STRAND_ERROR_INVALID_ARGUMENT,
+               "Could not make a target: %s has no property '%s' that can be set%s%s%s",
+               G_OBJECT_CLASS_NAME (klass), name, near != NULL ? " (did you mean '" : "",
+               near != NULL ? near : "", near != NULL ? "'?)" : "");
+  return NULL;
+}
+
+static gboolean
+refuse_value (GParamSpec *pspec, const char *why, GError **error)
+{
+  g_set_error (error, STRAND_ERROR, STRAND_ERROR_INVALID_ARGUMENT,
+               "Could not make a target: property '%s' cannot have that value: %s", pspec->name, why);
+  return FALSE;
+}
+
+/* One by one, because a caller's mistake in a name or a value is not a reason to abort. */
+static gboolean
+collect_properties (Properties *self, GObjectClass *klass, const char *first_property, va_list args,
+                    GError **error)
+{
+  for (const char *name = first_property; name != NULL; name = va_arg (args, const char *))
+    {
+      GParamSpec *pspec = find_property (klass, name, error);
+      g_autofree char *problem = NULL;
+      GValue *value;
+
+      if (pspec == NULL)
+        return FALSE;
+      g_ptr_array_add (self->names, (gpointer) pspec->name);
+      g_array_set_size (self->values, self->values->len + 1);
+      value = &g_array_index (self->values, GValue, self->values->len - 1);
+      G_VALUE_COLLECT_INIT (value, G_PARAM_SPEC_VALUE_TYPE (pspec), args, 0, &problem);
+      if (problem != NULL)
+        return refuse_value (pspec, problem, error);
+      if (!g_param_value_is_valid (pspec, value))
+        return refuse_value (pspec, "it is not within the property's limits", error);
+    }
+  return TRUE;
+}
+
 static GObject *
 make_target (GType type, const char *first_property, va_list args, GError **error)
 {
-  GObject *target;
+  g_autoptr(GTypeClass) klass = NULL;
+  Properties properties;
+  GObject *target = NULL;
 
   if (!g_type_is_a (type, STRAND_TYPE_TASKRUNNER) && !g_type_is_a (type, STRAND_TYPE_BACKEND))
     {
@@ -275,7 +344,16 @@ make_target (GType type, const char *first_property, va_list args, GError **erro
                    g_type_name (type));
       return NULL;
     }
-  target = g_object_new_valist (type, first_property, args);
+  klass = g_type_class_ref (type);
+  properties.names = g_ptr_array_new ();
+  properties.values = g_array_new (FALSE, TRUE, sizeof (GValue));
+  g_array_set_clear_func (properties.values, (GDestroyNotify) g_value_unset);
+  if (collect_properties (&properties, G_OBJECT_CLASS (klass), first_property, args, error))
+    target =
+        g_object_new_with_properties (type, properties.names->len, (const char **) properties.names->pdata,
+                                      (const GValue *) properties.values->data);
+  g_ptr_array_unref (properties.names);
+  g_array_unref (properties.values);
   return target;
 }
 
@@ -289,7 +367,8 @@ make_target (GType type, const char *first_property, va_list args, GError **erro
  *
  * Makes a task with a target of its own.
  *
- * Returns: (transfer full) (nullable): a task; or `NULL` with %STRAND_ERROR_UNKNOWN_TARGET
+ * Returns: (transfer full) (nullable): a task; or `NULL` with %STRAND_ERROR_UNKNOWN_TARGET, or
+ *   %STRAND_ERROR_INVALID_ARGUMENT for a property that is not there or cannot have the value
  * Since: 1.0
  */
 StrandTask *
@@ -344,8 +423,9 @@ aim_with_properties (StrandTask *self, const char *name, const char *first_prope
  * Makes a task. Without properties it shares the target of that name with everybody; with properties it gets
  * one of the same type for itself.
  *
- * Returns: (transfer full) (nullable): a task; or `NULL` with %STRAND_ERROR_UNKNOWN_FUNCTION, or
- *   %STRAND_ERROR_UNKNOWN_TARGET naming the targets there are
+ * Returns: (transfer full) (nullable): a task; or `NULL` with %STRAND_ERROR_UNKNOWN_FUNCTION, with
+ *   %STRAND_ERROR_UNKNOWN_TARGET naming the targets there are, or with %STRAND_ERROR_INVALID_ARGUMENT for a
+ *   property that is not there or cannot have the value
  * Since: 1.0
  */
 StrandTask *

@@ -62,7 +62,7 @@ struct _StrandLocalBackend
   GCond changed;
   GThread *clerk;      /* NULL while there has been nothing to do; not held */
   GQueue queue;        /* of LocalEntry */
-  GHashTable *entries; /* of LocalEntry, by key; those whose record is written */
+  GHashTable *entries; /* of LocalEntry, by key; those whose record is written, or about to be */
   GQueue all;          /* of LocalEntry, by their links, from launch to end */
   gboolean swept;      /* what a dead program left behind has been looked for */
   gboolean closed;

@@ -12,8 +12,11 @@
  */
 #define PROGRESS_INTERVAL_US (G_USEC_PER_SEC / 4)
 
-/* How often a write is tried again when somebody else wrote in between. */
-#define MAX_TRIES 64
+/* How often a write is tried again when somebody else wrote in between: at once at first, then after a pause,
+ * which lets the other come to an end; five seconds of that are no accident any more. */
+#define MAX_TRIES 600
+#define HASTY_TRIES 64
+#define PAUSE_US 10000
 
 static StrandCall *
 ref_attempt (LocalEntry *entry)
@@ -152,9 +155,11 @@ write_record (LocalEntry *entry, Change change, gpointer data, GError **error)
         }
       if (!take_newer (entry, error))
         return FALSE;
+      if (i >= HASTY_TRIES)
+        g_usleep ((gulong) g_random_int_range (0, 2 * PAUSE_US));
     }
-  g_set_error (error, STRAND_ERROR, STRAND_ERROR_STALE, "The record of call '%s' changed at each of %d tries",
-               strand_call_get_key (entry->call), MAX_TRIES);
+  /* Not STALE, which says that it is another's now. */
+  g_set_error (error, STRAND_ERROR, STRAND_ERROR_FAILED, "its record changed at each of %d tries", MAX_TRIES);
   return FALSE;
 }
 
@@ -476,6 +481,20 @@ make_record (LocalEntry *entry, GError **error)
   return g_steal_pointer (&record);
 }
 
+/* Before its record is written, so that what somebody else writes right after is heard of; once more after,
+ * for another call may have had the key then. */
+static void
+list_entry (LocalEntry *entry)
+{
+  StrandLocalBackend *self = entry->backend;
+  const char *key = strand_call_get_key (entry->call);
+
+  g_mutex_lock (&self->lock);
+  if (!g_hash_table_contains (self->entries, key))
+    g_hash_table_insert (self->entries, (gpointer) key, entry);
+  g_mutex_unlock (&self->lock);
+}
+
 static void
 do_launch (LocalEntry *entry)
 {
@@ -484,6 +503,7 @@ do_launch (LocalEntry *entry)
   GError *error = NULL;
 
   entry->record = make_record (entry, &error);
+  list_entry (entry);
   if (entry->record == NULL || !strand_store_put (self->store, entry->record, 0, &error))
     {
       g_prefix_error (&error,
@@ -491,9 +511,7 @@ do_launch (LocalEntry *entry)
       end_with_error (entry, STRAND_STATUS_FAILED, error);
       return;
     }
-  g_mutex_lock (&self->lock);
-  g_hash_table_insert (self->entries, (gpointer) strand_call_get_key (entry->call), entry);
-  g_mutex_unlock (&self->lock);
+  list_entry (entry);
 
   wait_us = strand_options_get_not_before (strand_call_get_options (entry->call)) - strand_clock_now_us ();
   if (wait_us > 0)

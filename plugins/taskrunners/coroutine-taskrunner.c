@@ -132,10 +132,19 @@ is_unused (gpointer context, gpointer loop, gpointer self)
   return coroutine_loop_n_busy (loop) == 0 && loop != STRAND_COROUTINE_TASKRUNNER (self)->main;
 }
 
-static CoroutineLoop *
-find_caller_locked (StrandCoroutineTaskrunner *self)
+/* A backend submits from a thread of its own, but the call remembers where it was made. */
+static GMainContext *
+ref_callers_context (StrandCall *call)
 {
-  g_autoptr(GMainContext) context = g_main_context_ref_thread_default ();
+  GMainContext *context = strand_call_is_attempt (call) ? strand_call_ref_context (call) : NULL;
+
+  return context != NULL ? context : g_main_context_ref_thread_default ();
+}
+
+static CoroutineLoop *
+find_caller_locked (StrandCoroutineTaskrunner *self, StrandCall *call)
+{
+  g_autoptr(GMainContext) context = ref_callers_context (call);
   CoroutineLoop *loop = g_hash_table_lookup (self->loops, context);
 
   if (loop != NULL)
@@ -201,7 +210,8 @@ strand_coroutine_taskrunner_submit (StrandTaskrunner *taskrunner, StrandCall *ca
   if (!reserve_place (self, may_block, error))
     return FALSE;
   loop = g_atomic_pointer_get (&self->main);
-  if (loop != NULL && (self->context == CONTEXT_OWN || g_main_context_get_thread_default () == NULL))
+  if (loop != NULL && (self->context == CONTEXT_OWN ||
+                       (g_main_context_get_thread_default () == NULL && !strand_call_is_attempt (call))))
     {
       coroutine_loop_push (loop, call);
       return TRUE;
@@ -211,7 +221,7 @@ strand_coroutine_taskrunner_submit (StrandTaskrunner *taskrunner, StrandCall *ca
   counts = coroutine_counts_ref (self->counts);
   g_mutex_lock (&counts->loops_lock);
   if (self->context == CONTEXT_CALLER)
-    loop = find_caller_locked (self);
+    loop = find_caller_locked (self, call);
   else
     loop = self->main != NULL ? self->main : start_own_locked (self, error);
   /* Under the lock, so that the loop is not dropped as unused meanwhile. */

@@ -71,22 +71,12 @@ strand_process_taskrunner_get_traits (StrandTaskrunner *taskrunner)
   return STRAND_RUNNER_OTHER_PROCESS;
 }
 
-/* Whether a helper may have the function at all. With a command or modules of the runner's own only the
- * helper itself knows, and says so before the call begins. */
+/* Whether a helper can have the function at all; what its traits and its result say, core has looked at. With
+ * a command or modules of the runner's own only the helper itself knows, and says so before the call begins.
+ */
 static gboolean
 check_function (Pool *pool, StrandFunction *function, GError **error)
 {
-  if (strand_function_returns_object (function))
-    {
-      g_set_error (error, STRAND_ERROR, STRAND_ERROR_UNSAFE,
-                   "it returns an object, which cannot leave its process: use another taskrunner");
-      return FALSE;
-    }
-  if ((strand_function_get_traits (function) & STRAND_TRAIT_NOT_PORTABLE) != 0)
-    {
-      g_set_error (error, STRAND_ERROR, STRAND_ERROR_UNSAFE, "it may not run in another process");
-      return FALSE;
-    }
   if (strand_function_is_portable (function) || pool->settings.command != NULL ||
       pool->settings.modules != NULL)
     return TRUE;

@@ -6,12 +6,15 @@
  * small calls costs no system calls. Who stops looking because it found a call passes the duty on if there is
  * more.
  *
+ * A call with a priority of its own stands in a lane beside the line; most programs have none, and pay for it
+ * with one look at a counter.
+ *
  * A call that ignores being stopped keeps its thread, but not its place: the thread is abandoned, another
  * takes over, and what the function finally returns is thrown away. At most `max-abandoned` threads are given
  * up in this way. SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "config.h"
-#include <strand-plugin.h>
+#include "thread-lanes.h"
 
 #define STRAND_TYPE_THREAD_TASKRUNNER (strand_thread_taskrunner_get_type ())
 G_DECLARE_FINAL_TYPE (StrandThreadTaskrunner, strand_thread_taskrunner, STRAND, THREAD_TASKRUNNER, GObject)
@@ -28,6 +31,9 @@ G_DECLARE_FINAL_TYPE (StrandThreadTaskrunner, strand_thread_taskrunner, STRAND, 
 /* How long a worker looks around before it sleeps: as long as waking it again would take. */
 #define LOOK_AROUND_US 20
 
+/* How often a call is taken the other way round, lowest priority first, so that none waits for ever. */
+#define TURN_ROUND 16
+
 typedef struct _Worker Worker;
 
 /* What the threads share. Lives until the last of them has ended, which may be after the taskrunner. */
@@ -38,6 +44,7 @@ typedef struct
   /* Atomic. */
   StrandCall *intake; /* newest first; linked by their runner data, as the line is */
   int n_queued;
+  int n_laned;   /* of them, in lanes */
   int n_looking; /* workers that look around, have been woken to, or are being started */
   int n_idle;    /* workers that sleep */
   int n_workers; /* those who are not abandoned */
@@ -55,6 +62,8 @@ typedef struct
 
   StrandCall *first; /* the line: oldest first */
   StrandCall *last;
+  GPtrArray *lanes;   /* of ThreadLane */
+  guint n_turns;      /* calls taken while there were lanes */
   GPtrArray *workers; /* of Worker, those who are not abandoned */
   guint n_called;     /* sleepers called to work that have not woken yet */
   guint n_waiting;    /* callers who wait for room */
@@ -104,6 +113,7 @@ pool_new (void)
   g_cond_init (&pool->room);
   g_cond_init (&pool->quiet);
   pool->workers = g_ptr_array_new ();
+  pool->lanes = thread_lanes_new ();
   return pool;
 }
 
@@ -120,6 +130,7 @@ pool_unref (Pool *pool)
   if (!g_atomic_ref_count_dec (&pool->ref_count))
     return;
   g_ptr_array_unref (pool->workers);
+  g_ptr_array_unref (pool->lanes);
   g_mutex_clear (&pool->lock);
   g_cond_clear (&pool->work);
   g_cond_clear (&pool->room);
@@ -152,7 +163,7 @@ take_in_locked (Pool *pool)
 }
 
 static StrandCall *
-pop_locked (Pool *pool)
+pop_line_locked (Pool *pool)
 {
   StrandCall *call;
 
@@ -164,6 +175,39 @@ pop_locked (Pool *pool)
   pool->first = strand_call_get_runner_data (call);
   if (pool->first == NULL)
     pool->last = NULL;
+  return call;
+}
+
+static StrandCall *
+pop_lane_locked (Pool *pool, gboolean above, gboolean lowest_first)
+{
+  StrandCall *call = thread_lanes_pop (pool->lanes, above, lowest_first);
+
+  if (call != NULL)
+    g_atomic_int_add (&pool->n_laned, -1);
+  return call;
+}
+
+/* Higher priorities first, the line in the middle; now and then the other way round. */
+static StrandCall *
+pop_in_turn_locked (Pool *pool)
+{
+  gboolean round = ++pool->n_turns % TURN_ROUND == 0;
+  StrandCall *call = pop_lane_locked (pool, !round, round);
+
+  if (call == NULL)
+    call = pop_line_locked (pool);
+  return call != NULL ? call : pop_lane_locked (pool, round, round);
+}
+
+static StrandCall *
+pop_locked (Pool *pool)
+{
+  StrandCall *call =
+      g_atomic_int_get (&pool->n_laned) == 0 ? pop_line_locked (pool) : pop_in_turn_locked (pool);
+
+  if (call == NULL)
+    return NULL;
   g_atomic_int_add (&pool->n_queued, -1);
   if (pool->n_waiting > 0)
     g_cond_signal (&pool->room);
@@ -180,10 +224,20 @@ push (Pool *pool, StrandCall *call)
   while (!g_atomic_pointer_compare_and_exchange_full (&pool->intake, top, call, &top));
 }
 
+static void
+push_into_lane (Pool *pool, StrandCall *call, int priority)
+{
+  g_mutex_lock (&pool->lock);
+  thread_lanes_push (pool->lanes, call, priority);
+  g_atomic_int_inc (&pool->n_laned);
+  g_mutex_unlock (&pool->lock);
+}
+
 static gboolean
 has_work (Pool *pool)
 {
-  return g_atomic_pointer_get (&pool->intake) != NULL || g_atomic_pointer_get (&pool->first) != NULL;
+  return g_atomic_pointer_get (&pool->intake) != NULL || g_atomic_pointer_get (&pool->first) != NULL ||
+         g_atomic_int_get (&pool->n_laned) > 0;
 }
 
 static gpointer work (gpointer data);
@@ -418,12 +472,16 @@ strand_thread_taskrunner_submit (StrandTaskrunner *taskrunner, StrandCall *call,
                                  GError **error)
 {
   Pool *pool = STRAND_THREAD_TASKRUNNER (taskrunner)->pool;
+  int priority = strand_call_get_priority (call);
 
   if (!reserve_place (pool, may_block, error))
     return FALSE;
   /* The taskrunner may go as soon as the call has ended: the pool stays while we look at it. */
   pool_ref (pool);
-  push (pool, call);
+  if (G_LIKELY (priority == 0))
+    push (pool, call);
+  else
+    push_into_lane (pool, call, priority);
   call_worker (pool);
   pool_unref (pool);
   return TRUE;

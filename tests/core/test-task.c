@@ -338,6 +338,25 @@ test_properties_make_a_target_of_its_own (void)
   g_assert_cmpuint (workers, ==, 1);
 }
 
+/* A mistake of the caller's is an error that he can read, no reason to abort. */
+static void
+test_wrong_properties_are_errors (void)
+{
+  g_autoptr(GError) unknown = NULL;
+  g_autoptr(GError) fixed = NULL;
+  g_autoptr(GError) beyond = NULL;
+
+  g_assert_null (strand_as_task ("test.add", "thread", &unknown, "workers", 1, "max-quued", 2, NULL));
+  g_assert_error (unknown, STRAND_ERROR, STRAND_ERROR_INVALID_ARGUMENT);
+  g_assert_nonnull (strstr (unknown->message, "'max-quued'"));
+  g_assert_nonnull (strstr (unknown->message, "'max-queued'"));
+  g_assert_null (strand_as_task ("test.add", "thread", &fixed, "abandoned", 1, NULL));
+  g_assert_error (fixed, STRAND_ERROR, STRAND_ERROR_INVALID_ARGUMENT);
+  g_assert_null (strand_as_task ("test.add", "thread", &beyond, "workers", 10001, NULL));
+  g_assert_error (beyond, STRAND_ERROR, STRAND_ERROR_INVALID_ARGUMENT);
+  g_assert_nonnull (strstr (beyond->message, "'workers'"));
+}
+
 static void
 test_target_by_type (void)
 {
@@ -591,6 +610,65 @@ test_a_failing_consumer_ends_the_call (void)
   g_assert_cmpuint (told->n_ends, ==, 0);
   g_assert_error (told->error, G_IO_ERROR, G_IO_ERROR_NO_SPACE);
   g_assert_cmpint (strand_handle_get_status (handle), ==, STRAND_STATUS_FAILED);
+}
+
+/* It may have returned a value all the same: what the consumer could not take has not been done. */
+static void
+test_a_failing_consumer_outweighs_the_value (void)
+{
+  g_autoptr(StrandTask) task = make_task ("test.count");
+  g_autoptr(Told) told = told_new ();
+  g_autoptr(StrandHandle) handle = NULL;
+
+  told_listen (told, task);
+  strand_task_on_iter (task, choke, told, NULL);
+  g_object_set (task, "on-runner", TRUE, NULL);
+  handle = strand_task_call (task, "(u)", 3); /* the last item is refused */
+  wait_over (told, 1);
+  g_assert_error (told->error, G_IO_ERROR, G_IO_ERROR_NO_SPACE);
+  g_assert_cmpint (strand_handle_get_status (handle), ==, STRAND_STATUS_FAILED);
+}
+
+/* The elements of a value are shown when the call has completed: that stands, and on_end tells of it. */
+static void
+test_a_consumer_that_fails_on_the_values_items (void)
+{
+  g_autoptr(StrandTask) task = make_task ("test.list");
+  g_autoptr(Told) told = told_new ();
+  g_autoptr(StrandHandle) handle = NULL;
+
+  told_listen (told, task);
+  strand_task_on_iter (task, choke, told, NULL);
+  g_test_expect_message ("Strand", G_LOG_LEVEL_MESSAGE, "*'test.list' failed after*no room for it*");
+  handle = strand_task_call (task, "(u)", 1000);
+  wait_over (told, 1);
+  g_test_assert_expected_messages ();
+  g_assert_cmpuint (told->n_items, ==, 2);
+  g_assert_cmpuint (told->n_ends, ==, 1);
+  g_assert_cmpuint (told->n_errors, ==, 0);
+  g_assert_cmpint (strand_handle_get_status (handle), ==, STRAND_STATUS_COMPLETED);
+  g_assert_null (strand_handle_get_error (handle));
+}
+
+/* What a call sets counts, 0 too; what it leaves comes from its task. */
+static void
+test_priority_zero_is_a_priority (void)
+{
+  g_autoptr(StrandTask) task = make_task ("test.nothing");
+  g_autoptr(StrandOptions) defaults = strand_options_new ();
+  g_autoptr(StrandOptions) zero = strand_options_new ();
+  g_autoptr(StrandOptions) unset = strand_options_new ();
+  g_autoptr(StrandHandle) first = NULL, second = NULL;
+
+  strand_options_set_priority (defaults, 7);
+  strand_task_set_options (task, defaults);
+  strand_options_set_priority (zero, 0);
+  first = strand_task_call_full (task, NULL, NULL, zero);
+  second = strand_task_call_full (task, NULL, NULL, unset);
+  g_assert_cmpint (strand_call_get_priority (strand_handle_get_call (first)), ==, 0);
+  g_assert_cmpint (strand_call_get_priority (strand_handle_get_call (second)), ==, 7);
+  g_assert_true (strand_handle_wait (first, DEADLINE_US, NULL));
+  g_assert_true (strand_handle_wait (second, DEADLINE_US, NULL));
 }
 
 /* Results that are objects. */
@@ -1026,6 +1104,8 @@ main (int argc, char **argv)
   ADD ("target/properties-make-one-of-its-own", test_properties_make_a_target_of_its_own);
   ADD ("target/by-type", test_target_by_type);
   ADD ("target/traits-forbid-some", test_traits_forbid_targets);
+  ADD ("options/priority-zero-is-a-priority", test_priority_zero_is_a_priority);
+  ADD ("target/wrong-properties-are-errors", test_wrong_properties_are_errors);
   ADD ("target/checks-can-be-overridden", test_checks_can_be_overridden);
   ADD ("target/a-taskrunner-has-no-store", test_a_taskrunner_has_no_store);
   ADD ("target/async-compute-uses-the-default-backend", test_async_compute_uses_the_default_backend);
@@ -1035,6 +1115,8 @@ main (int argc, char **argv)
   ADD ("items/a-fast-producer-waits-for-its-consumer", test_a_fast_producer_waits_for_its_consumer);
   ADD ("items/without-a-consumer-the-last-are-kept", test_without_a_consumer_the_last_items_are_kept);
   ADD ("items/a-failing-consumer-ends-the-call", test_a_failing_consumer_ends_the_call);
+  ADD ("items/a-failing-consumer-outweighs-the-value", test_a_failing_consumer_outweighs_the_value);
+  ADD ("items/a-consumer-that-fails-on-the-values-items", test_a_consumer_that_fails_on_the_values_items);
   ADD ("free/pointer-data-where-the-call-was-made", test_pointer_data_is_freed_where_the_call_was_made);
   ADD ("free/pointer-data-also-if-refused", test_pointer_data_goes_also_if_the_call_is_refused);
   ADD ("free/user-data-in-its-context-after-the-last-call",

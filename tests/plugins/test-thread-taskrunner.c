@@ -124,6 +124,77 @@ test_one_worker_runs_in_order (void)
   close_runner (runner);
 }
 
+static StrandHandle *
+call_with_priority (StrandTask *task, int priority)
+{
+  g_autoptr(StrandOptions) options = strand_options_new ();
+
+  strand_options_set_priority (options, priority);
+  return strand_task_call_full (task, NULL, NULL, options);
+}
+
+/* Makes calls while the only worker is busy; then checks in which places they were taken. */
+static void
+check_places (const int *priorities, const guint *places, guint n)
+{
+  StrandTaskrunner *runner = make_runner ("thread", "workers", 1, NULL);
+  g_autoptr(StrandTask) hold = make_task ("test.hold", runner);
+  guint next = 0;
+  g_autoptr(StrandTask) task = make_task_for (note_place, &next, runner);
+  g_autoptr(GPtrArray) handles = g_ptr_array_new_with_free_func (g_object_unref);
+  Gate *gate = fixture_gate ();
+  g_autoptr(StrandHandle) held = strand_task_call (hold, NULL);
+
+  gate_wait_inside (gate, 1);
+  for (guint i = 0; i < n; i++)
+    g_ptr_array_add (handles, call_with_priority (task, priorities[i]));
+  gate_open (gate);
+  for (guint i = 0; i < n; i++)
+    {
+      g_autoptr(GVariant) place = NULL;
+
+      wait_for (handles->pdata[i]);
+      place = strand_handle_get_result (handles->pdata[i], NULL);
+      g_assert_cmpuint (g_variant_get_uint64 (place), ==, places[i]);
+    }
+  g_ptr_array_set_size (handles, 0);
+  wait_for (held);
+  g_clear_object (&hold);
+  g_clear_object (&task);
+  close_runner (runner);
+}
+
+static void
+test_higher_priorities_go_first (void)
+{
+  const int priorities[] = { 0, -3, 5, 1, 0, 5, G_MININT, G_MAXINT, -3 };
+  const guint places[] = { 4, 6, 1, 3, 5, 2, 8, 0, 7 };
+
+  check_places (priorities, places, G_N_ELEMENTS (priorities));
+}
+
+/* Of each sixteen, one is taken from the other end. */
+static void
+test_no_priority_waits_for_ever (void)
+{
+  int priorities[40];
+  guint places[40];
+
+  /* The first 34 are urgent; then five of the line and one that is less than that. */
+  for (guint i = 0; i < 40; i++)
+    {
+      priorities[i] = i < 34 ? 1 : i < 39 ? 0 : -1;
+      places[i] = i < 15 ? i : i + 1;
+    }
+  for (guint i = 30; i < 34; i++)
+    places[i] = i + 2;
+  places[39] = 15; /* the sixteenth that is taken */
+  places[34] = 31; /* the thirty-second */
+  for (guint i = 35; i < 39; i++)
+    places[i] = i + 1;
+  check_places (priorities, places, G_N_ELEMENTS (priorities));
+}
+
 /* A sleeper is woken for each call, however the pauses fall: a lost wake-up would hang. */
 static void
 test_no_wake_up_is_lost (void)
@@ -450,6 +521,8 @@ main (int argc, char **argv)
   ADD ("pool/never-more-than-workers-at-once", test_never_more_than_workers_at_once);
   ADD ("pool/all-workers-are-used", test_all_workers_are_used);
   ADD ("pool/one-worker-runs-in-order", test_one_worker_runs_in_order);
+  ADD ("priority/higher-goes-first", test_higher_priorities_go_first);
+  ADD ("priority/none-waits-for-ever", test_no_priority_waits_for_ever);
   ADD ("pool/no-wake-up-is-lost", test_no_wake_up_is_lost);
   ADD ("pool/each-runner-has-its-own", test_each_runner_has_threads_of_its_own);
   ADD ("full/the-owner-of-a-context-is-told", test_the_owner_of_a_context_gets_full);
