@@ -78,4 +78,23 @@ void strand_backend_close_async (StrandBackend *self, gint64 deadline_us, GCance
 STRAND_AVAILABLE_IN_ALL
 gboolean strand_backend_close_finish (StrandBackend *self, GAsyncResult *result, GError **error);
 
+/**
+ * StrandFollowFunc:
+ * @call: a call that was followed, and has ended
+ * @user_data: what strand_store_follow_call() was given
+ *
+ * Told once, on any thread; must not block.
+ *
+ * Since: 1.0
+ */
+typedef void (*StrandFollowFunc) (StrandCall *call, gpointer user_data);
+
+/* For backends that leave their calls to others: the call shows, and ends as, its record. */
+STRAND_AVAILABLE_IN_ALL
+void strand_store_follow_call (StrandStore *store, StrandCall *call, StrandFollowFunc done,
+                               gpointer user_data);
+
+STRAND_AVAILABLE_IN_ALL
+void strand_store_unfollow_call (StrandCall *call);
+
 G_END_DECLS

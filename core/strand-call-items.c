@@ -53,23 +53,43 @@ hand_on (StrandCall *self, const StrandAttemptFuncs *funcs, GVariant *item, GErr
   return FALSE;
 }
 
+/* Puts an item into the collector's queue; without a consumer, in place of the oldest. Takes over @item. */
+static void
+queue_item_locked (StrandCall *collector, StrandCallExtra *extra, GVariant *item, guint attempt,
+                   guint64 index)
+{
+  guint max_items = collector->recipe->max_items;
+  StrandItem *queued = g_new (StrandItem, 1);
+
+  while (collector->recipe->on_iter == NULL && extra->items.length >= max_items)
+    {
+      strand_item_free (g_queue_pop_head (&extra->items));
+      extra->n_dropped++;
+    }
+  queued->value = item;
+  queued->attempt = attempt;
+  queued->index = index;
+  g_queue_push_tail (&extra->items, queued);
+  if (collector->recipe->on_iter != NULL && extra->items.length >= max_items)
+    extra->wants_room = TRUE;
+}
+
 /* Takes over @item (not floating). @room: (out) (optional): whether another may follow at once. */
 gboolean
 strand_call_emit (StrandCall *self, GVariant *item, gboolean may_wait, gboolean *room, GError **error)
 {
   StrandCall *collector = collector_of (self);
   StrandCallExtra *extra = strand_call_extra (collector);
-  guint max_items = collector->recipe->max_items;
   gboolean consumed = collector->recipe->on_iter != NULL;
   guint attempt = strand_call_get_attempt (self);
   const StrandAttemptFuncs *funcs = strand_call_extra (self)->funcs;
-  StrandItem *queued;
 
   if (funcs != NULL && funcs->item != NULL)
     return hand_on (self, funcs, item, error);
 
   g_mutex_lock (&extra->lock);
-  if (is_stopped (self) || (consumed && may_wait && !wait_for_room_locked (self, extra, max_items, error)))
+  if (is_stopped (self) ||
+      (consumed && may_wait && !wait_for_room_locked (self, extra, collector->recipe->max_items, error)))
     {
       g_mutex_unlock (&extra->lock);
       if (error != NULL && *error == NULL)
@@ -77,20 +97,9 @@ strand_call_emit (StrandCall *self, GVariant *item, gboolean may_wait, gboolean 
       g_variant_unref (item);
       return FALSE;
     }
-  while (!consumed && extra->items.length >= max_items)
-    {
-      strand_item_free (g_queue_pop_head (&extra->items));
-      extra->n_dropped++;
-    }
-  queued = g_new (StrandItem, 1);
-  queued->value = item;
-  queued->attempt = attempt;
-  queued->index = strand_call_extra (self)->n_emitted++;
+  queue_item_locked (collector, extra, item, attempt, strand_call_extra (self)->n_emitted++);
   if (self != collector)
     extra->n_emitted++;
-  g_queue_push_tail (&extra->items, queued);
-  if (consumed && extra->items.length >= max_items)
-    extra->wants_room = TRUE;
   if (room != NULL)
     *room = !extra->wants_room;
   g_mutex_unlock (&extra->lock);
@@ -98,6 +107,31 @@ strand_call_emit (StrandCall *self, GVariant *item, gboolean may_wait, gboolean 
   if (consumed)
     strand_call_changed (collector);
   return TRUE;
+}
+
+/* An item that was emitted elsewhere, and came through a store. Waits for a consumer that is slow; FALSE if
+ * the call was told to stop meanwhile. Takes over @item. */
+gboolean
+strand_call_emit_at (StrandCall *self, GVariant *item, guint attempt, guint64 index)
+{
+  StrandCallExtra *extra = strand_call_extra (self);
+  gboolean consumed = self->recipe->on_iter != NULL;
+  gboolean go_on;
+
+  g_mutex_lock (&extra->lock);
+  go_on = !consumed || wait_for_room_locked (self, extra, self->recipe->max_items, NULL);
+  if (go_on)
+    {
+      queue_item_locked (self, extra, item, attempt, index);
+      extra->n_emitted++;
+    }
+  else
+    g_variant_unref (item);
+  g_mutex_unlock (&extra->lock);
+
+  if (go_on && consumed)
+    strand_call_changed (self);
+  return go_on;
 }
 
 /**

@@ -188,6 +188,7 @@ typedef struct
 void strand_item_free (StrandItem *item);
 gboolean strand_call_emit (StrandCall *self, GVariant *item, gboolean may_wait, gboolean *room,
                            GError **error);
+gboolean strand_call_emit_at (StrandCall *self, GVariant *item, guint attempt, guint64 index);
 gboolean strand_call_deliver_items (StrandCall *self, gint64 deadline_us);
 gboolean strand_call_deliver_value_items (StrandCall *self, gint64 deadline_us);
 

@@ -1,8 +1,12 @@
-/* strand-follow.c — a call of another process, seen through the store.
+/* strand-follow.c — a call that others run, seen through the store.
  *
- * The follower is the backend of a call that this process did not launch: it watches the record and makes the
- * call show what the record says. Cancelling goes the other way, into the record. The follower knows its call
- * without holding it, so that it ends with the last handle. SPDX-License-Identifier: LGPL-2.1-or-later */
+ * A follower watches a record and makes a call show what it says, items included. A call that this process
+ * launched is held until it has ended, because somebody is to be called back. One that it only asked for by
+ * key is known without being held, so that following ends with the last handle; of that one the follower is
+ * also the backend: cancelling goes the other way, into the record.
+ *
+ * One reading at a time: what changes meanwhile makes another one follow.
+ *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "config.h"
 #include "strand-follow-private.h"
@@ -13,9 +17,21 @@
 #include "strand-function-private.h"
 #include "strand-payload.h"
 #include "strand-registry.h"
+#include "strand-work.h"
 
-/* How soon a waiter learns that the program which ran the call has died. */
+/* How soon a waiter learns that the program which ran the call has died, or that the call has expired. */
 #define LOOK_INTERVAL_US (G_USEC_PER_SEC / 2)
+
+/* How many items are read at once. */
+#define ITEMS_PAGE 64
+
+/* Whether a reading of the record is under way, and another has to follow it. */
+enum
+{
+  READING_NOT,
+  READING,
+  READING_AGAIN
+};
 
 #define STRAND_TYPE_FOLLOWER (strand_follower_get_type ())
 G_DECLARE_FINAL_TYPE (StrandFollower, strand_follower, STRAND, FOLLOWER, GObject)
@@ -26,11 +42,18 @@ struct _StrandFollower
 
   StrandStore *store; /* set at construction, as the next */
   char *key;
-  int dirty;   /* atomic: a reading is under way, or about to be */
+  gboolean holds; /* the call, until it has ended */
+  StrandFollowFunc done;
+  gpointer done_data;
+  int reading; /* atomic */
   int looking; /* atomic: a timer is set that will read it again */
 
-  GMutex lock;      /* guards the rest */
-  StrandCall *call; /* not held */
+  /* The reading's. */
+  guint item_attempt; /* of the items seen last */
+  guint64 next_item;
+
+  GMutex lock; /* guards the rest */
+  StrandCall *call;
   guint watch;
 };
 
@@ -38,6 +61,9 @@ static void follower_backend_init (StrandBackendInterface *iface);
 
 G_DEFINE_FINAL_TYPE_WITH_CODE (StrandFollower, strand_follower, G_TYPE_OBJECT,
                                G_IMPLEMENT_INTERFACE (STRAND_TYPE_BACKEND, follower_backend_init))
+
+/* Under which a followed call knows its follower. */
+static const char follow_tag;
 
 static StrandCall *
 ref_call (StrandFollower *self)
@@ -113,12 +139,57 @@ show_end (StrandCall *call, StrandRecord *record)
   g_mutex_unlock (&extra->lock);
 }
 
+/* Items of one page. FALSE if there are no more, or nobody wants them. */
+static gboolean
+show_some_items (StrandFollower *self, StrandCall *call, StrandRecord *record)
+{
+  g_autoptr(GError) error = NULL;
+  guint64 first = 0;
+  g_autoptr(GPtrArray) items =
+      strand_store_read_items (self->store, self->key, strand_record_get_int (record, STRAND_FIELD_FENCE),
+                               self->next_item, ITEMS_PAGE, &first, &error);
+
+  if (items == NULL || items->len == 0)
+    return FALSE;
+  for (guint i = 0; i < items->len; i++)
+    {
+      GVariant *item = strand_record_read_item (record, g_ptr_array_index (items, i), &error);
+
+      self->next_item = first + i + 1;
+      if (item == NULL)
+        g_message ("Item %" G_GUINT64_FORMAT " of call '%s' is left out: %s", first + i, self->key,
+                   error->message);
+      else if (!strand_call_emit_at (call, item, self->item_attempt, first + i))
+        return FALSE;
+      g_clear_error (&error);
+    }
+  return TRUE;
+}
+
+/* A new attempt starts anew; a call that was given back goes on where its consumer is, since each index comes
+ * once an attempt. */
 static void
-show_record (StrandCall *call, StrandRecord *record)
+show_items (StrandFollower *self, StrandCall *call, StrandRecord *record)
+{
+  guint attempt = (guint) strand_record_get_int (record, STRAND_FIELD_ATTEMPT);
+  guint64 n_items = strand_record_get_int (record, STRAND_FIELD_ITEMS);
+
+  if (n_items > 0 && attempt != self->item_attempt)
+    {
+      self->item_attempt = attempt;
+      self->next_item = 0;
+    }
+  while (self->next_item < n_items && show_some_items (self, call, record))
+    ;
+}
+
+static void
+show_record (StrandFollower *self, StrandCall *call, StrandRecord *record)
 {
   StrandStatus status = strand_record_get_status (record);
 
   show_envelope (call, record);
+  show_items (self, call, record);
   if (strand_status_is_terminal (status))
     show_end (call, record);
   else if (status == STRAND_STATUS_RUNNING)
@@ -138,39 +209,91 @@ on_look (gpointer data)
   on_changed (self->store, self->key, self);
 }
 
-/* A program that dies writes nothing: as long as the call has not ended, its holder is looked at now and
- * then. */
+/* A program that dies writes nothing, and nobody writes that a call has expired: as long as such a call has
+ * not ended, it is looked at now and then. A queue's readers look after each other. */
 static void
-look_later (StrandFollower *self, StrandCall *call)
+look_later (StrandFollower *self, StrandRecord *record)
 {
-  if (!strand_call_is_ended (call))
+  gboolean needed = strand_record_get_string (record, STRAND_FIELD_QUEUE) == NULL ||
+                    strand_record_get_int (record, STRAND_FIELD_EXPIRES) > 0;
+
+  if (needed && g_atomic_int_compare_and_exchange (&self->looking, FALSE, TRUE))
     strand_clock_add_timer (strand_clock_monotonic_us () + LOOK_INTERVAL_US, on_look, g_object_ref (self),
                             g_object_unref);
 }
 
-/* Reads the record again. A store that cannot be reached for a moment is tried again at the next change. */
+static void
+stop_watching (StrandFollower *self)
+{
+  guint watch;
+
+  g_mutex_lock (&self->lock);
+  watch = self->watch;
+  self->watch = 0;
+  g_mutex_unlock (&self->lock);
+  if (watch != 0)
+    strand_store_unwatch (self->store, watch);
+}
+
+/* A call that was held has ended. */
+static void
+let_go (StrandFollower *self)
+{
+  StrandCall *call;
+
+  g_mutex_lock (&self->lock);
+  call = g_steal_pointer (&self->call);
+  g_mutex_unlock (&self->lock);
+  stop_watching (self);
+  if (call == NULL)
+    return;
+  if (self->done != NULL)
+    self->done (call, self->done_data);
+  strand_call_unref (call);
+}
+
+static void
+read_record (StrandFollower *self, StrandCall *call)
+{
+  g_autoptr(GError) error = NULL;
+  g_autoptr(StrandRecord) record = strand_store_get (self->store, self->key, &error);
+
+  if (record != NULL &&
+      (strand_store_fail_lost (self->store, record) || strand_store_fail_expired (self->store, record)))
+    {
+      on_changed (self->store, self->key, self);
+      return;
+    }
+  /* A store that cannot be reached for a moment is tried again at the next change. */
+  if (record != NULL)
+    show_record (self, call, record);
+  else if (g_error_matches (error, STRAND_ERROR, STRAND_ERROR_NOT_FOUND) ||
+           g_error_matches (error, STRAND_ERROR, STRAND_ERROR_CORRUPT))
+    strand_call_finish_as (call, STRAND_STATUS_FAILED, NULL, g_steal_pointer (&error));
+
+  if (strand_call_is_ended (call) && self->holds)
+    let_go (self);
+  else if (!strand_call_is_ended (call) && record != NULL)
+    look_later (self, record);
+}
+
 static void
 follow_record (gpointer data)
 {
   g_autoptr(StrandFollower) self = data;
-  g_autoptr(StrandRecord) record = NULL;
-  g_autoptr(GError) error = NULL;
-  StrandCall *call = ref_call (self);
 
-  g_atomic_int_set (&self->dirty, FALSE);
-  if (call == NULL)
-    return;
-  record = strand_store_get (self->store, self->key, &error);
-  if (record != NULL && strand_store_fail_lost (self->store, record))
-    on_changed (self->store, self->key, self);
-  else if (record != NULL)
-    show_record (call, record);
-  else if (g_error_matches (error, STRAND_ERROR, STRAND_ERROR_NOT_FOUND) ||
-           g_error_matches (error, STRAND_ERROR, STRAND_ERROR_CORRUPT))
-    strand_call_finish_as (call, STRAND_STATUS_FAILED, NULL, g_steal_pointer (&error));
-  if (g_atomic_int_compare_and_exchange (&self->looking, FALSE, TRUE))
-    look_later (self, call);
-  strand_call_unref (call);
+  do
+    {
+      StrandCall *call = ref_call (self);
+
+      g_atomic_int_set (&self->reading, READING);
+      if (call != NULL)
+        {
+          read_record (self, call);
+          strand_call_unref (call);
+        }
+    }
+  while (!g_atomic_int_compare_and_exchange (&self->reading, READING, READING_NOT));
 }
 
 static void
@@ -178,23 +301,20 @@ on_changed (StrandStore *store, const char *key, gpointer data)
 {
   StrandFollower *self = data;
 
-  if (g_atomic_int_compare_and_exchange (&self->dirty, FALSE, TRUE))
+  if (g_atomic_int_exchange (&self->reading, READING_AGAIN) == READING_NOT)
     strand_blocking_run (follow_record, g_object_ref (self));
 }
 
+/* The last handle of a call that is not held is gone. */
 static void
 stop_following (gpointer data)
 {
   StrandFollower *self = data;
-  guint watch;
 
   g_mutex_lock (&self->lock);
   self->call = NULL;
-  watch = self->watch;
-  self->watch = 0;
   g_mutex_unlock (&self->lock);
-  if (watch != 0)
-    strand_store_unwatch (self->store, watch);
+  stop_watching (self);
   g_object_unref (self);
 }
 
@@ -285,6 +405,33 @@ new_call (StrandFollower *self, StrandRecord *record)
   return call;
 }
 
+static StrandFollower *
+follower_new (StrandStore *store, const char *key)
+{
+  StrandFollower *self = g_object_new (STRAND_TYPE_FOLLOWER, NULL);
+
+  self->store = g_object_ref (store);
+  self->key = g_strdup (key);
+  return self;
+}
+
+static void
+start_watching (StrandFollower *self)
+{
+  guint watch = strand_store_watch (self->store, self->key, on_changed, g_object_ref (self), g_object_unref);
+  gboolean over;
+
+  g_mutex_lock (&self->lock);
+  over = self->call == NULL; /* it has ended before the watch stood */
+  if (!over)
+    self->watch = watch;
+  g_mutex_unlock (&self->lock);
+  if (over)
+    strand_store_unwatch (self->store, watch);
+  else
+    on_changed (self->store, self->key, self); /* it may have changed before the watch stood */
+}
+
 /* A call that shows what the record @key says, from now until it has ended. Blocks for the first reading. */
 StrandCall *
 strand_follow (StrandStore *store, const char *key, GError **error)
@@ -296,11 +443,9 @@ strand_follow (StrandStore *store, const char *key, GError **error)
   if (record == NULL)
     return NULL;
 
-  self = g_object_new (STRAND_TYPE_FOLLOWER, NULL);
-  self->store = g_object_ref (store);
-  self->key = g_strdup (key);
+  self = follower_new (store, key);
   call = new_call (self, record);
-  show_record (call, record);
+  show_record (self, call, record);
   if (strand_call_is_ended (call))
     return call;
 
@@ -308,7 +453,59 @@ strand_follow (StrandStore *store, const char *key, GError **error)
   self->call = call;
   g_mutex_unlock (&self->lock);
   strand_call_set_data (call, self, g_object_ref (self), stop_following);
-  self->watch = strand_store_watch (store, key, on_changed, g_object_ref (self), g_object_unref);
-  on_changed (store, key, self); /* it may have changed before the watch stood */
+  start_watching (self);
   return call;
+}
+
+/**
+ * strand_store_follow_call: (skip)
+ * @store: where the call's record is
+ * @call: (transfer full): a call whose record has been written, and that somebody else will carry out
+ * @done: (nullable): told when the call has ended
+ * @user_data: data for @done
+ *
+ * For backends that leave their calls to others: makes the call show what its record says, passes on what it
+ * emits, and ends it when the record does. The call is held until then.
+ *
+ * Blocks while the store starts to watch; any thread that owns no main context.
+ *
+ * Since: 1.0
+ */
+void
+strand_store_follow_call (StrandStore *store, StrandCall *call, StrandFollowFunc done, gpointer user_data)
+{
+  g_autoptr(StrandFollower) self = NULL;
+
+  g_return_if_fail (STRAND_IS_STORE (store) && call != NULL);
+
+  self = follower_new (store, strand_call_get_key (call));
+  self->holds = TRUE;
+  self->call = call;
+  self->done = done;
+  self->done_data = user_data;
+  strand_call_set_data (call, &follow_tag, g_object_ref (self), g_object_unref);
+  start_watching (self);
+}
+
+/**
+ * strand_store_unfollow_call: (skip)
+ * @call: a call that is followed
+ *
+ * Stops following a call that has been ended otherwise, and lets it go; `done` is told. Does nothing for a
+ * call that is not followed.
+ *
+ * Blocks while the call's watcher runs on another thread; any thread.
+ *
+ * Since: 1.0
+ */
+void
+strand_store_unfollow_call (StrandCall *call)
+{
+  StrandFollower *self;
+
+  g_return_if_fail (call != NULL);
+
+  self = strand_call_get_data (call, &follow_tag);
+  if (self != NULL)
+    let_go (self);
 }

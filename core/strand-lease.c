@@ -10,12 +10,13 @@
  *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "config.h"
 
-#include "strand-lease.h"
+#include "strand-lease-private.h"
 
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/types.h>
 #include <unistd.h>
 
@@ -205,4 +206,22 @@ strand_lease_owner_probe (const char *owner)
   if (process.start != start || state == 'X' || (state == 'Z' && !has_other_threads (process.pid)))
     return STRAND_OWNER_STATE_DEAD;
   return STRAND_OWNER_STATE_ALIVE;
+}
+
+int
+strand_lease_owner_open (const char *owner)
+{
+  Process process;
+  int fd;
+
+  if (!parse (owner, &process) || strand_lease_owner_probe (owner) != STRAND_OWNER_STATE_ALIVE)
+    return -1;
+  fd = (int) syscall (SYS_pidfd_open, (pid_t) process.pid, 0);
+  /* Asked again: in between the process may have ended and its number been given to another. */
+  if (fd >= 0 && strand_lease_owner_probe (owner) != STRAND_OWNER_STATE_ALIVE)
+    {
+      close (fd);
+      fd = -1;
+    }
+  return fd;
 }

@@ -9,6 +9,7 @@
 #include "strand-clock.h"
 #include "strand-error.h"
 #include "strand-lease.h"
+#include "strand-life.h"
 #include "strand-plugins.h"
 
 /* How often a write is tried again when somebody else wrote in between. */
@@ -102,6 +103,55 @@ read_payload (StrandRecord *self, StrandField type_field, StrandField bytes_fiel
 }
 
 /**
+ * strand_record_new_for_call:
+ * @call: a call about to be stored
+ * @serializer: (nullable): what writes the arguments; `NULL` for `json`
+ * @error: return location for a #GError
+ *
+ * Makes the pending record of a call: its key, function, arguments, headers, and what its options say. An
+ * option that is not set leaves the field at -1 (timeout, ttl, retries) or unset, for the backend or the
+ * store to fill. Any thread; does not block.
+ *
+ * Returns: (transfer full) (nullable): a record without lease, at revision 0; or `NULL` with a plugin's error
+ * or the serializer's Since: 1.0
+ */
+StrandRecord *
+strand_record_new_for_call (StrandCall *call, StrandSerializer *serializer, GError **error)
+{
+  g_autoptr(StrandRecord) self = NULL;
+  g_autoptr(GVariant) headers = NULL;
+  StrandOptions *options;
+  gint64 ttl_us, timeout_us, created_us;
+
+  g_return_val_if_fail (call != NULL, NULL);
+
+  self = strand_record_new (strand_call_get_key (call));
+  headers = strand_call_dup_headers (call);
+  options = strand_call_get_options (call);
+  ttl_us = strand_options_get_ttl (options);
+  timeout_us = strand_options_get_timeout (options);
+  strand_call_get_times (call, &created_us, NULL, NULL);
+  strand_record_set_string (self, STRAND_FIELD_FUNCTION, strand_call_get_function_name (call));
+  strand_record_set_int (self, STRAND_FIELD_CREATED, created_us > 0 ? created_us : strand_clock_now_us ());
+  strand_record_set_int (self, STRAND_FIELD_TTL,
+                         ttl_us == STRAND_UNSET ? -1
+                         : ttl_us < 0           ? G_MAXINT64
+                                                : ttl_us);
+  strand_record_set_int (self, STRAND_FIELD_TIMEOUT, timeout_us == STRAND_UNSET ? -1 : timeout_us);
+  strand_record_set_int (self, STRAND_FIELD_RETRIES, strand_options_get_retries (options));
+  strand_record_set_int (self, STRAND_FIELD_PRIORITY, strand_options_get_priority (options));
+  strand_record_set_int (self, STRAND_FIELD_NOT_BEFORE, strand_options_get_not_before (options));
+  strand_record_set_int (self, STRAND_FIELD_EXPIRES, strand_options_get_expires (options));
+  strand_record_set_string (self, STRAND_FIELD_QUEUE, strand_options_get_queue (options));
+  strand_record_set_string (self, STRAND_FIELD_UNIQUE, strand_options_get_unique (options));
+  if (g_variant_n_children (headers) > 0)
+    strand_record_set_variant (self, STRAND_FIELD_HEADERS, headers);
+  if (!strand_record_set_arguments (self, strand_call_get_arguments (call), serializer, error))
+    return NULL;
+  return g_steal_pointer (&self);
+}
+
+/**
  * strand_record_set_arguments:
  * @self: a record
  * @arguments: a tuple
@@ -189,6 +239,59 @@ strand_record_dup_value (StrandRecord *self, GError **error)
 }
 
 /**
+ * strand_record_write_item:
+ * @self: the record of the call
+ * @item: what it emitted
+ * @error: return location for a #GError
+ *
+ * Writes one item for strand_store_append_items(): as a value of type `v`, by the record's serializer. Any
+ * thread that may read the record; does not block.
+ *
+ * Returns: (transfer full) (nullable): the item's bytes; or `NULL` with a plugin's error or the serializer's
+ * Since: 1.0
+ */
+GBytes *
+strand_record_write_item (StrandRecord *self, GVariant *item, GError **error)
+{
+  StrandSerializer *writer;
+  g_autoptr(GVariant) boxed = NULL;
+
+  g_return_val_if_fail (self != NULL && item != NULL, NULL);
+
+  writer = serializer_of (self, error);
+  if (writer == NULL)
+    return NULL;
+  boxed = g_variant_ref_sink (g_variant_new_variant (item));
+  return strand_serializer_serialize (writer, boxed, error);
+}
+
+/**
+ * strand_record_read_item:
+ * @self: the record of the call
+ * @bytes: one of what strand_store_read_items() returned
+ * @error: return location for a #GError
+ *
+ * Any thread that may read the record; does not block.
+ *
+ * Returns: (transfer full) (nullable): the item; or `NULL` with %STRAND_ERROR_CORRUPT or a plugin's error
+ * Since: 1.0
+ */
+GVariant *
+strand_record_read_item (StrandRecord *self, GBytes *bytes, GError **error)
+{
+  StrandSerializer *reader;
+  g_autoptr(GVariant) boxed = NULL;
+
+  g_return_val_if_fail (self != NULL && bytes != NULL, NULL);
+
+  reader = serializer_of (self, error);
+  if (reader == NULL)
+    return NULL;
+  boxed = strand_serializer_deserialize (reader, bytes, G_VARIANT_TYPE_VARIANT, error);
+  return boxed != NULL ? g_variant_get_variant (boxed) : NULL;
+}
+
+/**
  * strand_store_fail_lost:
  * @store: where the record is
  * @record: a call's record as it was read
@@ -218,12 +321,45 @@ strand_store_fail_lost (StrandStore *store, StrandRecord *record)
   lost = strand_record_copy (record);
   cause = g_error_new (STRAND_ERROR, STRAND_ERROR_LOST,
                        "The program that ran the call ended without finishing it");
-  strand_record_set_int (lost, STRAND_FIELD_STATUS, STRAND_STATUS_FAILED);
-  strand_record_set_int (lost, STRAND_FIELD_COMPLETED, strand_clock_now_us ());
-  strand_record_set_string (lost, STRAND_FIELD_LEASE_OWNER, NULL);
   strand_record_add_cause (lost, owner, cause);
+  strand_record_end (lost, STRAND_STATUS_FAILED, strand_clock_now_us ());
   /* STALE: somebody else was first. */
   strand_store_put (store, lost, strand_record_get_revision (record), NULL);
+  return TRUE;
+}
+
+/**
+ * strand_store_fail_expired:
+ * @store: where the record is
+ * @record: a call's record as it was read
+ *
+ * A call that waits in a queue beyond its expiry will not be started any more; if nobody has said so yet,
+ * this does, as failed with %STRAND_ERROR_EXPIRED. Blocks as the store does.
+ *
+ * Returns: whether the call had expired and has been ended now, here or by somebody else meanwhile
+ * Since: 1.0
+ */
+gboolean
+strand_store_fail_expired (StrandStore *store, StrandRecord *record)
+{
+  gint64 expires_us, now_us = strand_clock_now_us ();
+  g_autoptr(StrandRecord) expired = NULL;
+  g_autoptr(GError) cause = NULL;
+
+  g_return_val_if_fail (STRAND_IS_STORE (store) && record != NULL, FALSE);
+
+  expires_us = strand_record_get_int (record, STRAND_FIELD_EXPIRES);
+  if (expires_us == 0 || now_us <= expires_us || !strand_record_is_waiting (record, NULL))
+    return FALSE;
+
+  expired = strand_record_copy (record);
+  cause =
+      g_error_new (STRAND_ERROR, STRAND_ERROR_EXPIRED, "The call of '%s' was not started before it expired",
+                   strand_record_get_string (record, STRAND_FIELD_FUNCTION));
+  strand_record_add_cause (expired, "", cause);
+  strand_record_end (expired, STRAND_STATUS_FAILED, now_us);
+  /* STALE: somebody else was first. */
+  strand_store_put (store, expired, strand_record_get_revision (record), NULL);
   return TRUE;
 }
 
@@ -242,9 +378,7 @@ write_cancellation (StrandRecord *record)
   strand_record_set_int (record, STRAND_FIELD_CANCEL_REQUESTED, TRUE);
   if (has_live_holder (record))
     return;
-  strand_record_set_int (record, STRAND_FIELD_STATUS, STRAND_STATUS_CANCELLED);
-  strand_record_set_int (record, STRAND_FIELD_COMPLETED, strand_clock_now_us ());
-  strand_record_set_string (record, STRAND_FIELD_LEASE_OWNER, NULL);
+  strand_record_end (record, STRAND_STATUS_CANCELLED, strand_clock_now_us ());
 }
 
 /**

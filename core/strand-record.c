@@ -73,7 +73,7 @@ const StrandFieldInfo strand_fields[STRAND_N_FIELDS] = {
   STRING ("unique", NULL),
   INT ("timeout", INT, -1, -1),
   INT ("ttl", INT, -1, -1),
-  INT ("retries", INT, 0, 0),
+  INT ("retries", INT, -1, 0),
   INT ("attempt", INT, 0, 0),
   INT ("crashes", INT, 0, 0),
   INT ("created", INT, 0, 0),

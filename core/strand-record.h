@@ -84,7 +84,7 @@ typedef enum
  * @STRAND_FIELD_UNIQUE: string: its unique key
  * @STRAND_FIELD_TIMEOUT: int: how long an attempt may run, µs, -1 for no limit
  * @STRAND_FIELD_TTL: int: how long it is kept after its end, µs, -1 for ever
- * @STRAND_FIELD_RETRIES: int: how many further attempts it has
+ * @STRAND_FIELD_RETRIES: int: how many attempts may follow the first, -1 for as many as the reader says
  * @STRAND_FIELD_ATTEMPT: int: the attempt running, run last, or (pending again) to be run next, from 1; 0
  *   before the first
  * @STRAND_FIELD_CRASHES: int: how many workers died running it

@@ -418,6 +418,17 @@ strand_store_put_batch (StrandStore *self, StrandRecord *const *records, const g
   return n_put;
 }
 
+/* A record that was given back has the old fence until somebody claims it, but no owner. */
+static gboolean
+is_still_held (StrandRecord *held, StrandRecord *newer)
+{
+  return !strand_status_is_terminal (strand_record_get_status (newer)) &&
+         strand_record_get_int (newer, STRAND_FIELD_FENCE) ==
+             strand_record_get_int (held, STRAND_FIELD_FENCE) &&
+         g_strcmp0 (strand_record_get_string (newer, STRAND_FIELD_LEASE_OWNER),
+                    strand_record_get_string (held, STRAND_FIELD_LEASE_OWNER)) == 0;
+}
+
 /**
  * strand_store_change:
  * @self: a store
@@ -428,7 +439,7 @@ strand_store_put_batch (StrandStore *self, StrandRecord *const *records, const g
  *
  * Writes what a holder has to say of its call. If somebody else wrote meanwhile (a cancel request, a
  * renewal), the newer record is read and changed instead, as long as it has not ended and has the fence of
- * @held: so nothing of either is lost, and a holder that was overtaken changes nothing.
+ * @held, and its owner: so nothing of either is lost, and a holder that was overtaken changes nothing.
  *
  * Blocks; any thread that owns no main context. Fails with `STRAND_ERROR_STALE` if the call has ended or
  * somebody else has it, `STRAND_ERROR_NOT_FOUND` if it is gone, or as strand_store_put() does.
@@ -441,13 +452,11 @@ strand_store_change (StrandStore *self, StrandRecord *held, StrandChangeFunc fun
                      GError **error)
 {
   g_autoptr(StrandRecord) base = NULL;
-  gint64 fence;
 
   g_return_val_if_fail (STRAND_IS_STORE (self), NULL);
   g_return_val_if_fail (held != NULL && func != NULL, NULL);
 
   base = strand_record_ref (held);
-  fence = strand_record_get_int (held, STRAND_FIELD_FENCE);
   for (guint i = 0; i < MAX_TRIES; i++)
     {
       g_autoptr(StrandRecord) record = strand_record_copy (base);
@@ -466,8 +475,7 @@ strand_store_change (StrandStore *self, StrandRecord *held, StrandChangeFunc fun
       base = strand_store_get (self, strand_record_get_key (held), error);
       if (base == NULL)
         return NULL;
-      if (strand_status_is_terminal (strand_record_get_status (base)) ||
-          strand_record_get_int (base, STRAND_FIELD_FENCE) != fence)
+      if (!is_still_held (held, base))
         {
           g_set_error (error, STRAND_ERROR, STRAND_ERROR_STALE,
                        "Call '%s' was ended or taken by somebody else", strand_record_get_key (held));

@@ -23,6 +23,7 @@
 #include "strand-taskrunner.h"
 #include "strand-parker.h"
 #include "strand-backend.h"
+#include "strand-reader.h"
 #include "strand-store.h"
 #include "strand-life.h"
 #include "strand-work.h"

@@ -1,0 +1,627 @@
+/* strand-reader-keep.c — the thread of a reader that keeps its leases and looks after those of others.
+ *
+ * It depends on nothing that calls do, so a function that spins or blocks every other thread loses nothing.
+ * Each worker has a record of its own beside those of its calls, with a lease like theirs: a few records tell
+ * of every worker there is. A worker on this host is watched through its process, one elsewhere by its
+ * counter; when it is dead, its calls are given back at once. Once a lease all running calls are looked at
+ * too, because a worker's own record may be gone.
+ *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "config.h"
+#include "strand-reader-private.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "strand-clock.h"
+#include "strand-error.h"
+#include "strand-lease-private.h"
+#include "strand-log.h"
+#include "strand-payload.h"
+
+#define PAGE_SIZE 256
+
+/* How often a lease is renewed while it lasts, and what part of it may pass before its holder, who cannot
+ * renew, must believe it lost: early enough to stop before somebody else starts. */
+#define RENEWALS_PER_LEASE 3
+#define LEASE_SAFE(lease_us) ((lease_us) / 4 * 3)
+
+/* The owner's text carries the length of its lease, for observers with another setting. */
+#define OWNER_KIND_FORMAT "reader-%" G_GINT64_FORMAT
+
+/* What was seen of somebody else's lease. */
+typedef struct
+{
+  gint64 fence;
+  gint64 counter;
+  gint64 since_us; /* monotonic: since when both stand still */
+  guint round;     /* seen last in this listing */
+} Sighting;
+
+typedef struct
+{
+  StrandReader *reader;
+  gint64 renew_us; /* when leases are renewed next */
+  gint64 sweep_us; /* when all running calls are looked at next */
+  gboolean roster; /* a worker has come or gone; atomic */
+  guint round;
+  GHashTable *calls;   /* of Sighting, by key */
+  GHashTable *workers; /* of Sighting, by key */
+  GHashTable *fds;     /* owner → descriptor of its process */
+} Keeper;
+
+void
+reader_wake_keeper (StrandReader *self)
+{
+  guint64 one = 1;
+
+  if (self->wake_fd >= 0 && write (self->wake_fd, &one, sizeof one) < 0 && errno != EAGAIN)
+    g_warning ("Could not wake a reader's keeper: %s", g_strerror (errno));
+}
+
+/* --- our own leases ------------------------------------------------------------------------------------- */
+
+static GPtrArray *
+dup_calls (StrandReader *self, gint64 older_than_us)
+{
+  GPtrArray *calls = g_ptr_array_new_with_free_func (reader_call_unref);
+
+  g_mutex_lock (&self->lock);
+  for (GList *l = self->all.head; l != NULL; l = l->next)
+    {
+      ReaderCall *call = l->data;
+
+      if (!call->lost && call->claimed_us <= older_than_us)
+        g_ptr_array_add (calls, reader_call_ref (call));
+    }
+  g_mutex_unlock (&self->lock);
+  return calls;
+}
+
+static void
+note_renewal (ReaderCall *call, StrandRenewal *renewal, gint64 asked_us)
+{
+  if (renewal->error == NULL)
+    {
+      g_mutex_lock (&call->reader->lock);
+      call->renewed_us = asked_us;
+      g_mutex_unlock (&call->reader->lock);
+      if (renewal->cancel_requested && call->attempt != NULL)
+        strand_call_cancel (call->attempt);
+      return;
+    }
+  /* A call that was settled in the meantime is stale as well, and not lost. */
+  if (g_error_matches (renewal->error, STRAND_ERROR, STRAND_ERROR_STALE) ||
+      g_error_matches (renewal->error, STRAND_ERROR, STRAND_ERROR_NOT_FOUND))
+    {
+      gboolean here;
+
+      g_mutex_lock (&call->reader->lock);
+      here = !call->gone && (call->todo & READER_TODO_ENDED) == 0;
+      g_mutex_unlock (&call->reader->lock);
+      if (here)
+        reader_call_lose (call, renewal->error->message);
+    }
+  g_clear_error (&renewal->error);
+}
+
+/* Renews what has run for a while; what ends sooner never needs it. */
+static void
+renew_calls (StrandReader *self, gint64 now_us)
+{
+  g_autoptr(GPtrArray) calls = dup_calls (self, now_us - self->lease_us / RENEWALS_PER_LEASE / 2);
+  g_autofree StrandRenewal *renewals = g_new0 (StrandRenewal, MAX (calls->len, 1));
+  g_autoptr(GError) error = NULL;
+
+  if (calls->len == 0)
+    return;
+  for (guint i = 0; i < calls->len; i++)
+    {
+      ReaderCall *call = g_ptr_array_index (calls, i);
+
+      renewals[i].key = strand_record_get_key (call->claimed);
+      renewals[i].fence = call->fence;
+    }
+  if (!strand_store_renew (self->store, renewals, calls->len, &error))
+    {
+      strand_debug (STRAND_TOPIC_BACKEND, "%s", error->message);
+      return;
+    }
+  for (guint i = 0; i < calls->len; i++)
+    note_renewal (g_ptr_array_index (calls, i), &renewals[i], now_us);
+}
+
+/* What could not be renewed for so long that somebody else may have it any moment. */
+static void
+lose_calls (StrandReader *self, gint64 now_us)
+{
+  g_autoptr(GPtrArray) calls = dup_calls (self, now_us);
+
+  for (guint i = 0; i < calls->len; i++)
+    {
+      ReaderCall *call = g_ptr_array_index (calls, i);
+      gboolean late;
+
+      g_mutex_lock (&self->lock);
+      late = now_us - call->renewed_us > LEASE_SAFE (self->lease_us);
+      g_mutex_unlock (&self->lock);
+      if (late)
+        reader_call_lose (call, "its lease could not be renewed in time");
+    }
+}
+
+/* --- calls that run for a while ------------------------------------------------------------------------- */
+
+static void
+look_for_cancellation (gpointer data)
+{
+  ReaderCall *call = data;
+  g_autoptr(StrandRecord) record =
+      strand_store_get (call->reader->store, strand_record_get_key (call->claimed), NULL);
+
+  if (record != NULL && strand_record_get_int (record, STRAND_FIELD_CANCEL_REQUESTED) &&
+      (guint64) strand_record_get_int (record, STRAND_FIELD_FENCE) == call->fence)
+    strand_call_cancel (call->attempt);
+}
+
+static void
+on_record_changed (StrandStore *store, const char *key, gpointer data)
+{
+  g_mutex_lock (&((ReaderCall *) data)->reader->lock);
+  ((ReaderCall *) data)->changed = TRUE;
+  g_mutex_unlock (&((ReaderCall *) data)->reader->lock);
+  reader_wake_keeper (((ReaderCall *) data)->reader);
+}
+
+/* Has a cancellation by somebody else noticed at once. */
+static void
+watch_call (ReaderCall *call)
+{
+  StrandReader *self = call->reader;
+  guint id = strand_store_watch (self->store, strand_record_get_key (call->claimed), on_record_changed,
+                                 reader_call_ref (call), reader_call_unref);
+  gboolean over;
+
+  g_mutex_lock (&self->lock);
+  over = call->gone;
+  if (!over)
+    call->watch = id;
+  call->changed = !over; /* it may have changed before the watch stood */
+  g_mutex_unlock (&self->lock);
+  if (over)
+    strand_store_unwatch (self->store, id);
+}
+
+/* Whether there is anything to look at again soon. */
+static gboolean
+look_at_calls (StrandReader *self, gint64 now_us)
+{
+  g_autoptr(GPtrArray) calls = dup_calls (self, now_us - READER_LOOK_US);
+  gboolean any;
+
+  for (guint i = 0; i < calls->len; i++)
+    {
+      ReaderCall *call = g_ptr_array_index (calls, i);
+      gboolean stuck, watched, changed;
+
+      g_mutex_lock (&self->lock);
+      stuck = !call->started && !call->walking && self->all.length > self->jobs &&
+              (call->todo & READER_TODO_ENDED) == 0;
+      watched = call->watch != 0 || call->attempt == NULL;
+      changed = call->changed;
+      call->changed = FALSE;
+      g_mutex_unlock (&self->lock);
+      if (stuck)
+        reader_call_return (call);
+      else if (!watched)
+        watch_call (call);
+      else if (changed)
+        look_for_cancellation (call);
+    }
+  g_mutex_lock (&self->lock);
+  any = self->all.length > 0;
+  g_mutex_unlock (&self->lock);
+  return any;
+}
+
+/* --- the leases of others ------------------------------------------------------------------------------- */
+
+/* How long a lease of this owner lasts; -1 if it is no reader's. */
+static gint64
+lease_of (const char *owner)
+{
+  gint64 lease_ms;
+
+  if (owner == NULL || sscanf (owner, OWNER_KIND_FORMAT ":", &lease_ms) != 1)
+    return -1;
+  return lease_ms * 1000;
+}
+
+/* Whether a record's lease has stood still for as long as it lasts, as far as this observer has seen. */
+static gboolean
+stands_still (GHashTable *sightings, StrandRecord *record, guint round, gint64 now_us)
+{
+  gint64 lease_us = lease_of (strand_record_get_string (record, STRAND_FIELD_LEASE_OWNER));
+  gint64 fence = strand_record_get_int (record, STRAND_FIELD_FENCE);
+  gint64 counter = strand_record_get_int (record, STRAND_FIELD_LEASE_COUNTER);
+  Sighting *sighting = g_hash_table_lookup (sightings, strand_record_get_key (record));
+
+  if (sighting == NULL)
+    {
+      sighting = g_new0 (Sighting, 1);
+      sighting->fence = -1;
+      g_hash_table_insert (sightings, g_strdup (strand_record_get_key (record)), sighting);
+    }
+  sighting->round = round;
+  if (sighting->fence != fence || sighting->counter != counter)
+    {
+      sighting->fence = fence;
+      sighting->counter = counter;
+      sighting->since_us = now_us;
+    }
+  return lease_us >= 0 && now_us - sighting->since_us > lease_us;
+}
+
+static gboolean
+is_of_old_round (gpointer key, gpointer sighting, gpointer round)
+{
+  return ((Sighting *) sighting)->round != GPOINTER_TO_UINT (round);
+}
+
+/* Gives back a call whose worker is dead, or ends it if that has happened too often. */
+static void
+recover (StrandReader *self, StrandRecord *record, const char *why)
+{
+  g_autoptr(StrandRecord) changed = strand_record_copy (record);
+  g_autoptr(GError) cause = NULL;
+  g_autoptr(GError) error = NULL;
+  gint64 crashes = strand_record_get_int (record, STRAND_FIELD_CRASHES) + 1;
+  const char *worker = strand_record_get_string (record, STRAND_FIELD_LEASE_OWNER);
+
+  strand_record_set_int (changed, STRAND_FIELD_CRASHES, crashes);
+  if (strand_record_get_int (record, STRAND_FIELD_CANCEL_REQUESTED))
+    {
+      cause =
+          g_error_new (G_IO_ERROR, G_IO_ERROR_CANCELLED, "The call was cancelled, and its worker %s", why);
+      strand_record_add_cause (changed, worker, cause);
+      strand_record_end (changed, STRAND_STATUS_CANCELLED, strand_clock_now_us ());
+    }
+  else if (crashes >= self->max_crashes)
+    {
+      cause =
+          g_error_new (STRAND_ERROR, STRAND_ERROR_DEAD,
+                       "What ran the call died %" G_GINT64_FORMAT " times, which is the limit: its worker %s",
+                       crashes, why);
+      strand_record_add_cause (changed, worker, cause);
+      strand_record_end (changed, STRAND_STATUS_FAILED, strand_clock_now_us ());
+    }
+  else
+    {
+      cause = g_error_new (STRAND_ERROR, STRAND_ERROR_LOST, "The worker %s", why);
+      strand_record_add_cause (changed, worker, cause);
+      strand_record_give_back (changed);
+    }
+  if (strand_store_put (self->store, changed, strand_record_get_revision (record), &error))
+    g_message ("Call '%s' was recovered: its worker %s", strand_record_get_key (record), why);
+  else if (!g_error_matches (error, STRAND_ERROR, STRAND_ERROR_STALE))
+    strand_debug (STRAND_TOPIC_BACKEND, "%s", error->message);
+}
+
+/* Looks at calls that run: those of @owner, who is dead; or, without one, all of them. */
+static void
+sweep (Keeper *keeper, const char *owner, const char *why)
+{
+  StrandReader *self = keeper->reader;
+  const StrandFilter filter = { .statuses = 1 << STRAND_STATUS_RUNNING, .lease_owner = owner };
+  g_autofree char *cursor = NULL;
+  gint64 now_us = g_get_monotonic_time ();
+  guint round = ++keeper->round;
+
+  do
+    {
+      g_autoptr(GError) error = NULL;
+      g_autoptr(StrandPage) page = strand_store_list (self->store, &filter, cursor, PAGE_SIZE, &error);
+      GPtrArray *records = page != NULL ? strand_page_get_records (page) : NULL;
+
+      if (page == NULL)
+        {
+          strand_debug (STRAND_TOPIC_BACKEND, "%s", error->message);
+          return;
+        }
+      for (guint i = 0; i < records->len; i++)
+        {
+          StrandRecord *record = g_ptr_array_index (records, i);
+          const char *holder = strand_record_get_string (record, STRAND_FIELD_LEASE_OWNER);
+
+          if (owner != NULL)
+            recover (self, record, why);
+          else if (lease_of (holder) < 0 || strcmp (holder, self->owner) == 0)
+            continue;
+          else if (strand_lease_owner_probe (holder) == STRAND_OWNER_STATE_DEAD)
+            recover (self, record, "ended without finishing it");
+          else if (stands_still (keeper->calls, record, round, now_us))
+            recover (self, record, "did not renew its lease");
+        }
+      g_free (cursor);
+      cursor = g_strdup (strand_page_get_next (page));
+    }
+  while (cursor != NULL);
+  if (owner == NULL)
+    g_hash_table_foreach_remove (keeper->calls, is_of_old_round, GUINT_TO_POINTER (round));
+}
+
+/* A worker that is dead: its calls are given back, then its own record goes. */
+static void
+bury (Keeper *keeper, StrandRecord *worker, const char *why)
+{
+  g_autofree char *owner = g_strdup (strand_record_get_string (worker, STRAND_FIELD_LEASE_OWNER));
+
+  sweep (keeper, owner, why);
+  strand_store_remove (keeper->reader->store, strand_record_get_key (worker),
+                       strand_record_get_revision (worker), NULL);
+}
+
+static void
+watch_worker (Keeper *keeper, const char *owner)
+{
+  int fd;
+
+  if (g_hash_table_contains (keeper->fds, owner))
+    return;
+  fd = strand_lease_owner_open (owner);
+  if (fd >= 0)
+    g_hash_table_insert (keeper->fds, g_strdup (owner), GINT_TO_POINTER (fd));
+}
+
+/* Looks at the workers there are. */
+static void
+call_roll (Keeper *keeper)
+{
+  StrandReader *self = keeper->reader;
+  const StrandFilter filter = { .kind = READER_KIND };
+  g_autofree char *cursor = NULL;
+  gint64 now_us = g_get_monotonic_time ();
+  guint round = ++keeper->round;
+
+  do
+    {
+      g_autoptr(StrandPage) page = strand_store_list (self->store, &filter, cursor, PAGE_SIZE, NULL);
+      GPtrArray *records = page != NULL ? strand_page_get_records (page) : NULL;
+
+      if (page == NULL)
+        return;
+      for (guint i = 0; i < records->len; i++)
+        {
+          StrandRecord *record = g_ptr_array_index (records, i);
+          const char *owner = strand_record_get_string (record, STRAND_FIELD_LEASE_OWNER);
+
+          if (owner == NULL || strcmp (owner, self->owner) == 0)
+            continue;
+          if (strand_lease_owner_probe (owner) == STRAND_OWNER_STATE_DEAD)
+            bury (keeper, record, "ended without finishing it");
+          else if (stands_still (keeper->workers, record, round, now_us))
+            bury (keeper, record, "did not renew its lease");
+          else
+            watch_worker (keeper, owner);
+        }
+      g_free (cursor);
+      cursor = g_strdup (strand_page_get_next (page));
+    }
+  while (cursor != NULL);
+  g_hash_table_foreach_remove (keeper->workers, is_of_old_round, GUINT_TO_POINTER (round));
+}
+
+/* --- our own record ------------------------------------------------------------------------------------- */
+
+static void
+raise_counter (StrandRecord *record, gpointer unused)
+{
+  strand_record_set_int (record, STRAND_FIELD_LEASE_COUNTER,
+                         strand_record_get_int (record, STRAND_FIELD_LEASE_COUNTER) + 1);
+}
+
+static StrandRecord *
+new_worker_record (StrandReader *self)
+{
+  StrandRecord *record = strand_record_new (self->worker_key);
+  g_autofree char *queues = g_strjoinv (";", self->queues);
+
+  strand_record_set_string (record, STRAND_FIELD_KIND, READER_KIND);
+  strand_record_set_string (record, STRAND_FIELD_LEASE_OWNER, self->owner);
+  strand_record_set_int (record, STRAND_FIELD_LEASE_COUNTER, 1);
+  strand_record_set_int (record, STRAND_FIELD_STATUS, STRAND_STATUS_RUNNING);
+  strand_record_set_int (record, STRAND_FIELD_CREATED, strand_clock_now_us ());
+  strand_record_set_variant (
+      record, STRAND_FIELD_METADATA,
+      g_variant_new_parsed ("@a{sv} {'host': <%s>, 'pid': <%x>, 'queues': <%s>, 'jobs': <%u>}",
+                            g_get_host_name (), (gint64) getpid (), queues, self->jobs));
+  return record;
+}
+
+/* Tells the other workers that one has come. */
+static void
+ring_roster (StrandReader *self)
+{
+  for (guint i = 0; i < 100; i++)
+    {
+      g_autoptr(GError) error = NULL;
+      g_autoptr(StrandRecord) roster = strand_store_get (self->store, READER_ROSTER, NULL);
+      guint64 revision = roster != NULL ? strand_record_get_revision (roster) : 0;
+
+      if (roster == NULL)
+        {
+          roster = strand_record_new (READER_ROSTER);
+          strand_record_set_string (roster, STRAND_FIELD_KIND, "roster");
+        }
+      if (strand_store_put (self->store, roster, revision, &error) ||
+          !(g_error_matches (error, STRAND_ERROR, STRAND_ERROR_STALE) ||
+            g_error_matches (error, STRAND_ERROR, STRAND_ERROR_EXISTS)))
+        return;
+    }
+}
+
+/* Writes our own record, which also shows whether the store can be used at all. */
+gboolean
+reader_enlist (StrandReader *self, GError **error)
+{
+  g_autofree char *kind = g_strdup_printf (OWNER_KIND_FORMAT, self->lease_us / 1000);
+  g_autofree char *id = strand_key_new ();
+  g_autoptr(StrandRecord) record = NULL;
+
+  self->owner = strand_lease_owner_self (kind);
+  self->worker_key = g_strconcat ("strand.worker.", id, NULL);
+  self->wake_fd = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
+  if (self->wake_fd < 0)
+    {
+      g_set_error (error, G_IO_ERROR, g_io_error_from_errno (errno), "Could not start a reader: %s",
+                   g_strerror (errno));
+      return FALSE;
+    }
+  record = new_worker_record (self);
+  if (!strand_store_put (self->store, record, 0, error))
+    {
+      g_prefix_error (error, "Could not start a reader: ");
+      return FALSE;
+    }
+  ring_roster (self);
+  return TRUE;
+}
+
+void
+reader_delist (StrandReader *self)
+{
+  g_autoptr(GError) error = NULL;
+
+  if (!strand_store_remove (self->store, self->worker_key, 0, &error))
+    strand_debug (STRAND_TOPIC_BACKEND, "%s", error->message);
+}
+
+/* A worker that others believed dead, because it stood still, enlists again. */
+static void
+renew_worker (StrandReader *self)
+{
+  g_autoptr(GError) error = NULL;
+  g_autoptr(StrandRecord) record = strand_store_get (self->store, self->worker_key, &error);
+  g_autoptr(StrandRecord) written = NULL;
+
+  if (record != NULL)
+    written = strand_store_change (self->store, record, raise_counter, NULL, NULL);
+  else if (g_error_matches (error, STRAND_ERROR, STRAND_ERROR_NOT_FOUND))
+    {
+      record = new_worker_record (self);
+      strand_store_put (self->store, record, 0, NULL);
+    }
+}
+
+/* --- the thread ----------------------------------------------------------------------------------------- */
+
+static void
+on_roster_changed (StrandStore *store, const char *key, gpointer data)
+{
+  Keeper *keeper = data;
+
+  g_atomic_int_set (&keeper->roster, TRUE);
+  reader_wake_keeper (keeper->reader);
+}
+
+/* Waits for news, for the end of a worker on this host, or for time. */
+static void
+wait_for_news (Keeper *keeper, gint64 until_us)
+{
+  guint n = g_hash_table_size (keeper->fds);
+  g_autofree struct pollfd *polled = g_new0 (struct pollfd, n + 1);
+  g_autofree const char **owners = g_new0 (const char *, n + 1);
+  gint64 wait_ms = MAX ((until_us - g_get_monotonic_time () + 999) / 1000, 0);
+  GHashTableIter iter;
+  gpointer owner, fd;
+  guint64 drained;
+  guint i = 0;
+
+  polled[i++] = (struct pollfd){ .fd = keeper->reader->wake_fd, .events = POLLIN };
+  g_hash_table_iter_init (&iter, keeper->fds);
+  while (g_hash_table_iter_next (&iter, &owner, &fd))
+    {
+      owners[i] = owner;
+      polled[i++] = (struct pollfd){ .fd = GPOINTER_TO_INT (fd), .events = POLLIN };
+    }
+  if (poll (polled, i, (int) MIN (wait_ms, G_MAXINT)) <= 0)
+    return;
+  if (polled[0].revents != 0 && read (keeper->reader->wake_fd, &drained, sizeof drained) < 0)
+    strand_debug (STRAND_TOPIC_BACKEND, "a reader was woken twice");
+  while (--i > 0)
+    if (polled[i].revents != 0)
+      {
+        close (polled[i].fd);
+        g_hash_table_remove (keeper->fds, owners[i]);
+        keeper->roster = TRUE;
+      }
+}
+
+static gboolean
+is_over (StrandReader *self)
+{
+  gboolean over;
+
+  g_mutex_lock (&self->lock);
+  over = self->over;
+  g_mutex_unlock (&self->lock);
+  return over;
+}
+
+static void
+keep (Keeper *keeper)
+{
+  StrandReader *self = keeper->reader;
+  gint64 interval_us = self->lease_us / RENEWALS_PER_LEASE;
+
+  while (!is_over (self))
+    {
+      gint64 now_us = g_get_monotonic_time ();
+      gboolean busy = look_at_calls (self, now_us);
+
+      if (now_us >= keeper->renew_us)
+        {
+          keeper->renew_us = now_us + interval_us;
+          keeper->roster = TRUE;
+          renew_calls (self, now_us);
+          lose_calls (self, g_get_monotonic_time ());
+          renew_worker (self);
+        }
+      if (g_atomic_int_exchange (&keeper->roster, FALSE))
+        call_roll (keeper);
+      if (now_us >= keeper->sweep_us)
+        {
+          keeper->sweep_us = now_us + self->lease_us;
+          sweep (keeper, NULL, NULL);
+        }
+      wait_for_news (keeper, MIN (busy ? now_us + READER_LOOK_US : G_MAXINT64, keeper->renew_us));
+    }
+}
+
+gpointer
+reader_keep (gpointer data)
+{
+  Keeper keeper = { .reader = data, .roster = TRUE };
+  GHashTableIter iter;
+  gpointer fd;
+  guint watch;
+
+  keeper.calls = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
+  keeper.workers = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
+  keeper.fds = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  watch = strand_store_watch (keeper.reader->store, READER_ROSTER, on_roster_changed, &keeper, NULL);
+  keep (&keeper);
+  strand_store_unwatch (keeper.reader->store, watch);
+
+  g_hash_table_iter_init (&iter, keeper.fds);
+  while (g_hash_table_iter_next (&iter, NULL, &fd))
+    close (GPOINTER_TO_INT (fd));
+  g_hash_table_unref (keeper.fds);
+  g_hash_table_unref (keeper.workers);
+  g_hash_table_unref (keeper.calls);
+  return NULL;
+}

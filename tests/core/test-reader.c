@@ -1,0 +1,410 @@
+/* test-reader.c — calls that one object leaves in a store and another runs.
+ *
+ * Each case runs over several stores, because nothing in it may depend on which one it is.
+ *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config.h"
+
+#include "call-fixture.h"
+
+#include <signal.h>
+#include <string.h>
+
+#define SECOND ((gint64) G_USEC_PER_SEC)
+
+typedef struct
+{
+  char *folder;
+  StrandStore *store;
+  StrandBackend *backend;
+  StrandTaskrunner *runner;
+  StrandReader *reader;
+  Told *told;
+} Fixture;
+
+static StrandStore *
+open_store (const char *type, const char *folder)
+{
+  g_autofree char *path = NULL;
+
+  if (strcmp (type, "memory") == 0)
+    return make_store ("memory", NULL);
+  path = g_build_filename (folder, "store", NULL);
+  return make_store (type, "path", path, NULL);
+}
+
+static StrandReader *
+new_reader (Fixture *f, const char *first_property, ...)
+{
+  const char *const queues[] = { "default", "low", NULL };
+  StrandReader *reader = g_object_new (STRAND_TYPE_READER, "store", f->store, "taskrunner", f->runner,
+                                       "queues", queues, "jobs", 2, "grace", SECOND / 10, NULL);
+  va_list args;
+
+  va_start (args, first_property);
+  g_object_set_valist (G_OBJECT (reader), first_property, args);
+  va_end (args);
+  return reader;
+}
+
+static void
+listen (Fixture *f, const char *first_property, gint64 value)
+{
+  g_autoptr(GError) error = NULL;
+
+  if (g_strcmp0 (first_property, "lease") == 0)
+    f->reader = new_reader (f, first_property, value, NULL);
+  else if (first_property != NULL)
+    f->reader = new_reader (f, first_property, (guint) value, "retry-delay", G_GINT64_CONSTANT (0), NULL);
+  else
+    f->reader = new_reader (f, NULL, NULL);
+  g_assert_true (strand_reader_listen (f->reader, &error));
+  g_assert_no_error (error);
+}
+
+static void
+set_up (Fixture *f, gconstpointer type)
+{
+  f->folder = fixture_make_folder ();
+  f->store = open_store (type, f->folder);
+  f->backend = make_backend ("store", "store", f->store, NULL);
+  f->runner = make_runner ("thread", "workers", 2, NULL);
+  f->told = told_new ();
+}
+
+static void
+stop_reader (Fixture *f)
+{
+  g_autoptr(GError) error = NULL;
+
+  if (f->reader == NULL)
+    return;
+  g_assert_true (strand_reader_stop (f->reader, g_get_monotonic_time () + DEADLINE_US, &error));
+  g_assert_no_error (error);
+  g_assert_finalize_object (g_steal_pointer (&f->reader));
+}
+
+static void
+tear_down (Fixture *f, gconstpointer type)
+{
+  stop_reader (f);
+  close_backend (f->backend);
+  close_runner (f->runner);
+  strand_store_close (f->store);
+  /* A last look at a record may be under way on another thread. */
+  wait_until (g_atomic_int_get (&G_OBJECT (f->store)->ref_count) == 1);
+  g_assert_finalize_object (f->store);
+  told_free (f->told);
+  fixture_remove_folder (f->folder);
+}
+
+static StrandHandle *
+launch (Fixture *f, const char *name, const char *arguments, StrandOptions *options)
+{
+  g_autoptr(StrandFunction) function = fixture_function (name);
+  g_autoptr(StrandTask) task = strand_task_new (function, G_OBJECT (f->backend));
+  g_autoptr(GError) error = NULL;
+  GVariant *values = NULL;
+
+  told_listen (f->told, task);
+  if (arguments != NULL)
+    values = g_variant_parse (NULL, arguments, NULL, NULL, &error);
+  g_assert_no_error (error);
+  return strand_task_call_full (task, values, NULL, options);
+}
+
+static char *
+finish (Fixture *f)
+{
+  wait_until (told_count_over (f->told) == 1);
+  return told_dup_log (f->told);
+}
+
+static StrandRecord *
+record_of (Fixture *f, StrandHandle *handle)
+{
+  g_autoptr(GError) error = NULL;
+  StrandRecord *record = strand_store_get (f->store, strand_handle_get_key (handle), &error);
+
+  g_assert_no_error (error);
+  return record;
+}
+
+static void
+test_call_is_run_by_a_reader (Fixture *f, gconstpointer type)
+{
+  g_autoptr(StrandHandle) handle = launch (f, "test.add", "(int64 20, int64 22)", NULL);
+  g_autoptr(StrandRecord) record = NULL;
+  g_autofree char *log = NULL;
+
+  listen (f, NULL, 0);
+  log = finish (f);
+  g_assert_cmpstr (log, ==, "end 42");
+  record = record_of (f, handle);
+  g_assert_cmpint (strand_record_get_status (record), ==, STRAND_STATUS_COMPLETED);
+  g_assert_cmpint (strand_record_get_int (record, STRAND_FIELD_FENCE), ==, 1);
+  g_assert_cmpint (strand_record_get_int (record, STRAND_FIELD_ATTEMPT), ==, 1);
+  g_assert_null (strand_record_get_string (record, STRAND_FIELD_LEASE_OWNER));
+}
+
+static void
+test_reader_that_waits_is_woken (Fixture *f, gconstpointer type)
+{
+  g_autoptr(StrandHandle) handle = NULL;
+  g_autoptr(GError) error = NULL;
+  g_autofree char *log = NULL;
+
+  listen (f, NULL, 0);
+  g_assert_true (strand_reader_wait_idle (f->reader, g_get_monotonic_time () + DEADLINE_US, &error));
+  handle = launch (f, "test.echo", "('hello',)", NULL);
+  log = finish (f);
+  g_assert_cmpstr (log, ==, "end 'hello'");
+}
+
+static void
+test_failure_keeps_its_cause (Fixture *f, gconstpointer type)
+{
+  g_autoptr(StrandHandle) handle = launch (f, "test.fail", "('no such invoice',)", NULL);
+  g_autofree char *log = NULL;
+
+  listen (f, NULL, 0);
+  log = finish (f);
+  g_assert_error (f->told->error, G_FILE_ERROR, G_FILE_ERROR_NOENT);
+  g_assert_cmpstr (f->told->error->message, ==, "no such invoice");
+}
+
+static void
+test_items_come_in_order_before_the_end (Fixture *f, gconstpointer type)
+{
+  g_autoptr(StrandHandle) handle = launch (f, "test.count", "(uint32 90,)", NULL);
+  g_autoptr(GString) expected = g_string_new (NULL);
+  g_autofree char *log = NULL;
+
+  for (guint i = 0; i < 90; i++)
+    g_string_append_printf (expected, "item %u/1 %u; ", i, i);
+  g_string_append (expected, "end 90");
+  listen (f, NULL, 0);
+  log = finish (f);
+  g_assert_cmpstr (log, ==, expected->str);
+}
+
+static void
+test_retry_runs_again (Fixture *f, gconstpointer type)
+{
+  g_autoptr(StrandHandle) handle = launch (f, "test.fail", "('once more',)", NULL);
+  g_autoptr(StrandRecord) record = NULL;
+  g_autoptr(GVariant) causes = NULL;
+  g_autofree char *log = NULL;
+
+  listen (f, "retries", 2);
+  log = finish (f);
+  record = record_of (f, handle);
+  g_assert_cmpint (strand_record_get_int (record, STRAND_FIELD_ATTEMPT), ==, 3);
+  g_assert_cmpint (strand_record_get_int (record, STRAND_FIELD_FENCE), ==, 3);
+  g_assert_cmpuint (g_variant_n_children (strand_record_get_variant (record, STRAND_FIELD_CAUSES)), ==, 3);
+}
+
+static void
+test_pending_call_is_cancelled_without_a_reader (Fixture *f, gconstpointer type)
+{
+  g_autoptr(StrandHandle) handle = launch (f, "test.nothing", NULL, NULL);
+  g_autofree char *log = NULL;
+
+  g_assert_true (strand_handle_cancel (handle));
+  log = finish (f);
+  g_assert_cmpint (strand_handle_get_status (handle), ==, STRAND_STATUS_CANCELLED);
+}
+
+static void
+test_running_call_is_cancelled (Fixture *f, gconstpointer type)
+{
+  g_autoptr(StrandHandle) handle = launch (f, "test.block", NULL, NULL);
+  g_autofree char *log = NULL;
+
+  listen (f, NULL, 0);
+  wait_until (strand_handle_get_status (handle) == STRAND_STATUS_RUNNING);
+  g_assert_true (strand_handle_cancel (handle));
+  log = finish (f);
+  g_assert_cmpint (strand_handle_get_status (handle), ==, STRAND_STATUS_CANCELLED);
+}
+
+static void
+test_queues_come_in_strict_order (Fixture *f, gconstpointer type)
+{
+  const char *const queues[] = { "default", "low", NULL };
+  const StrandClaim claim = { queues, "reader-1000:test", G_MAXINT64 / 4, 10 };
+  g_autoptr(StrandOptions) options = strand_options_new ();
+  g_autoptr(StrandHandle) low = NULL;
+  g_autoptr(StrandHandle) first = NULL;
+  g_autoptr(GPtrArray) claimed = NULL;
+  g_autoptr(GError) error = NULL;
+
+  strand_options_set_queue (options, "low");
+  low = launch (f, "test.nothing", NULL, options);
+  first = launch (f, "test.nothing", NULL, NULL);
+  wait_until (strand_store_count (f->store, NULL, NULL) == 2);
+  claimed = strand_store_claim (f->store, &claim, NULL, &error);
+  g_assert_no_error (error);
+  g_assert_cmpuint (claimed->len, ==, 2);
+  g_assert_cmpstr (strand_record_get_key (g_ptr_array_index (claimed, 0)), ==, strand_handle_get_key (first));
+  g_assert_false (strand_backend_close (f->backend, 0, NULL)); /* nobody will run them here */
+  wait_until (told_count_over (f->told) == 2);
+  g_assert_error (f->told->error, STRAND_ERROR, STRAND_ERROR_CLOSED);
+}
+
+static void
+test_unknown_function_fails_and_others_run (Fixture *f, gconstpointer type)
+{
+  g_autoptr(StrandRecord) record = strand_record_new ("unknown");
+  g_autoptr(StrandHandle) handle = NULL;
+  g_autoptr(StrandHandle) unknown = NULL;
+  g_autoptr(GError) error = NULL;
+  g_autofree char *log = NULL;
+
+  strand_record_set_string (record, STRAND_FIELD_FUNCTION, "test.there-is-no-such");
+  strand_record_set_string (record, STRAND_FIELD_QUEUE, "default");
+  g_assert_true (strand_store_put (f->store, record, 0, &error));
+  handle = launch (f, "test.echo", "('next',)", NULL);
+  listen (f, NULL, 0);
+  log = finish (f);
+  g_assert_cmpstr (log, ==, "end 'next'");
+  g_assert_true (strand_reader_wait_idle (f->reader, g_get_monotonic_time () + DEADLINE_US, &error));
+  unknown = strand_handle_new (f->store, "unknown", &error);
+  g_assert_no_error (error);
+  g_assert_error (strand_handle_get_error (unknown), STRAND_ERROR, STRAND_ERROR_UNKNOWN_FUNCTION);
+}
+
+static void
+test_expired_call_does_not_start (Fixture *f, gconstpointer type)
+{
+  g_autoptr(StrandOptions) options = strand_options_new ();
+  g_autoptr(StrandHandle) handle = NULL;
+  g_autofree char *log = NULL;
+
+  strand_options_set_expires (options, strand_clock_now_us () - 1);
+  handle = launch (f, "test.nothing", NULL, options);
+  log = finish (f); /* without any reader */
+  g_assert_error (f->told->error, STRAND_ERROR, STRAND_ERROR_EXPIRED);
+}
+
+static void
+test_paused_reader_takes_nothing (Fixture *f, gconstpointer type)
+{
+  g_autoptr(StrandHandle) handle = NULL;
+  g_autofree char *log = NULL;
+
+  listen (f, NULL, 0);
+  strand_reader_pause (f->reader);
+  handle = launch (f, "test.nothing", NULL, NULL);
+  wait_until (strand_store_count (f->store, NULL, NULL) == 1);
+  g_assert_cmpuint (strand_reader_get_n_running (f->reader), ==, 0);
+  strand_reader_resume (f->reader);
+  log = finish (f);
+  g_assert_cmpstr (log, ==, "end nothing");
+}
+
+static void
+test_stopped_reader_gives_back (Fixture *f, gconstpointer type)
+{
+  g_autoptr(StrandHandle) handle = launch (f, "test.block", NULL, NULL);
+  g_autoptr(StrandRecord) record = NULL;
+  g_autoptr(GError) error = NULL;
+  g_autofree char *log = NULL;
+
+  listen (f, NULL, 0);
+  wait_until (strand_handle_get_status (handle) == STRAND_STATUS_RUNNING);
+  strand_reader_hurry (f->reader);
+  g_assert_false (strand_reader_stop (f->reader, -1, &error));
+  g_assert_error (error, STRAND_ERROR, STRAND_ERROR_TIMED_OUT);
+  g_clear_object (&f->reader);
+  record = record_of (f, handle);
+  g_assert_cmpint (strand_record_get_status (record), ==, STRAND_STATUS_PENDING);
+  g_assert_cmpint (strand_record_get_int (record, STRAND_FIELD_ATTEMPT), ==, 1);
+  g_assert_cmpint (strand_record_get_int (record, STRAND_FIELD_CRASHES), ==, 0);
+
+  listen (f, NULL, 0);
+  wait_until (strand_handle_get_status (handle) == STRAND_STATUS_RUNNING);
+  g_assert_true (strand_handle_cancel (handle));
+  log = finish (f);
+  g_assert_cmpint (strand_handle_get_status (handle), ==, STRAND_STATUS_CANCELLED);
+}
+
+/* A lease whose holder is not there: nobody renews it. */
+static void
+test_call_of_a_silent_worker_is_run_again (Fixture *f, gconstpointer type)
+{
+  const char *const queues[] = { "default", NULL };
+  const StrandClaim claim = { queues, "reader-500:elsewhere:1:1:1:0", G_MAXINT64 / 4, 1 };
+  g_autoptr(StrandHandle) handle = launch (f, "test.echo", "('again',)", NULL);
+  g_autoptr(GPtrArray) claimed = NULL;
+  g_autoptr(StrandRecord) record = NULL;
+  g_autofree char *log = NULL;
+
+  wait_until (strand_store_count (f->store, NULL, NULL) == 1);
+  claimed = strand_store_claim (f->store, &claim, NULL, NULL);
+  g_assert_cmpuint (claimed->len, ==, 1);
+  listen (f, "lease", SECOND / 2);
+  log = finish (f);
+  g_assert_cmpstr (log, ==, "end 'again'");
+  record = record_of (f, handle);
+  g_assert_cmpint (strand_record_get_int (record, STRAND_FIELD_CRASHES), ==, 1);
+  g_assert_cmpint (strand_record_get_int (record, STRAND_FIELD_FENCE), ==, 2);
+  g_assert_cmpint (strand_record_get_int (record, STRAND_FIELD_ATTEMPT), ==, 1);
+}
+
+static void
+test_many_calls_end_once_each (Fixture *f, gconstpointer type)
+{
+  enum
+  {
+    N_CALLS = 500
+  };
+  g_autoptr(StrandFunction) function = fixture_function ("test.add");
+  g_autoptr(StrandTask) task = strand_task_new (function, G_OBJECT (f->backend));
+
+  told_listen (f->told, task);
+  listen (f, NULL, 0);
+  for (gint64 i = 0; i < N_CALLS; i++)
+    strand_task_post (task, "(xx)", i, (gint64) 1);
+  wait_until (told_count_over (f->told) == N_CALLS);
+  g_assert_cmpuint (f->told->n_errors, ==, 0);
+  g_assert_cmpint (
+      strand_store_count (f->store, &(StrandFilter){ .statuses = 1 << STRAND_STATUS_COMPLETED }, NULL), ==,
+      N_CALLS);
+}
+
+#define ADD(name, run)                                                                                       \
+  G_STMT_START                                                                                               \
+  {                                                                                                          \
+    for (guint i = 0; i < G_N_ELEMENTS (stores); i++)                                                        \
+      {                                                                                                      \
+        g_autofree char *path = g_strdup_printf ("/reader/%s/" name, stores[i]);                             \
+        g_test_add (path, Fixture, stores[i], set_up, run, tear_down);                                       \
+      }                                                                                                      \
+  }                                                                                                          \
+  G_STMT_END
+
+int
+main (int argc, char **argv)
+{
+  static const char *const stores[] = { "memory", "filesystem", "sqlite" };
+
+  g_test_init (&argc, &argv, G_TEST_OPTION_ISOLATE_DIRS, NULL);
+  fixture_add_functions ();
+
+  ADD ("call-is-run", test_call_is_run_by_a_reader);
+  ADD ("waiting-reader-is-woken", test_reader_that_waits_is_woken);
+  ADD ("failure-keeps-its-cause", test_failure_keeps_its_cause);
+  ADD ("items-come-in-order-before-the-end", test_items_come_in_order_before_the_end);
+  ADD ("retry-runs-again", test_retry_runs_again);
+  ADD ("pending-call-is-cancelled-without-a-reader", test_pending_call_is_cancelled_without_a_reader);
+  ADD ("running-call-is-cancelled", test_running_call_is_cancelled);
+  ADD ("queues-come-in-strict-order", test_queues_come_in_strict_order);
+  ADD ("unknown-function-fails-and-others-run", test_unknown_function_fails_and_others_run);
+  ADD ("expired-call-does-not-start", test_expired_call_does_not_start);
+  ADD ("paused-reader-takes-nothing", test_paused_reader_takes_nothing);
+  ADD ("stopped-reader-gives-back", test_stopped_reader_gives_back);
+  ADD ("call-of-a-silent-worker-is-run-again", test_call_of_a_silent_worker_is_run_again);
+  ADD ("many-calls-end-once-each", test_many_calls_end_once_each);
+
+  return g_test_run ();
+}
