@@ -261,6 +261,7 @@ reader_call_begin (StrandReader *self, StrandRecord *record, gint64 asked_us)
 {
   ReaderCall *call = g_new0 (ReaderCall, 1);
   GError *error = NULL;
+  gboolean wake;
 
   g_atomic_ref_count_init (&call->ref_count);
   call->reader = self;
@@ -274,7 +275,11 @@ reader_call_begin (StrandReader *self, StrandRecord *record, gint64 asked_us)
   g_mutex_lock (&self->lock);
   g_queue_push_tail_link (&self->all, &call->link);
   call->walking = call->attempt != NULL;
+  wake = self->keeper_dozes;
+  self->keeper_dozes = FALSE;
   g_mutex_unlock (&self->lock);
+  if (wake)
+    reader_wake_keeper (self);
 
   strand_debug (STRAND_TOPIC_BACKEND, "claimed call '%s', fence %" G_GUINT64_FORMAT,
                 strand_record_get_key (record), call->fence);

@@ -224,6 +224,7 @@ look_at_calls (StrandReader *self, gint64 now_us)
     }
   g_mutex_lock (&self->lock);
   any = self->all.length > 0;
+  self->keeper_dozes = !any;
   g_mutex_unlock (&self->lock);
   return any;
 }

@@ -103,6 +103,7 @@ struct _StrandReader
   gboolean news;     /* something was noted for the settler */
   gboolean work;     /* something may be due */
   gboolean idle;     /* the last claim found nothing, and nothing has come since */
+  gboolean keeper_dozes; /* it is woken when there is a call again */
   gboolean claiming; /* a claim is under way */
   gboolean paused;
   gboolean stopping;          /* claims nothing more */
