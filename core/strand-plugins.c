@@ -19,6 +19,7 @@
 #include "strand-middleware.h"
 #include "strand-param.h"
 #include "strand-plugin-file-private.h"
+#include "strand-reader.h"
 #include "strand-serializer.h"
 #include "strand-store.h"
 #include "strand-taskrunner.h"
@@ -59,7 +60,8 @@ G_DEFINE_ENUM_TYPE (StrandKind, strand_kind, G_DEFINE_ENUM_VALUE (STRAND_KIND_TA
                     G_DEFINE_ENUM_VALUE (STRAND_KIND_BACKEND, "backend"),
                     G_DEFINE_ENUM_VALUE (STRAND_KIND_STORE, "store"),
                     G_DEFINE_ENUM_VALUE (STRAND_KIND_SERIALIZER, "serializer"),
-                    G_DEFINE_ENUM_VALUE (STRAND_KIND_MIDDLEWARE, "middleware"))
+                    G_DEFINE_ENUM_VALUE (STRAND_KIND_MIDDLEWARE, "middleware"),
+                    G_DEFINE_ENUM_VALUE (STRAND_KIND_READER, "reader"))
 
 G_DEFINE_ENUM_TYPE (StrandPluginState, strand_plugin_state,
                     G_DEFINE_ENUM_VALUE (STRAND_PLUGIN_STATE_AVAILABLE, "available"),
@@ -69,8 +71,8 @@ G_DEFINE_ENUM_TYPE (StrandPluginState, strand_plugin_state,
 
 G_DEFINE_BOXED_TYPE (StrandPluginInfo, strand_plugin_info, strand_plugin_info_copy, strand_plugin_info_free)
 
-static const char *const kind_names[STRAND_N_KINDS] = { "taskrunner", "backend", "store", "serializer",
-                                                        "middleware" };
+static const char *const kind_names[STRAND_N_KINDS + 1] = { "taskrunner", "backend",    "store",
+                                                            "serializer", "middleware", "reader" };
 
 /* --- folders --- */
 
@@ -245,9 +247,9 @@ ref_file_locked (StrandPlugins *self, StrandKind kind, const char *type)
 /* On a class: its name for keyfiles. */
 static G_DEFINE_QUARK (strand-type-name, type_name)
 
-    /* The first answer stands, should two threads have loaded the same type. */
-    static GType
-    remember_locked (StrandPlugins *self, StrandKind kind, const char *type, GType gtype, const char *file)
+                       /* The first answer stands, should two threads have loaded the same type. */
+                       static GType remember_locked (StrandPlugins *self, StrandKind kind, const char *type,
+                                                     GType gtype, const char *file)
 {
   const Known *before = lookup_known_locked (self, kind, type);
   Known *known;
@@ -566,7 +568,7 @@ set_not_found_locked (StrandPlugins *self, StrandKind kind, const char *type, GE
 const char *
 strand_kind_to_string (StrandKind kind)
 {
-  g_return_val_if_fail ((guint) kind < STRAND_N_KINDS, NULL);
+  g_return_val_if_fail ((guint) kind <= STRAND_KIND_READER, NULL);
 
   return kind_names[kind];
 }
@@ -587,7 +589,7 @@ strand_kind_from_string (const char *text, StrandKind *kind)
   g_return_val_if_fail (text != NULL, FALSE);
   g_return_val_if_fail (kind != NULL, FALSE);
 
-  for (guint i = 0; i < STRAND_N_KINDS; i++)
+  for (guint i = 0; i < G_N_ELEMENTS (kind_names); i++)
     if (strcmp (text, kind_names[i]) == 0)
       {
         *kind = (StrandKind) i;
@@ -600,7 +602,7 @@ strand_kind_from_string (const char *text, StrandKind *kind)
  * strand_kind_get_interface:
  * @kind: a kind
  *
- * The interface that every type of the kind implements.
+ * The interface that every type of the kind implements; of readers, the class.
  *
  * Returns: the interface's type
  * Since: 1.0
@@ -620,6 +622,8 @@ strand_kind_get_interface (StrandKind kind)
       return STRAND_TYPE_SERIALIZER;
     case STRAND_KIND_MIDDLEWARE:
       return STRAND_TYPE_MIDDLEWARE;
+    case STRAND_KIND_READER:
+      return STRAND_TYPE_READER;
     default:
       g_return_val_if_reached (G_TYPE_INVALID);
     }
@@ -823,7 +827,7 @@ strand_plugins_list_types (StrandPlugins *self, StrandKind kind)
   GStrv types;
 
   g_return_val_if_fail (STRAND_IS_PLUGINS (self), NULL);
-  g_return_val_if_fail ((guint) kind < STRAND_N_KINDS, NULL);
+  g_return_val_if_fail ((guint) kind <= STRAND_KIND_READER, NULL);
 
   g_mutex_lock (&self->lock);
   types = list_types_locked (self, kind);
@@ -893,7 +897,7 @@ strand_plugins_load (StrandPlugins *self, StrandKind kind, const char *type, GEr
   GType gtype = G_TYPE_INVALID;
 
   g_return_val_if_fail (STRAND_IS_PLUGINS (self), G_TYPE_INVALID);
-  g_return_val_if_fail ((guint) kind < STRAND_N_KINDS, G_TYPE_INVALID);
+  g_return_val_if_fail ((guint) kind <= STRAND_KIND_READER, G_TYPE_INVALID);
   g_return_val_if_fail (type != NULL, G_TYPE_INVALID);
 
   g_mutex_lock (&self->lock);

@@ -17,8 +17,9 @@ G_BEGIN_DECLS
  * @STRAND_KIND_STORE: keeps records
  * @STRAND_KIND_SERIALIZER: values to bytes and back
  * @STRAND_KIND_MIDDLEWARE: wraps calls
+ * @STRAND_KIND_READER: runs calls that others left in a store: a group of keyfiles, but no plugin's
  *
- * The five things that can be plugged in.
+ * What a keyfile's groups are of. The first %STRAND_N_KINDS of them are the things that can be plugged in.
  *
  * Since: 1.0
  */
@@ -29,9 +30,12 @@ typedef enum
   STRAND_KIND_STORE,
   STRAND_KIND_SERIALIZER,
   STRAND_KIND_MIDDLEWARE,
+  STRAND_KIND_READER,
 } StrandKind;
 
+/* The kinds that plugins provide. */
 #define STRAND_N_KINDS 5
+
 #define STRAND_TYPE_KIND (strand_kind_get_type ())
 STRAND_AVAILABLE_IN_ALL
 GType strand_kind_get_type (void);

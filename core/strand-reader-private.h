@@ -97,14 +97,15 @@ struct _StrandReader
   GThread *claimer;
   GThread *settler;
   GThread *keeper;
-  GQueue all;        /* of ReaderCall, by their links */
-  GQueue ended;      /* of ReaderCall: the settler's work */
-  GQueue resumed;    /* of ReaderCall: a middleware that answered LATER has decided */
-  gboolean news;     /* something was noted for the settler */
-  gboolean work;     /* something may be due */
-  gboolean idle;     /* the last claim found nothing, and nothing has come since */
+  GQueue all;            /* of ReaderCall, by their links */
+  GQueue ended;          /* of ReaderCall: the settler's work */
+  GQueue resumed;        /* of ReaderCall: a middleware that answered LATER has decided */
+  gboolean news;         /* something was noted for the settler */
+  gboolean work;         /* something may be due */
+  gboolean idle;         /* the last claim found nothing, and nothing has come since */
   gboolean keeper_dozes; /* it is woken when there is a call again */
-  gboolean claiming; /* a claim is under way */
+  gboolean claiming;     /* a claim is under way */
+  gboolean listening;    /* has been started */
   gboolean paused;
   gboolean stopping;          /* claims nothing more */
   gboolean hurried;           /* stop without draining */

@@ -15,6 +15,7 @@
 #include "strand-error.h"
 #include "strand-param.h"
 
+#define DEFAULT_QUEUE "default"
 #define DEFAULT_GRACE_US (5 * G_USEC_PER_SEC)
 #define DEFAULT_LEASE_US (15 * G_USEC_PER_SEC)
 #define DEFAULT_STOP_TIMEOUT_US (30 * G_USEC_PER_SEC)
@@ -221,19 +222,23 @@ check_queues (StrandReader *self, GError **error)
 gboolean
 strand_reader_listen (StrandReader *self, GError **error)
 {
+  gboolean first;
+
   g_return_val_if_fail (STRAND_IS_READER (self), FALSE);
 
-  if (self->store == NULL || self->taskrunner == NULL || self->queues == NULL || self->queues[0] == NULL)
+  if (self->store == NULL || self->taskrunner == NULL)
     {
-      g_set_error (error, STRAND_ERROR, STRAND_ERROR_INVALID_ARGUMENT, "The reader was made without %s",
-                   self->store == NULL        ? "a store"
-                   : self->taskrunner == NULL ? "a taskrunner"
-                                              : "queues");
+      g_set_error (error, STRAND_ERROR, STRAND_ERROR_INVALID_ARGUMENT, "The reader was made without a %s",
+                   self->store == NULL ? "store" : "taskrunner");
       return FALSE;
     }
-  if (self->chain != NULL)
+  g_mutex_lock (&self->lock);
+  first = !self->listening && !self->stopping;
+  self->listening |= first;
+  g_mutex_unlock (&self->lock);
+  if (!first)
     {
-      g_set_error (error, STRAND_ERROR, STRAND_ERROR_CLOSED, "The reader has listened before");
+      g_set_error (error, STRAND_ERROR, STRAND_ERROR_CLOSED, "The reader has been started or stopped before");
       return FALSE;
     }
   if (!check_queues (self, error) || !reader_enlist (self, error))
@@ -249,6 +254,28 @@ strand_reader_listen (StrandReader *self, GError **error)
   self->keeper = g_thread_new ("strand-lease", reader_keep, self);
   self->claimer = g_thread_new ("strand-claim", reader_claim, self);
   return TRUE;
+}
+
+/**
+ * strand_reader_is_listening:
+ * @self: a reader
+ *
+ * Any thread; does not block.
+ *
+ * Returns: whether it has been started, and not been asked to stop
+ * Since: 1.0
+ */
+gboolean
+strand_reader_is_listening (StrandReader *self)
+{
+  gboolean listening;
+
+  g_return_val_if_fail (STRAND_IS_READER (self), FALSE);
+
+  g_mutex_lock (&self->lock);
+  listening = self->listening && !self->stopping;
+  g_mutex_unlock (&self->lock);
+  return listening;
 }
 
 /**
@@ -662,6 +689,19 @@ strand_reader_set_property (GObject *object, guint id, const GValue *value, GPar
 }
 
 static void
+strand_reader_constructed (GObject *object)
+{
+  StrandReader *self = STRAND_READER (object);
+
+  if (self->queues == NULL || self->queues[0] == NULL)
+    {
+      g_strfreev (self->queues);
+      self->queues = g_strsplit (DEFAULT_QUEUE, ";", -1);
+    }
+  G_OBJECT_CLASS (strand_reader_parent_class)->constructed (object);
+}
+
+static void
 strand_reader_dispose (GObject *object)
 {
   g_autoptr(GError) error = NULL;
@@ -730,18 +770,21 @@ strand_reader_class_init (StrandReaderClass *klass)
 
   object_class->get_property = strand_reader_get_property;
   object_class->set_property = strand_reader_set_property;
+  object_class->constructed = strand_reader_constructed;
   object_class->dispose = strand_reader_dispose;
   object_class->finalize = strand_reader_finalize;
 
-  props[PROP_STORE] =
-      g_param_spec_object ("store", NULL, "Where the calls are", STRAND_TYPE_STORE, STRAND_PARAM_CONFIG);
-  props[PROP_TASKRUNNER] = g_param_spec_object ("taskrunner", NULL, "Where the calls run",
-                                                STRAND_TYPE_TASKRUNNER, STRAND_PARAM_CONFIG);
+  props[PROP_STORE] = g_param_spec_object ("store", NULL, "Where the calls are", STRAND_TYPE_STORE,
+                                           STRAND_PARAM_CONFIG | STRAND_PARAM_REQUIRED);
+  props[PROP_TASKRUNNER] =
+      g_param_spec_object ("taskrunner", NULL, "Where the calls run", STRAND_TYPE_TASKRUNNER,
+                           STRAND_PARAM_CONFIG | STRAND_PARAM_REQUIRED);
   props[PROP_MIDDLEWARE] = g_param_spec_object (
       "middleware", NULL, "What wraps each attempt, outermost first", G_TYPE_LIST_MODEL, STRAND_PARAM_CONFIG);
   props[PROP_QUEUES] = g_param_spec_boxed (
-      "queues", NULL, "Whose calls: while the first has any that are due, the others wait", G_TYPE_STRV,
-      STRAND_PARAM_CONFIG);
+      "queues", NULL,
+      "Whose calls, `default` if none is named: while the first has any that are due, the others wait",
+      G_TYPE_STRV, STRAND_PARAM_CONFIG);
   props[PROP_JOBS] =
       g_param_spec_uint ("jobs", NULL, "How many calls run at once; 0 for as many as there are processors", 0,
                          1000000, 0, STRAND_PARAM_CONFIG);

@@ -43,6 +43,9 @@ STRAND_AVAILABLE_IN_ALL
 gboolean strand_reader_listen (StrandReader *self, GError **error);
 
 STRAND_AVAILABLE_IN_ALL
+gboolean strand_reader_is_listening (StrandReader *self);
+
+STRAND_AVAILABLE_IN_ALL
 void strand_reader_pause (StrandReader *self);
 
 STRAND_AVAILABLE_IN_ALL

@@ -90,7 +90,7 @@ strand_schema_get_form (GParamSpec *pspec, StrandKind *kind)
       *kind = STRAND_KIND_MIDDLEWARE;
       return STRAND_SCHEMA_REFERENCES;
     }
-  for (int i = 0; i < STRAND_N_KINDS; i++)
+  for (int i = 0; i <= STRAND_KIND_READER; i++)
     if (g_type_is_a (type, strand_kind_get_interface (i)))
       {
         *kind = i;

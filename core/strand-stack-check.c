@@ -42,10 +42,7 @@ read_title (StrandChecker *self, StrandKeyfileGroup *group, StrandKind *kind, co
   g_autofree char *word =
       g_strndup (group->title, space != NULL ? space - group->title : (gssize) strlen (group->title));
 
-  if (strcmp (word, "reader") == 0)
-    strand_checker_complain (self, group->line, group->title, NULL,
-                             "readers are not available: this strand has none; take the group out");
-  else if (!strand_kind_from_string (word, kind))
+  if (!strand_kind_from_string (word, kind))
     complain_of_title (self, group);
   else if (space == NULL)
     strand_checker_complain (self, group->line, group->title, NULL, "this %s has no name; write [%s NAME]",

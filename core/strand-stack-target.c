@@ -260,7 +260,7 @@ strand_stack_ref_object (StrandStack *self, StrandKind kind, const char *name, G
   StrandNode *node;
 
   g_return_val_if_fail (STRAND_IS_STACK (self), NULL);
-  g_return_val_if_fail ((guint) kind < STRAND_N_KINDS && name != NULL, NULL);
+  g_return_val_if_fail ((guint) kind <= STRAND_KIND_READER && name != NULL, NULL);
 
   node = find_node (self, kind, name, &plan);
   if (node == NULL)

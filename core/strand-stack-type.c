@@ -7,6 +7,7 @@
 #include "config.h"
 #include "strand-stack-check-private.h"
 #include "strand-error.h"
+#include "strand-reader.h"
 #include "strand-schema-private.h"
 
 /* The backend that a short form means. */
@@ -110,6 +111,16 @@ strand_checker_resolve_type (StrandChecker *self, StrandKeyfileGroup *group, Str
   g_autoptr(GError) error = NULL;
   GType gtype;
 
+  if (node->kind == STRAND_KIND_READER)
+    {
+      node->type = g_strdup ("reader");
+      strand_node_set_gtype (node, STRAND_TYPE_READER);
+      if (entry != NULL)
+        strand_checker_complain (self, entry->line, group->title, "type",
+                                 "there is one type of reader; take the "
+                                 "key out");
+      return;
+    }
   if (entry == NULL)
     {
       g_auto(GStrv) types = strand_plugins_list_types (self->plugins, node->kind);

@@ -31,6 +31,7 @@ struct _StrandStoreBackend
   StrandStore *store; /* set at construction, as the others down to the lock */
   GListModel *middleware;
   StrandSerializer *serializer;
+  StrandReader *reader; /* of `read-store`; NULL for none */
   StrandChain *chain;
   char *queue;
   gint64 timeout_us;
@@ -51,6 +52,7 @@ enum
   PROP_STORE = 1,
   PROP_MIDDLEWARE,
   PROP_SERIALIZER,
+  PROP_READ_STORE,
   PROP_QUEUE,
   PROP_TIMEOUT,
   PROP_RETRIES,
@@ -175,6 +177,17 @@ take_waiting_locked (StrandStoreBackend *self)
   return calls;
 }
 
+/* The program reads what it leaves: from the first call on. */
+static void
+start_reader (StrandStoreBackend *self)
+{
+  g_autoptr(GError) error = NULL;
+
+  if (self->reader != NULL && !strand_reader_is_listening (self->reader) &&
+      !strand_reader_listen (self->reader, &error))
+    g_warning ("%s", error->message);
+}
+
 /* The clerk's thread holds the backend; with nothing to do for a while it ends, so that a backend nobody
  * holds any more can go. */
 static gpointer
@@ -183,6 +196,7 @@ run_clerk (gpointer data)
   g_autoptr(StrandStoreBackend) self = data;
   gboolean idle = FALSE;
 
+  start_reader (self);
   g_mutex_lock (&self->lock);
   while (!idle)
     {
@@ -379,6 +393,9 @@ strand_store_backend_get_property (GObject *object, guint id, GValue *value, GPa
     case PROP_SERIALIZER:
       g_value_set_object (value, self->serializer);
       break;
+    case PROP_READ_STORE:
+      g_value_set_object (value, self->reader);
+      break;
     case PROP_QUEUE:
       g_value_set_string (value, self->queue);
       break;
@@ -411,6 +428,9 @@ strand_store_backend_set_property (GObject *object, guint id, const GValue *valu
       break;
     case PROP_SERIALIZER:
       self->serializer = g_value_dup_object (value);
+      break;
+    case PROP_READ_STORE:
+      self->reader = g_value_dup_object (value);
       break;
     case PROP_QUEUE:
       self->queue = g_value_dup_string (value);
@@ -448,6 +468,7 @@ strand_store_backend_finalize (GObject *object)
   g_clear_object (&self->store);
   g_clear_object (&self->middleware);
   g_clear_object (&self->serializer);
+  g_clear_object (&self->reader);
   g_free (self->queue);
   g_hash_table_unref (self->flying);
   g_cond_clear (&self->changed);
@@ -473,6 +494,10 @@ strand_store_backend_class_init (StrandStoreBackendClass *klass)
                            G_TYPE_LIST_MODEL, fixed);
   props[PROP_SERIALIZER] = g_param_spec_object ("serializer", NULL, "What writes arguments; json by default",
                                                 STRAND_TYPE_SERIALIZER, fixed);
+  props[PROP_READ_STORE] = g_param_spec_object (
+      "read-store", NULL,
+      "A reader that this program starts with its first call; none leaves calls to others",
+      STRAND_TYPE_READER, fixed);
   props[PROP_QUEUE] = g_param_spec_string ("queue", NULL, "Where calls wait that name no queue themselves",
                                            DEFAULT_QUEUE, fixed);
   props[PROP_TIMEOUT] =
