@@ -281,14 +281,31 @@ list_greetings (RedisSettings *settings)
 }
 
 static gboolean
+greet_with (RedisConnection *self, RedisCommand *command, gint64 deadline_us, GError **error)
+{
+  g_autoptr(GError) local_error = NULL;
+  g_autoptr(GError) answer = NULL;
+
+  if (redis_connection_send (self, &command, 1, deadline_us, &local_error))
+    return expect_ok (self, deadline_us, error);
+
+  /* A server that has too many clients says so and hangs up before it has heard anything. */
+  expect_ok (self, g_get_monotonic_time (), &answer);
+  if (self->has_spoken && answer != NULL)
+    g_propagate_error (error, g_steal_pointer (&answer));
+  else
+    g_propagate_error (error, g_steal_pointer (&local_error));
+  return FALSE;
+}
+
+static gboolean
 greet (RedisConnection *self, gint64 deadline_us, GError **error)
 {
   g_autoptr(GPtrArray) commands = list_greetings (self->settings);
 
   /* One by one: what the server says to a password is more to the point than what it says after that. */
   for (guint i = 0; i < commands->len; i++)
-    if (!redis_connection_send (self, (RedisCommand *const *) commands->pdata + i, 1, deadline_us, error) ||
-        !expect_ok (self, deadline_us, error))
+    if (!greet_with (self, commands->pdata[i], deadline_us, error))
       return FALSE;
   return TRUE;
 }

@@ -30,6 +30,7 @@ struct _RedisLink
   int fd;                /* the connection's */
   GMainContext *context; /* never anybody's default but while this link's operations run */
   GIOStream *tls;        /* or NULL */
+  gboolean shows_certificate;
 };
 
 /* --- waiting in a context ------------------------------------------------------------------------------ */
@@ -245,6 +246,7 @@ shake_hands (RedisLink *self, RedisSettings *settings, GSocketConnectable *addre
                    "no TLS: GIO has none on this machine; install glib-networking");
       return FALSE;
     }
+  self->shows_certificate = settings->certificate_file != NULL;
   self->tls = g_tls_client_connection_new (G_IO_STREAM (self->connection), address, error);
   if (self->tls == NULL || !load_trust (G_TLS_CONNECTION (self->tls), settings, error))
     return FALSE;
@@ -411,12 +413,12 @@ receive_some (RedisLink *self, char *buffer, gsize size, GError **error)
   return n;
 }
 
-/* From version 1.3 of TLS on, who shows no certificate hears of it after the handshake. */
+/* From version 1.3 of TLS on, who shows no certificate hears only after the handshake that he should have. */
 static void
-explain_loss (GError **error)
+explain_loss (RedisLink *self, GError **error)
 {
-  if (g_error_matches (*error, G_TLS_ERROR, G_TLS_ERROR_CERTIFICATE_REQUIRED))
-    g_prefix_error (error, "it wants to see a certificate; set 'tls-certificate-file': ");
+  if ((*error)->domain == G_TLS_ERROR && !self->shows_certificate)
+    g_prefix_error (error, "TLS has ended; if it wants to see a certificate, set 'tls-certificate-file': ");
 }
 
 static gboolean
@@ -441,7 +443,7 @@ redis_link_send (RedisLink *self, const char *data, gsize length, gint64 deadlin
         await (self, POLLOUT, deadline_us, &local_error);
       if (local_error != NULL)
         {
-          explain_loss (&local_error);
+          explain_loss (self, &local_error);
           g_propagate_error (error, g_steal_pointer (&local_error));
           return FALSE;
         }
@@ -472,7 +474,7 @@ redis_link_receive (RedisLink *self, char *buffer, gsize size, gint64 deadline_u
     g_set_error (error, G_IO_ERROR, G_IO_ERROR_CONNECTION_CLOSED, "it hung up");
   else
     {
-      explain_loss (&local_error);
+      explain_loss (self, &local_error);
       g_propagate_error (error, g_steal_pointer (&local_error));
     }
   return -1;

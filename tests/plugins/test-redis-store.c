@@ -229,7 +229,7 @@ leave_by_hand (Fixture *f, const char *key)
                p, key);
   assert_says ("1", "ZADD {%s}:i:call:pending 0 %s", p, key);
   assert_says ("1", "ZADD {%s}:due:mail 1700000000000000 %s", p, key);
-  redis_server_say (shared, "PUBLISH {%s}:changed %s", p, key);
+  g_free (redis_server_say (shared, "PUBLISH {%s}:changed %s", p, key));
 }
 
 static void
