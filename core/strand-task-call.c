@@ -273,6 +273,19 @@ strand_task_prepare (StrandTask *self, const char *target, GVariant *arguments, 
   return call;
 }
 
+/* Takes over @call and @failure. */
+static void
+submit_or_fail (StrandCall *call, GError *failure)
+{
+  if (failure == NULL)
+    {
+      strand_call_submit (call);
+      return;
+    }
+  strand_call_finish_as (call, STRAND_STATUS_FAILED, NULL, failure);
+  strand_call_unref (call);
+}
+
 /* @handle: (out) (optional) */
 static void
 launch (StrandTask *self, GVariant *arguments, GVariant *keywords, StrandOptions *options,
@@ -283,13 +296,7 @@ launch (StrandTask *self, GVariant *arguments, GVariant *keywords, StrandOptions
 
   if (handle != NULL)
     *handle = strand_handle_new_for_call (call);
-  if (failure == NULL)
-    {
-      strand_call_submit (call);
-      return;
-    }
-  strand_call_finish_as (call, STRAND_STATUS_FAILED, NULL, failure);
-  strand_call_unref (call);
+  submit_or_fail (call, failure);
 }
 
 static GVariant *
@@ -444,21 +451,26 @@ strand_task_call_async (StrandTask *self, GVariant *arguments, GCancellable *can
                         GAsyncReadyCallback callback, gpointer user_data)
 {
   g_autoptr(StrandHandle) handle = NULL;
+  GError *failure = NULL;
+  StrandCall *call;
   GTask *task;
   gulong *id;
 
   g_return_if_fail (STRAND_IS_TASK (self));
+  g_return_if_fail (arguments == NULL || g_variant_type_is_tuple (g_variant_get_type (arguments)));
 
   task = g_task_new (self, cancellable, callback, user_data);
   g_task_set_source_tag (task, strand_task_call_async);
   g_task_set_check_cancellable (task, FALSE);
-  handle = strand_task_call_full (self, arguments, NULL, NULL);
+  call = strand_task_prepare (self, NULL, arguments, NULL, NULL, &failure);
+  handle = strand_handle_new_for_call (call);
   id = g_new0 (gulong, 1);
   g_task_set_task_data (task, id, g_free);
   if (cancellable != NULL)
-    *id = g_cancellable_connect (cancellable, G_CALLBACK (on_cancelled),
-                                 strand_call_ref (strand_handle_get_call (handle)),
+    *id = g_cancellable_connect (cancellable, G_CALLBACK (on_cancelled), strand_call_ref (call),
                                  (GDestroyNotify) strand_call_unref);
+  /* Last, because `sync` comes back only when the call has ended. */
+  submit_or_fail (call, failure);
   strand_handle_wait_async (handle, NULL, call_ended, task);
 }
 

@@ -153,6 +153,40 @@ sweep (gpointer data)
   return NULL;
 }
 
+/* Whether functions run on the clerk's thread, which then hears of nothing. */
+static gboolean
+clerk_runs_functions (StrandLocalBackend *self)
+{
+  return (strand_taskrunner_get_traits (self->taskrunner) & STRAND_RUNNER_INLINE) != 0;
+}
+
+static gpointer
+look_meanwhile (gpointer data)
+{
+  LocalEntry *entry = data;
+
+  local_entry_look (entry);
+  local_entry_unref (entry);
+  return NULL;
+}
+
+/* A look at the record, which has changed. A busy clerk cannot take it, and a watcher must not use the store.
+ */
+static void
+look_at (LocalEntry *entry)
+{
+  StrandLocalBackend *self = entry->backend;
+  gboolean busy;
+
+  g_mutex_lock (&self->lock);
+  busy = entry->working && clerk_runs_functions (self);
+  g_mutex_unlock (&self->lock);
+  if (busy)
+    g_thread_unref (g_thread_new ("strand-look", look_meanwhile, local_entry_ref (entry)));
+  else
+    local_entry_note (entry, TODO_LOOK);
+}
+
 /* @key: NULL where anything may have changed. Our own writes come from the clerk and are no news. */
 static void
 on_store_changed (StrandStore *store, const char *key, gpointer data)
@@ -179,7 +213,7 @@ on_store_changed (StrandStore *store, const char *key, gpointer data)
   g_mutex_unlock (&self->lock);
 
   for (guint i = 0; i < changed->len; i++)
-    local_entry_note (changed->pdata[i], TODO_LOOK);
+    look_at (changed->pdata[i]);
 }
 
 static void
@@ -342,8 +376,11 @@ strand_local_backend_cancel (StrandBackend *backend, StrandCall *call)
 {
   LocalEntry *entry = entry_of (STRAND_LOCAL_BACKEND (backend), call);
 
-  if (entry != NULL)
-    local_entry_note (entry, TODO_CANCEL);
+  if (entry == NULL)
+    return;
+  if (clerk_runs_functions (entry->backend))
+    local_entry_cancel_attempt (entry);
+  local_entry_note (entry, TODO_CANCEL);
 }
 
 static void

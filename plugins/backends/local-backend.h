@@ -83,6 +83,11 @@ void local_entry_carry_out (LocalEntry *entry, guint todo);
 /* The chain's: a call that a middleware held back is to go on. Any thread. */
 void local_entry_wake (StrandCall *attempt, gpointer entry);
 
+/* Any thread: cancels the attempt that runs, if there is one; reads the record and cancels the call if it
+ * says so. */
+gboolean local_entry_cancel_attempt (LocalEntry *entry);
+void local_entry_look (LocalEntry *entry);
+
 /* Ends an entry whose call has ended. */
 void local_entry_drop (LocalEntry *entry);
 

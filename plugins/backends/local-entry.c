@@ -588,19 +588,26 @@ change_to_cancelled (LocalEntry *entry, StrandRecord *record, gpointer data)
   strand_record_set_string (record, STRAND_FIELD_LEASE_OWNER, NULL);
 }
 
+gboolean
+local_entry_cancel_attempt (LocalEntry *entry)
+{
+  g_autoptr(StrandCall) attempt = ref_attempt (entry);
+
+  if (attempt == NULL)
+    return FALSE;
+  strand_call_cancel (attempt);
+  return TRUE;
+}
+
 /* An attempt under way ends by itself when it is stopped; between attempts nothing else would end the call.
  */
 static void
 do_cancel (LocalEntry *entry)
 {
-  g_autoptr(StrandCall) attempt = ref_attempt (entry);
   g_autoptr(GError) error = NULL;
 
-  if (attempt != NULL)
-    {
-      strand_call_cancel (attempt);
-      return;
-    }
+  if (local_entry_cancel_attempt (entry))
+    return;
   if (entry->record == NULL)
     return; /* cancelled at the door: the launch that follows will see it */
   if (!write_record (entry, change_to_cancelled, NULL, &error))
@@ -612,8 +619,8 @@ do_cancel (LocalEntry *entry)
                                strand_call_get_function_name (entry->call)));
 }
 
-static void
-do_look (LocalEntry *entry)
+void
+local_entry_look (LocalEntry *entry)
 {
   g_autoptr(StrandRecord) record =
       strand_store_get (entry->backend->store, strand_call_get_key (entry->call), NULL);
@@ -644,7 +651,7 @@ local_entry_carry_out (LocalEntry *entry, guint todo)
   else if ((todo & TODO_CHANGED) != 0)
     do_changed (entry);
   else if ((todo & TODO_LOOK) != 0)
-    do_look (entry);
+    local_entry_look (entry);
 }
 
 guint
