@@ -14,9 +14,6 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-/* How many helpers may die with a call that they have not begun before that is given up. */
-#define MAX_SENDS 5
-
 /* How often to look for a death where the kernel has no pidfd. */
 #define LOOK_MS 100
 
@@ -102,12 +99,10 @@ keeper_is_stopping (Keeper *self)
   return stopping;
 }
 
-/* Looks after what has been sent until the helper has nothing more to do. Returns a call that it died with
- * and had not begun, or NULL. */
-static StrandCall *
+/* Looks after what has been sent until the helper has nothing more to do. */
+static void
 follow_calls (Keeper *self, guint news)
 {
-  StrandCall *again = NULL;
   gboolean dead = FALSE, more = TRUE, doomed;
 
   for (; more && !dead; news = 0)
@@ -116,7 +111,7 @@ follow_calls (Keeper *self, guint news)
 
       dead = !flight_follow (self, &flight, news);
       if (dead)
-        again = sent_bury (self, &flight);
+        sent_bury (self, &flight);
       else
         more = sent_advance (self);
     }
@@ -128,7 +123,6 @@ follow_calls (Keeper *self, guint news)
     keeper_drop_helper (self, TRUE);
   else if (self->pool->max_calls > 0 && self->helper->n_calls - self->n_taken_back >= self->pool->max_calls)
     keeper_drop_helper (self, FALSE);
-  return again;
 }
 
 static gboolean
@@ -163,82 +157,74 @@ keeper_hand_over_locked (Keeper *self, StrandCall *call, gboolean *begun)
   return TRUE;
 }
 
-/* A helper that has the function, and its number there. */
+/* No helper can be started. If others live, this thread is not needed; else nobody has any use for what
+ * waits. FALSE in the first case. */
 static gboolean
-prepare (Keeper *self, StrandCall *call, guint32 *index, GError **error)
-{
-  while (keeper_ensure_helper (self, error))
-    {
-      g_autoptr(GError) local = NULL;
-
-      if (helper_find (self->helper, strand_call_get_function (call), index, &local))
-        return TRUE;
-      if (!helper_is_outdated (self->helper, &self->pool->settings))
-        {
-          g_propagate_error (error, g_steal_pointer (&local));
-          return FALSE;
-        }
-      keeper_drop_helper (self, FALSE);
-    }
-  return FALSE;
-}
-
-/* No helper can be started. If others live, they can have the call, and this thread is not needed; else
- * nobody has any use for what waits. */
-static gboolean
-leave_to_others (Keeper *self, StrandCall *call, const GError *error)
+give_up (Keeper *self, const GError *error)
 {
   Pool *pool = self->pool;
   gboolean others;
 
   g_mutex_lock (&pool->lock);
-  others = call != NULL && !pool->stopping && pool->n_helpers > 0;
+  others = pool->n_helpers > 0;
   if (others)
-    {
-      self->in_hand = NULL;
-      pool_put_back_locked (pool, call);
-      g_ptr_array_remove_fast (pool->keepers, self);
-    }
-  others |= pool->n_helpers > 0;
+    g_ptr_array_remove_fast (pool->keepers, self);
   g_mutex_unlock (&pool->lock);
 
   if (!others)
     pool_fail_waiting (pool, error);
-  return others && call != NULL;
+  return !others;
 }
 
-/* Takes over the call. @begun: it was sent before, to a helper that died. FALSE if the thread is to end. */
+/* Calls stay in the line meanwhile, for others. FALSE if the thread is to end. */
 static gboolean
-run_call (Keeper *self, StrandCall *call, gboolean begun)
+start_helper (Keeper *self)
+{
+  g_autoptr(GError) error = NULL;
+
+  return keeper_try_helper (self, &error) || give_up (self, error);
+}
+
+/* A call that has not begun, or begun here and not in the helper that it was sent to. */
+static gboolean
+begin (StrandCall *call)
+{
+  return strand_call_get_status (call) == STRAND_STATUS_RUNNING || strand_call_begin (call);
+}
+
+/* A helper that started before a module was loaded makes way for one that has it. */
+static void
+replace_helper (Keeper *self, StrandCall *call)
+{
+  g_mutex_lock (&self->pool->lock);
+  self->in_hand = NULL;
+  pool_put_back_locked (self->pool, call);
+  g_mutex_unlock (&self->pool->lock);
+  keeper_drop_helper (self, FALSE);
+}
+
+/* Takes over the call. */
+static void
+run_call (Keeper *self, StrandCall *call)
 {
   GError *error = NULL;
-  StrandCall *again;
   guint32 index;
 
-  for (guint n_sends = 0; n_sends < MAX_SENDS && error == NULL; n_sends++)
-    {
-      if (!prepare (self, call, &index, &error))
-        break;
-      if (!begun && !strand_call_begin (call))
-        break;
-      begun = TRUE;
-      if (!send_call (self, call, index, &error))
-        break;
-      again = follow_calls (self, 0);
-      if (again == NULL)
-        return TRUE;
-      if (again != call)
-        n_sends = 0; /* this one has ended, and others since */
-      call = again;
-    }
-  if (self->helper == NULL && error != NULL && leave_to_others (self, begun ? NULL : call, error))
+  if (self->helper == NULL)
+    g_set_error (&error, STRAND_ERROR, STRAND_ERROR_CLOSED, "the taskrunner has been closed");
+  else if (!helper_find (self->helper, strand_call_get_function (call), &index, &error) &&
+           helper_is_outdated (self->helper, &self->pool->settings))
     {
       g_error_free (error);
-      return FALSE;
+      replace_helper (self, call);
+      return;
     }
-  if (begun && error == NULL)
-    error = g_error_new (STRAND_ERROR, STRAND_ERROR_CRASHED, "%d helpers died before they could begin '%s'",
-                         MAX_SENDS, strand_call_get_function_name (call));
+  if (error == NULL && begin (call) && send_call (self, call, index, &error))
+    {
+      follow_calls (self, 0);
+      return;
+    }
+
   if (error != NULL)
     strand_call_finish_as (call, STRAND_STATUS_FAILED, NULL, error);
   g_mutex_lock (&self->pool->lock);
@@ -247,30 +233,9 @@ run_call (Keeper *self, StrandCall *call, gboolean begun)
     g_cond_broadcast (&self->pool->quiet);
   g_mutex_unlock (&self->pool->lock);
   strand_call_unref (call);
-  return TRUE;
-}
-
-/* A call that its submitter has sent. */
-static void
-take_over (Keeper *self, guint news)
-{
-  StrandCall *call = follow_calls (self, news);
-
-  if (call != NULL)
-    run_call (self, call, TRUE);
 }
 
 /* Between calls. */
-
-/* A helper that is ready before it is needed. */
-static void
-warm_up (Keeper *self)
-{
-  g_autoptr(GError) error = NULL;
-
-  if (!keeper_start_helper (self, &error))
-    keeper_note_failure (self);
-}
 
 /* TRUE if this keeper is not needed any more, and is off the list. */
 static gboolean
@@ -302,10 +267,31 @@ rest (Keeper *self)
   g_mutex_unlock (&pool->lock);
 
   if (sent)
-    take_over (self, news);
+    follow_calls (self, news); /* its submitter has sent one */
   else if ((news & (NEWS_DATA | NEWS_DEATH)) != 0)
     keeper_drop_helper (self, TRUE); /* it has nothing to say now but that it ends */
   return !leaves;
+}
+
+/* Whether the next thing to do is to have a helper: for a call that waits, or one that will. */
+static gboolean
+needs_helper_locked (Keeper *self)
+{
+  Pool *pool = self->pool;
+
+  return self->helper == NULL && !pool->stopping &&
+         (pool->first != NULL || (pool->keepers->len <= pool->min_idle && pool->n_failures == 0));
+}
+
+static StrandCall *
+take_call_locked (Keeper *self)
+{
+  StrandCall *call = pool_pop_locked (self->pool);
+
+  if (call == NULL && self->helper != NULL && !self->pool->stopping)
+    call = pool_steal_locked (self->pool);
+  self->in_hand = call;
+  return call;
 }
 
 gpointer
@@ -317,26 +303,23 @@ keeper_main (gpointer keeper)
 
   while (stays)
     {
-      StrandCall *call;
-      gboolean warm;
+      StrandCall *call = NULL;
+      gboolean starts;
 
       g_mutex_lock (&pool->lock);
-      call = pool_pop_locked (pool);
-      if (call == NULL && !pool->stopping)
-        call = pool_steal_locked (pool);
-      self->in_hand = call;
-      warm = call != NULL || pool->stopping || self->helper != NULL || pool->keepers->len > pool->min_idle ||
-             pool->n_failures > 0;
+      starts = needs_helper_locked (self);
+      if (!starts)
+        call = take_call_locked (self);
       /* Looked at here, for what woke this thread before may have been just that. */
-      stays = call != NULL || !pool->stopping || !leave_locked (self);
-      if (call == NULL && warm && stays)
+      stays = starts || call != NULL || !pool->stopping || !leave_locked (self);
+      if (!starts && call == NULL && stays)
         g_ptr_array_add (pool->idle, self);
       g_mutex_unlock (&pool->lock);
 
-      if (call != NULL)
-        stays = run_call (self, call, FALSE);
-      else if (!warm)
-        warm_up (self);
+      if (starts)
+        stays = start_helper (self);
+      else if (call != NULL)
+        run_call (self, call);
       else if (stays)
         stays = rest (self);
     }

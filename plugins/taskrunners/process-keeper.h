@@ -35,14 +35,12 @@ typedef struct
 guint keeper_wait (Keeper *self, Helper *helper, int timeout_ms);
 gboolean keeper_is_stopping (Keeper *self);
 
-/* Tries once. */
-gboolean keeper_start_helper (Keeper *self, GError **error);
+/* Notes a helper that died before it had done anything, and when the next may be started. TRUE if that has
+ * been so too often in a row. */
+gboolean keeper_note_failure (Keeper *self);
 
-/* Notes a start that failed: how many in a row, and when the next may be tried. */
-guint keeper_note_failure (Keeper *self);
-
-/* Has a helper that is ready, or says why there can be none. */
-gboolean keeper_ensure_helper (Keeper *self, GError **error);
+/* Tries to start a helper, when it may. FALSE with an error if there is no use in trying again. */
+gboolean keeper_try_helper (Keeper *self, GError **error);
 
 /* Ends the helper: at once, or once its atexit handlers have run. */
 void keeper_drop_helper (Keeper *self, gboolean at_once);
@@ -66,8 +64,7 @@ void sent_put_back_locked (Keeper *self);
 /* The first call has ended: the next one runs. FALSE if there is none. */
 gboolean sent_advance (Keeper *self);
 
-/* The helper has died: calls that it had begun fail, others go to the line. Returns the one that had begun
- * here and not there, for another helper, or NULL. */
-StrandCall *sent_bury (Keeper *self, Flight *flight);
+/* The helper has died: calls that it had begun fail, others go to the line. */
+void sent_bury (Keeper *self, Flight *flight);
 
 G_END_DECLS

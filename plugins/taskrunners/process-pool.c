@@ -185,22 +185,48 @@ pool_fail_waiting (Pool *self, const GError *error)
   g_mutex_lock (&self->lock);
   while ((call = pool_pop_locked (self)) != NULL)
     g_ptr_array_add (calls, call);
+  if (self->closed)
+    g_cond_broadcast (&self->quiet);
   g_mutex_unlock (&self->lock);
 
   for (guint i = 0; i < calls->len; i++)
     strand_call_finish_as (calls->pdata[i], STRAND_STATUS_FAILED, NULL, g_error_copy (error));
 }
 
+/* Out of the line; FALSE if it does not stand there. */
+static gboolean
+remove_locked (Pool *self, StrandCall *call)
+{
+  StrandCall *before = NULL, *at = self->first;
+
+  for (; at != NULL && at != call; at = strand_call_get_runner_data (at))
+    before = at;
+  if (at == NULL)
+    return FALSE;
+  if (before != NULL)
+    strand_call_set_runner_data (before, strand_call_get_runner_data (call));
+  else
+    self->first = strand_call_get_runner_data (call);
+  if (self->last == call)
+    self->last = before;
+  self->n_queued--;
+  return TRUE;
+}
+
 gboolean
 pool_stop (Pool *self, StrandCall *call)
 {
-  gboolean found = FALSE;
+  gboolean found = FALSE, waits;
 
   g_mutex_lock (&self->lock);
   for (guint i = 0; !found && i < self->keepers->len; i++)
     found = sent_stop_locked (self->keepers->pdata[i], call);
+  /* One that runs and stands in line has lost its helper before that had begun it. */
+  waits = !found && remove_locked (self, call);
   g_mutex_unlock (&self->lock);
-  return found;
+  if (waits)
+    strand_call_unref (call);
+  return found || waits;
 }
 
 void

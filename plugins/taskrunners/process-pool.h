@@ -34,7 +34,8 @@ typedef struct
   guint n_threads;      /* theirs, and those that are about to end */
   GPtrArray *idle;      /* those that sleep; the last one has slept least */
   guint n_helpers;      /* that are ready */
-  guint n_failures;     /* of starts, since the last good one */
+  guint n_failures;     /* helpers in a row that died before they had done anything */
+  gboolean proven;      /* a helper has done something */
   gint64 not_before_us; /* when the next helper may be started */
   gboolean closed;      /* takes no more calls */
   gboolean stopping;    /* threads end */

@@ -106,11 +106,11 @@ sent_add_locked (Keeper *self, StrandCall *call, guint32 index, GError **error)
 }
 
 /* An attempt asks its owner before it begins, and a deadline is known only then: such calls are sent when
- * they begin. */
+ * they begin. One that has begun and lost its helper cannot be dropped when it is cancelled. */
 static gboolean
 may_wait_there (Keeper *self, StrandCall *call, guint32 *index)
 {
-  return !strand_call_is_attempt (call) &&
+  return !strand_call_is_attempt (call) && strand_call_get_status (call) != STRAND_STATUS_RUNNING &&
          helper_knows (self->helper, strand_call_get_function (call), index) &&
          g_variant_get_size (strand_call_get_arguments (call)) <= SHORT_BYTES &&
          strand_options_get_timeout (strand_call_get_options (call)) < 0;
@@ -208,6 +208,9 @@ sent_advance (Keeper *self)
   self->quick = now_us - self->since_us <= QUICK_US;
   self->since_us = now_us;
   ended = remove_locked (self, 0);
+  pool->n_failures = 0;
+  pool->not_before_us = 0;
+  pool->proven = TRUE;
   sent_add_more_locked (self);
   next = self->n_sent > 0 ? self->sent[0].call : NULL;
   if (pool->closed)
@@ -230,7 +233,31 @@ fail (StrandCall *call, const char *why, const char *death)
                                    strand_call_get_function_name (call), why, death));
 }
 
-StrandCall *
+/* The helper died before it began the call, which for everybody else is running: another one gets it, unless
+ * they all die so. */
+static void
+send_elsewhere (Keeper *self, StrandCall *call)
+{
+  Pool *pool = self->pool;
+  gboolean hopeless = keeper_note_failure (self);
+
+  if (hopeless)
+    strand_call_finish (call, NULL,
+                        g_error_new (STRAND_ERROR, STRAND_ERROR_CRASHED,
+                                     "Helper processes die before they can begin '%s'",
+                                     strand_call_get_function_name (call)));
+  g_mutex_lock (&pool->lock);
+  self->in_hand = NULL;
+  if (!hopeless)
+    pool_put_back_locked (pool, call);
+  else if (pool->closed)
+    g_cond_broadcast (&pool->quiet);
+  g_mutex_unlock (&pool->lock);
+  if (hopeless)
+    strand_call_unref (call);
+}
+
+void
 sent_bury (Keeper *self, Flight *flight)
 {
   Pool *pool = self->pool;
@@ -260,5 +287,6 @@ sent_bury (Keeper *self, Flight *flight)
       g_mutex_unlock (&pool->lock);
       strand_call_unref (call);
     }
-  return again;
+  if (again != NULL)
+    send_elsewhere (self, again);
 }

@@ -13,6 +13,9 @@
 /* How many starts in a row must fail before waiting calls fail. */
 #define MAX_FAILURES 3
 
+/* The same where helpers have worked before, so that bad luck is likelier than a broken program. */
+#define MAX_FAILURES_PROVEN 10
+
 /* How often to look where the kernel does not tell. */
 #define LOOK_MS 100
 
@@ -26,11 +29,7 @@ set_helper (Keeper *self, Helper *helper)
   if (self->helper != NULL)
     self->pool->n_helpers--;
   if (helper != NULL)
-    {
-      self->pool->n_helpers++;
-      self->pool->n_failures = 0;
-      self->pool->not_before_us = 0;
-    }
+    self->pool->n_helpers++;
   self->helper = helper;
   self->kill_at_us = 0;
   self->n_taken_back = 0;
@@ -90,19 +89,19 @@ wait_until_ready (Keeper *self, Helper *helper, GError **error)
   return ready;
 }
 
-guint
+gboolean
 keeper_note_failure (Keeper *self)
 {
   Pool *pool = self->pool;
   gint64 delay_us;
-  guint n_failures;
+  gboolean hopeless;
 
   g_mutex_lock (&pool->lock);
   delay_us = MIN (LAST_DELAY_US, (gint64) FIRST_DELAY_US << MIN (pool->n_failures, 10));
-  n_failures = ++pool->n_failures;
+  hopeless = ++pool->n_failures >= (pool->proven ? MAX_FAILURES_PROVEN : MAX_FAILURES);
   pool->not_before_us = g_get_monotonic_time () + delay_us;
   g_mutex_unlock (&pool->lock);
-  return n_failures;
+  return hopeless;
 }
 
 /* Others may have had bad luck just now. FALSE if the pool is stopping. */
@@ -124,8 +123,8 @@ wait_for_back_off (Keeper *self)
     }
 }
 
-gboolean
-keeper_start_helper (Keeper *self, GError **error)
+static gboolean
+start_helper (Keeper *self, GError **error)
 {
   Helper *helper = helper_new (&self->pool->settings, error);
 
@@ -141,30 +140,17 @@ keeper_start_helper (Keeper *self, GError **error)
   return FALSE;
 }
 
-/* Has a helper that is ready, or says why there can be none. A program that cannot be started at all is not
- * tried again for this call. */
+/* A program that cannot be started at all is not tried again. */
 gboolean
-keeper_ensure_helper (Keeper *self, GError **error)
+keeper_try_helper (Keeper *self, GError **error)
 {
-  while (self->helper == NULL)
-    {
-      g_autoptr(GError) local = NULL;
-      guint n_failures;
+  g_autoptr(GError) local = NULL;
 
-      if (!wait_for_back_off (self))
-        {
-          g_set_error (error, STRAND_ERROR, STRAND_ERROR_CLOSED, "the taskrunner has been closed");
-          return FALSE;
-        }
-      if (keeper_start_helper (self, &local))
-        return TRUE;
-      n_failures = keeper_note_failure (self);
-      strand_debug (STRAND_TOPIC_RUNNER, "%s", local->message);
-      if (n_failures >= MAX_FAILURES || local->domain != STRAND_ERROR)
-        {
-          g_set_error (error, STRAND_ERROR, STRAND_ERROR_FAILED, "%s", local->message);
-          return FALSE;
-        }
-    }
-  return TRUE;
+  if (!wait_for_back_off (self) || start_helper (self, &local))
+    return TRUE;
+  strand_debug (STRAND_TOPIC_RUNNER, "%s", local->message);
+  if (!keeper_note_failure (self) && local->domain == STRAND_ERROR)
+    return TRUE;
+  g_set_error_literal (error, STRAND_ERROR, STRAND_ERROR_FAILED, local->message);
+  return FALSE;
 }
