@@ -20,8 +20,9 @@ esac
 
 # What the tests need beyond what building needs: nm for the exported names, clang for libFuzzer, g++ for the
 # headers as C++, introspection and Python for what bindings see, a redis server, and for TLS to it what GIO needs
-# and what makes certificates.
-packages='redis-server glib-networking openssl python3 python3-gi binutils clang libclang-rt-dev g++ gobject-introspection libgirepository1.0-dev'
+# and what makes certificates; prometheus
+# for promtool, which reads what metrics writes.
+packages='redis-server glib-networking openssl python3 python3-gi binutils clang libclang-rt-dev g++ gobject-introspection libgirepository1.0-dev prometheus'
 build=build
 compiler=
 options='-Dwerror=true -Dbuildtype=debugoptimized'

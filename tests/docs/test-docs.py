@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""test-docs.py SOURCE BUILD — holds README.md and docs/*.md to the code.
+"""test-docs.py SOURCE BUILD — holds README.md and the pages below docs/ to the code.
 
     ```c FILE        lines that stand in FILE exactly so; FILE is compiled by the build, or a header
     ```ini [NAME]    a keyfile that passes `strand check`; NAME: the page's commands find it under that name
@@ -22,8 +22,11 @@ from pathlib import Path
 
 FENCE = re.compile(r"^```(.*)$")
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#([^)\s]*))?\)")
-STEP = re.compile(r"\]\((?:\.\./)?([^)]+\.c)\)[,|\s]+((?:`\w+`\s*)+)")
+STEP = re.compile(r"\]\((?:\.\./)*([^)]+\.c)\)[,|\s]+((?:`\w+`\s*)+)")
 SCRIPT = re.compile(r"\bsh ((?:sdk|tests)/\S+\.sh)")
+
+# What auth.md's keyfile finds in its environment: base64 of 32 bytes.
+SECRETS = f"example {'QUFB' * 10}QUE= web"
 
 # Longer than a compiler takes on a busy machine.
 COMMAND_SECONDS = 60
@@ -56,7 +59,7 @@ def read_blocks(page):
 class Docs:
     def __init__(self, source, build):
         self.source, self.build = source, build
-        self.pages = [source / "README.md", *sorted((source / "docs").glob("*.md"))]
+        self.pages = [source / "README.md", *sorted((source / "docs").rglob("*.md"))]
         self.blocks = {page: read_blocks(page) for page in self.pages}
         compiled = json.loads((build / "compile_commands.json").read_text(encoding="utf-8"))
         self.compiled = {os.path.realpath(Path(c["directory"]) / c["file"]) for c in compiled}
@@ -80,7 +83,7 @@ class Docs:
             STRAND_HELPER=str(self.build / "sdk" / "helper" / "strand-helper"),
             PKG_CONFIG_PATH=str(self.build / "meson-uninstalled"),
             PATH=f"{self.build / 'sdk' / 'command'}:{environment['PATH']}",
-            LD_LIBRARY_PATH=str(self.build / "core"),
+            LD_LIBRARY_PATH=str(self.build / "core"), MYAPP_KEYS=SECRETS,
             XDG_STATE_HOME=f"{state}/state", XDG_DATA_HOME=f"{state}/data", LC_ALL="C.UTF-8")
         return environment
 
