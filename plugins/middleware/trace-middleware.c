@@ -511,7 +511,7 @@ strand_trace_middleware_class_init (StrandTraceMiddlewareClass *klass)
                           G_MAXINT64, DEFAULT_INTERVAL_US, fixed | STRAND_PARAM_DURATION);
   props[PROP_MAX_BUFFER] = g_param_spec_int64 (
       "max-buffer", NULL, "How much may wait for being written; what comes then is lost and counted", 4096,
-      G_MAXINT32, DEFAULT_MAX_BUFFER, fixed | STRAND_PARAM_SIZE);
+      1024 * 1024 * 1024, DEFAULT_MAX_BUFFER, fixed | STRAND_PARAM_SIZE);
   props[PROP_LOST] = g_param_spec_uint64 ("lost", NULL, "How many spans have been lost", 0, G_MAXUINT64, 0,
                                           (GParamFlags) (G_PARAM_READABLE | G_PARAM_STATIC_STRINGS));
   g_object_class_install_properties (object_class, N_PROPS, props);

@@ -192,6 +192,13 @@ test_causes_of_failure_are_told_apart (void)
   stack_close (stack);
 }
 
+/* A sanitizer that unwinds the stack at each allocation takes milliseconds a call. */
+#ifdef __SANITIZE_ADDRESS__
+#define N_STORM 10000
+#else
+#define N_STORM 100000
+#endif
+
 static void
 test_eight_threads_lose_no_call (void)
 {
@@ -201,17 +208,14 @@ test_eight_threads_lose_no_call (void)
                                      { "test.nothing", "()" } };
   StrandStack *stack = stack_new (STACK ("max-functions=2", ""));
   g_autoptr(GVariant) stats = NULL;
-  guint n_values = stack_storm (stack, 8, 12500, calls, G_N_ELEMENTS (calls));
-  guint64 failed = 0;
+  guint n_values = stack_storm (stack, 8, N_STORM / 8, calls, G_N_ELEMENTS (calls));
 
   stats = stats_of (stack, "stats");
-  g_assert_cmpuint (n_values, ==, 75000);
-  g_assert_cmpuint (number (stats, "submitted"), ==, 100000);
-  g_assert_cmpuint (number (stats, "total"), ==, 100000);
-  g_assert_cmpuint (number (stats, "completed"), ==, 75000);
-  g_assert_cmpuint (number (stats, "failed"), ==, 25000);
-  failed = number (stats, "total") - number (stats, "completed");
-  g_assert_cmpuint (failed, ==, 25000);
+  g_assert_cmpuint (n_values, ==, N_STORM / 4 * 3);
+  g_assert_cmpuint (number (stats, "submitted"), ==, N_STORM);
+  g_assert_cmpuint (number (stats, "total"), ==, N_STORM);
+  g_assert_cmpuint (number (stats, "completed"), ==, N_STORM / 4 * 3);
+  g_assert_cmpuint (number (stats, "failed"), ==, N_STORM / 4);
   g_assert_cmpuint (number (stats, "running") + number (stats, "waiting"), ==, 0);
   stack_close (stack);
 }
