@@ -200,6 +200,8 @@ test_async_wait_hears_of_a_death (Fixture *f, gconstpointer unused)
   start (process);
   strand_process_wait_async (process, -1, NULL, on_waited, &first);
   strand_process_wait_async (process, -1, NULL, on_waited, &second);
+  while (g_main_context_iteration (NULL, FALSE))
+    ; /* until both have nothing to do but wait */
   kill (strand_process_get_pid (process), SIGKILL);
   /* Whoever receives the news tells the others. */
   g_assert_false (strand_process_wait (process, DEADLINE_US, NULL, NULL));
