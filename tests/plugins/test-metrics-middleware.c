@@ -396,6 +396,44 @@ test_totals_of_several_processes_add_up (void)
   fixture_remove_folder (folder);
 }
 
+#define N_FLUSHES 100
+
+static gpointer
+flush_often (gpointer data)
+{
+  StrandStack *stack = data;
+
+  for (guint i = 0; i < N_FLUSHES; i++)
+    g_assert_true (flush (stack));
+  return NULL;
+}
+
+/* Four that write one record all the time: each is overtaken again and again, and none gives up. */
+static void
+test_writers_at_once_get_their_turn (void)
+{
+  char *folder = fixture_make_folder ();
+  StrandStack *stacks[4];
+  GThread *threads[4];
+  g_autoptr(GVariant) stats = NULL;
+
+  for (guint i = 0; i < 4; i++)
+    {
+      stacks[i] = stack_new (SHARED_STACK, folder);
+      do_call (stacks[i], "test.nothing", NULL, 0);
+    }
+  for (guint i = 0; i < 4; i++)
+    threads[i] = g_thread_new ("flush", flush_often, stacks[i]);
+  for (guint i = 0; i < 4; i++)
+    g_thread_join (threads[i]);
+  g_assert_true (flush (stacks[0]));
+  stats = stats_of (stacks[0], "shared-stats");
+  g_assert_cmpuint (number (stats, "total"), ==, 4);
+  for (guint i = 0; i < 4; i++)
+    stack_close (stacks[i]);
+  fixture_remove_folder (folder);
+}
+
 static void
 test_a_record_of_something_else_is_left_alone (void)
 {
@@ -495,6 +533,7 @@ main (int argc, char **argv)
   ADD ("the-last-numbers-reach-the-file", test_the_last_numbers_reach_the_file);
   ADD ("a-file-that-cannot-be-written-is-said-once", test_a_file_that_cannot_be_written_is_said_once);
   ADD ("totals-of-several-processes-add-up", test_totals_of_several_processes_add_up);
+  ADD ("writers-at-once-get-their-turn", test_writers_at_once_get_their_turn);
   ADD ("a-record-of-something-else-is-left-alone", test_a_record_of_something_else_is_left_alone);
   ADD ("wrong-settings-name-key-and-cure", test_wrong_settings_name_key_and_cure);
   ADD ("wrong-settings-let-no-call-pass", test_wrong_settings_let_no_call_pass);
