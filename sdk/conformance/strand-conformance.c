@@ -34,6 +34,9 @@ typedef struct
   const StrandConformanceCase *test_case;
 } Run;
 
+/* Those that have not run: GLib forgets tests that it was not asked for, and does not free them. */
+static GPtrArray *waiting;
+
 /**
  * strand_conformance_get_suite:
  * @kind: a kind of plugin
@@ -170,6 +173,9 @@ run_free (gpointer data)
 {
   Run *run = data;
 
+  g_ptr_array_remove_fast (waiting, run);
+  if (waiting->len == 0)
+    g_clear_pointer (&waiting, g_ptr_array_unref);
   subject_drop (run->subject);
   g_free (run);
 }
@@ -180,7 +186,7 @@ run_free (gpointer data)
  * @path: where its cases stand among GLib's tests, such as `/my-store/conformance`
  * @make: (scope notified) (closure user_data) (destroy destroy): makes an object under test
  * @user_data: data for @make
- * @destroy: (nullable): frees @user_data once the last case has run
+ * @destroy: (nullable): frees @user_data once all cases have run
  *
  * Adds a test for each case of a suite, `PATH/CLAUSE`. After g_test_init(), before g_test_run().
  *
@@ -212,6 +218,9 @@ strand_conformance_add_suite (const StrandConformanceSuite *suite, const char *p
       Run *run = g_new (Run, 1);
       g_autofree char *name = NULL;
 
+      if (waiting == NULL)
+        waiting = g_ptr_array_new ();
+      g_ptr_array_add (waiting, run);
       run->subject = subject;
       run->test_case = cases->pdata[i];
       subject->n_cases++;
@@ -226,7 +235,7 @@ strand_conformance_add_suite (const StrandConformanceSuite *suite, const char *p
  * @path: where its cases stand among GLib's tests
  * @make: (scope notified) (closure user_data) (destroy destroy): makes a #StrandTaskrunner
  * @user_data: data for @make
- * @destroy: (nullable): frees @user_data once the last case has run
+ * @destroy: (nullable): frees @user_data once all cases have run
  *
  * As strand_conformance_add_suite(), with the suite of taskrunners.
  *
@@ -245,7 +254,7 @@ strand_conformance_add_taskrunner (const char *path, StrandConformanceMakeFunc m
  * @path: where its cases stand among GLib's tests
  * @make: (scope notified) (closure user_data) (destroy destroy): makes a #StrandBackend
  * @user_data: data for @make
- * @destroy: (nullable): frees @user_data once the last case has run
+ * @destroy: (nullable): frees @user_data once all cases have run
  *
  * As strand_conformance_add_suite(), with the suite of backends.
  *
@@ -265,7 +274,7 @@ strand_conformance_add_backend (const char *path, StrandConformanceMakeFunc make
  * @make: (scope notified) (closure user_data) (destroy destroy): makes a #StrandStore; those of one case have
  * the same records
  * @user_data: data for @make
- * @destroy: (nullable): frees @user_data once the last case has run
+ * @destroy: (nullable): frees @user_data once all cases have run
  *
  * As strand_conformance_add_suite(), with the suite of stores.
  *
@@ -284,7 +293,7 @@ strand_conformance_add_store (const char *path, StrandConformanceMakeFunc make, 
  * @path: where its cases stand among GLib's tests
  * @make: (scope notified) (closure user_data) (destroy destroy): makes a #StrandSerializer
  * @user_data: data for @make
- * @destroy: (nullable): frees @user_data once the last case has run
+ * @destroy: (nullable): frees @user_data once all cases have run
  *
  * As strand_conformance_add_suite(), with the suite of serializers.
  *
@@ -303,7 +312,7 @@ strand_conformance_add_serializer (const char *path, StrandConformanceMakeFunc m
  * @path: where its cases stand among GLib's tests
  * @make: (scope notified) (closure user_data) (destroy destroy): makes a #StrandMiddleware
  * @user_data: data for @make
- * @destroy: (nullable): frees @user_data once the last case has run
+ * @destroy: (nullable): frees @user_data once all cases have run
  *
  * As strand_conformance_add_suite(), with the suite of middleware.
  *

@@ -58,7 +58,7 @@ build_shared () {
 
 # The staged folders are not the ones compiled in, so they are named.
 run_program () {
-  STRAND_PLUGIN_PATH=$plugindir STRAND_MODULE_PATH=$moduledir LD_LIBRARY_PATH=$libdir "$work/stranger" "$@"
+  staged "$work/stranger" "$@"
 }
 
 program_prints () {
@@ -67,7 +67,24 @@ program_prints () {
   same "$expected" "$(run_program "$@" 2>&1)"
 }
 
-plan 13
+build_conformance () {
+  $cc $flags $(pkg-config --cflags strand-conformance-1) "$here/stranger-conformance.c" -o "$work/conformance" \
+    $(pkg-config --libs strand-conformance-1)
+}
+
+# $@: a program, which finds the staged folders.
+staged () {
+  STRAND_PLUGIN_PATH=$plugindir STRAND_MODULE_PATH=$moduledir LD_LIBRARY_PATH=$libdir "$@"
+}
+
+# Every case, none of which has failed.
+conformance_passes () {
+  report=$(staged "$@" 2>"$work/errors") || { echo "$report"; cat "$work/errors"; return 1; }
+  plan=$(echo "$report" | sed -n 's/^1\.\.//p')
+  [ "$plan" -gt 1 ] && [ "$plan" = "$(echo "$report" | grep -c '^ok ')" ]
+}
+
+plan 18
 check 'install' install_everything
 PKG_CONFIG_PATH=$(dirname "$(find "$prefix" -name strand-1.pc)")
 export PKG_CONFIG_PATH
@@ -89,4 +106,9 @@ check 'module/builds' build_shared stranger-module "$moduledir"
 check 'program/uses-plugin-and-module' program_prints "42
 job-1 1
 'hello world'" plugins
+check 'conformance/compiles-as-c11' compiles "$cc -std=gnu11" strand-conformance.h
+check 'conformance/compiles-as-c++17' compiles "$cxx -x c++ -std=c++17" strand-conformance.h
+check 'conformance/test-builds' build_conformance
+check 'conformance/test-passes' conformance_passes "$work/conformance"
+check 'conformance/command-passes' conformance_passes "$prefix/bin/strand" conformance taskrunner/thread ends results
 finish
