@@ -1,5 +1,5 @@
 #!/bin/sh
-# run.sh [--asan | --valgrind | --clang] [TEST… | OPTION of `meson test`…] — every test, on a machine that may have nothing.
+# run.sh [--asan | --valgrind | --clang | --ucontext] [TEST… | OPTION of `meson test`…] — every test, on a machine that may have nothing.
 #
 # Installs what is missing, configures and builds with warnings as errors, runs the tests, and ends with one
 # line that counts their cases. A variant has a build directory of its own, which the next run uses again:
@@ -7,6 +7,7 @@
 #   build-asan      --asan: address and undefined-behaviour sanitizers, leaks included
 #   build-clang     --clang: the other compiler
 #   build-valgrind  --valgrind: the core suite under memcheck
+#   build-ucontext  --ucontext: the coroutine runner as on processors that it has no switch of its own for
 # Exit status: 0 all passed; 1 a case failed, or none ran; 2 something is missing here.
 #                                                  SPDX-License-Identifier: LGPL-2.1-or-later
 set -eu
@@ -14,7 +15,7 @@ cd "$(dirname "$0")/.."
 
 variant=plain
 case ${1-} in
-  --asan | --clang | --valgrind) variant=${1#--}; shift ;;
+  --asan | --clang | --valgrind | --ucontext) variant=${1#--}; shift ;;
   -h | --help) sed -n '2,/SPDX/ { /SPDX/d; s/^# \{0,1\}//; p }' tests/run.sh; exit 0 ;;
 esac
 
@@ -56,6 +57,11 @@ case $variant in
     packages="$packages valgrind libc6-dbg"
     set -- --setup valgrind --suite core "$@"
     ;;
+  ucontext)
+    build='build-ucontext'
+    options="$options -Dcoroutine-ucontext=true -Dintrospection=disabled"
+    [ $# -gt 0 ] || set -- test-coroutine-taskrunner
+    ;;
 esac
 
 # Ends the run when the count could not be made: what did not build or start has failed.
@@ -75,11 +81,15 @@ if [ -e "$build/build.ninja" ]; then
 else
   ${compiler:+env CC=$compiler} meson setup "$build" $options
 fi || give_up "could not configure '$build'" 1
-meson compile -C "$build" || give_up 'the build failed' 1
+# One test needs a part of it, which `meson test` builds.
+rebuild=--no-rebuild
+[ "$variant" != ucontext ] || rebuild=
+[ -z "$rebuild" ] || meson compile -C "$build" || give_up 'the build failed' 1
 
 log=$build/meson-logs/testlog.json
 [ "$variant" != valgrind ] || log=$build/meson-logs/testlog-valgrind.json
 rm -f "$log"
-meson test -C "$build" --no-rebuild --print-errorlogs "$@" && status=0 || status=$?
+# shellcheck disable=SC2086
+meson test -C "$build" $rebuild --print-errorlogs "$@" && status=0 || status=$?
 [ -e "$log" ] || give_up 'no test ran' 1
 python3 tests/count.py "$build" "$log" && [ "$status" = 0 ]
