@@ -1,8 +1,8 @@
-/* test-process-taskrunner.c — calls in helper processes: what travels, what dies, and what is left afterwards.
+/* test-process-taskrunner.c — calls in helper processes: what travels, what dies, and what is left
+ * afterwards.
  *
- * The program is its own helper: `own.*` are the functions that it gives to strand_helper_main(). The helpers are real,
- * and so are their deaths.
- *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
+ * The program is its own helper: `own.*` are the functions that it gives to strand_helper_main(). The helpers
+ * are real, and so are their deaths. SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "../core/call-fixture.h"
 
@@ -39,12 +39,12 @@ own_echo (StrandContext *context, GVariant *arguments, gpointer data, GError **e
 static GVariant *
 own_describe (StrandContext *context, GVariant *arguments, gpointer data, GError **error)
 {
-  g_autoptr (GVariant) headers = strand_context_dup_headers (context);
+  g_autoptr(GVariant) headers = strand_context_dup_headers (context);
   const char *colour = "none";
 
   g_variant_lookup (headers, "colour", "&s", &colour);
-  return g_variant_new ("(suss)", strand_context_get_key (context), strand_context_get_attempt (context), colour,
-                        strand_context_get_deadline (context) > 0 ? "deadline" : "no deadline");
+  return g_variant_new ("(suss)", strand_context_get_key (context), strand_context_get_attempt (context),
+                        colour, strand_context_get_deadline (context) > 0 ? "deadline" : "no deadline");
 }
 
 static GVariant *
@@ -96,14 +96,15 @@ own_wait (StrandContext *context, GVariant *arguments, gpointer data, GError **e
 static GVariant *
 own_deaf (StrandContext *context, GVariant *arguments, gpointer data, GError **error)
 {
-  g_autoptr (GSubprocess) child = NULL;
+  g_autoptr(GSubprocess) child = NULL;
 
   signal (SIGTERM, SIG_IGN);
   child = g_subprocess_new (G_SUBPROCESS_FLAGS_NONE, error, "sleep", "3600", NULL);
   if (child == NULL)
     return NULL;
   strand_context_emit (context, g_variant_new_int64 (getpid ()), NULL);
-  strand_context_emit (context, g_variant_new_int64 (g_ascii_strtoll (g_subprocess_get_identifier (child), NULL, 10)), NULL);
+  strand_context_emit (
+      context, g_variant_new_int64 (g_ascii_strtoll (g_subprocess_get_identifier (child), NULL, 10)), NULL);
   while (TRUE)
     pause ();
   return NULL;
@@ -208,7 +209,8 @@ static gboolean
 register_functions (StrandRegistry *registry, GError **error)
 {
   for (guint i = 0; i < G_N_ELEMENTS (functions); i++)
-    if (!strand_registry_add (registry, functions[i].name, functions[i].signature, NULL, functions[i].func, NULL, NULL, error))
+    if (!strand_registry_add (registry, functions[i].name, functions[i].signature, NULL, functions[i].func,
+                              NULL, NULL, error))
       return FALSE;
   return TRUE;
 }
@@ -218,8 +220,9 @@ register_functions (StrandRegistry *registry, GError **error)
 static StrandTask *
 make_task (const char *function, StrandTaskrunner *runner)
 {
-  g_autoptr (GError) error = NULL;
-  g_autoptr (StrandFunction) found = strand_registry_lookup (strand_registry_get_default (), function, &error);
+  g_autoptr(GError) error = NULL;
+  g_autoptr(StrandFunction) found =
+      strand_registry_lookup (strand_registry_get_default (), function, &error);
 
   g_assert_no_error (error);
   return strand_task_new (found, G_OBJECT (runner));
@@ -228,7 +231,7 @@ make_task (const char *function, StrandTaskrunner *runner)
 static GVariant *
 wait_for_result (StrandHandle *handle, GError **error)
 {
-  g_autoptr (GError) late = NULL;
+  g_autoptr(GError) late = NULL;
 
   strand_handle_wait (handle, DEADLINE_US, &late);
   g_assert_true (strand_handle_is_ready (handle));
@@ -238,8 +241,8 @@ wait_for_result (StrandHandle *handle, GError **error)
 static GVariant *
 call_value (StrandTaskrunner *runner, const char *function, GVariant *arguments, GError **error)
 {
-  g_autoptr (StrandTask) task = make_task (function, runner);
-  g_autoptr (StrandHandle) handle = strand_task_call_value (task, arguments);
+  g_autoptr(StrandTask) task = make_task (function, runner);
+  g_autoptr(StrandHandle) handle = strand_task_call_value (task, arguments);
 
   return wait_for_result (handle, error);
 }
@@ -248,8 +251,8 @@ call_value (StrandTaskrunner *runner, const char *function, GVariant *arguments,
 static gint64
 call_pid (StrandTaskrunner *runner)
 {
-  g_autoptr (GError) error = NULL;
-  g_autoptr (GVariant) value = call_value (runner, "own.pid", NULL, &error);
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GVariant) value = call_value (runner, "own.pid", NULL, &error);
 
   g_assert_no_error (error);
   return g_variant_get_int64 (value);
@@ -282,7 +285,7 @@ wait_for_death (gint64 pid)
 static guint
 count_descriptors (void)
 {
-  g_autoptr (GDir) dir = g_dir_open ("/proc/self/fd", 0, NULL);
+  g_autoptr(GDir) dir = g_dir_open ("/proc/self/fd", 0, NULL);
   guint n = 0;
 
   while (g_dir_read_name (dir) != NULL)
@@ -331,9 +334,10 @@ test_function_runs_elsewhere (void)
 static void
 test_module_function_runs_in_plain_helper (void)
 {
-  g_autoptr (GError) error = NULL;
-  StrandTaskrunner *runner = make_runner ("process", "workers", 1, "helper-command", g_getenv ("STRAND_HELPER"), NULL);
-  g_autoptr (GVariant) value = NULL;
+  g_autoptr(GError) error = NULL;
+  StrandTaskrunner *runner =
+      make_runner ("process", "workers", 1, "helper-command", g_getenv ("STRAND_HELPER"), NULL);
+  g_autoptr(GVariant) value = NULL;
 
   strand_registry_load_module (strand_registry_get_default (), "demo", &error);
   g_assert_no_error (error);
@@ -346,9 +350,9 @@ test_module_function_runs_in_plain_helper (void)
 static void
 test_module_loaded_later_reaches_running_helper (void)
 {
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
   StrandTaskrunner *runner = make_runner ("process", "workers", 1, NULL);
-  g_autoptr (GVariant) value = NULL;
+  g_autoptr(GVariant) value = NULL;
 
   call_pid (runner);
   strand_registry_load_module (strand_registry_get_default (), "demo", &error);
@@ -362,12 +366,12 @@ test_module_loaded_later_reaches_running_helper (void)
 static void
 test_key_headers_and_attempt_are_the_same_there (void)
 {
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
   StrandTaskrunner *runner = make_runner ("process", "workers", 1, NULL);
-  g_autoptr (StrandTask) task = make_task ("own.describe", runner);
-  g_autoptr (StrandOptions) options = strand_options_new ();
-  g_autoptr (StrandHandle) handle = NULL;
-  g_autoptr (GVariant) value = NULL;
+  g_autoptr(StrandTask) task = make_task ("own.describe", runner);
+  g_autoptr(StrandOptions) options = strand_options_new ();
+  g_autoptr(StrandHandle) handle = NULL;
+  g_autoptr(GVariant) value = NULL;
   const char *key, *colour, *deadline;
   guint attempt;
 
@@ -387,10 +391,11 @@ test_key_headers_and_attempt_are_the_same_there (void)
 static void
 test_surroundings_are_as_asked (void)
 {
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
   const char *const env[] = { "STRAND_TEST_VALUE=a=b", NULL };
-  StrandTaskrunner *runner = make_runner ("process", "workers", 1, "env", env, "working-directory", "/", "nice", 3, NULL);
-  g_autoptr (GVariant) value = call_value (runner, "own.surroundings", NULL, &error);
+  StrandTaskrunner *runner =
+      make_runner ("process", "workers", 1, "env", env, "working-directory", "/", "nice", 3, NULL);
+  g_autoptr(GVariant) value = call_value (runner, "own.surroundings", NULL, &error);
   const char *text, *folder;
   int niceness;
 
@@ -405,9 +410,9 @@ test_surroundings_are_as_asked (void)
 static void
 test_error_keeps_domain_and_code (void)
 {
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
   StrandTaskrunner *runner = make_runner ("process", "workers", 1, NULL);
-  g_autoptr (GVariant) value = call_value (runner, "own.fail", NULL, &error);
+  g_autoptr(GVariant) value = call_value (runner, "own.fail", NULL, &error);
 
   g_assert_null (value);
   g_assert_error (error, G_FILE_ERROR, G_FILE_ERROR_NOENT);
@@ -418,11 +423,11 @@ test_error_keeps_domain_and_code (void)
 static void
 test_large_values_travel_both_ways (void)
 {
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
   StrandTaskrunner *runner = make_runner ("process", "workers", 1, NULL);
   gsize size = 20 * 1024 * 1024 + 3, got;
   g_autofree char *bytes = g_malloc (size);
-  g_autoptr (GVariant) value = NULL;
+  g_autoptr(GVariant) value = NULL;
   GVariant *argument;
 
   for (gsize i = 0; i < size; i++)
@@ -438,9 +443,9 @@ static void
 test_progress_and_metadata_are_seen_while_it_runs (void)
 {
   StrandTaskrunner *runner = make_runner ("process", "workers", 1, NULL);
-  g_autoptr (StrandTask) task = make_task ("own.report", runner);
-  g_autoptr (StrandHandle) handle = strand_task_call (task, NULL);
-  g_autoptr (GVariant) metadata = NULL;
+  g_autoptr(StrandTask) task = make_task ("own.report", runner);
+  g_autoptr(StrandHandle) handle = strand_task_call (task, NULL);
+  g_autoptr(GVariant) metadata = NULL;
   g_autofree char *message = NULL;
   gboolean red = FALSE;
 
@@ -487,10 +492,10 @@ resident_bytes (void)
 static void
 test_items_come_in_order_in_flat_memory (void)
 {
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
   StrandTaskrunner *runner = make_runner ("process", "workers", 1, NULL);
-  g_autoptr (StrandTask) task = make_task ("own.count", runner);
-  g_autoptr (StrandHandle) handle = NULL;
+  g_autoptr(StrandTask) task = make_task ("own.count", runner);
+  g_autoptr(StrandHandle) handle = NULL;
   Counted counted = { 0 };
   gint64 before = resident_bytes ();
   guint n = 100000;
@@ -508,8 +513,8 @@ static void
 test_producer_waits_for_its_consumer (void)
 {
   StrandTaskrunner *runner = make_runner ("process", "workers", 1, NULL);
-  g_autoptr (StrandTask) task = make_task ("own.count", runner);
-  g_autoptr (StrandHandle) handle = NULL;
+  g_autoptr(StrandTask) task = make_task ("own.count", runner);
+  g_autoptr(StrandHandle) handle = NULL;
   Counted counted = { 0 };
 
   g_object_set (task, "max-items", 4, NULL);
@@ -525,9 +530,9 @@ test_producer_waits_for_its_consumer (void)
 static void
 assert_refused (const char *function, const char *words)
 {
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
   StrandTaskrunner *runner = make_runner ("process", "workers", 1, NULL);
-  g_autoptr (GVariant) value = call_value (runner, function, NULL, &error);
+  g_autoptr(GVariant) value = call_value (runner, function, NULL, &error);
   guint n_helpers;
 
   g_assert_error (error, STRAND_ERROR, STRAND_ERROR_UNSAFE);
@@ -553,8 +558,8 @@ test_object_result_is_refused (void)
 static void
 test_not_portable_is_refused (void)
 {
-  g_autoptr (StrandFunction) function = strand_function_new ("own.bound", "", NULL, STRAND_TRAIT_NOT_PORTABLE, own_pid, NULL,
-                                                             NULL, NULL);
+  g_autoptr(StrandFunction) function =
+      strand_function_new ("own.bound", "", NULL, STRAND_TRAIT_NOT_PORTABLE, own_pid, NULL, NULL, NULL);
 
   strand_registry_add_function (strand_registry_get_default (), function, NULL);
   assert_refused ("own.bound", "another process");
@@ -565,10 +570,10 @@ test_not_portable_is_refused (void)
 static void
 test_crash_fails_its_call_and_names_the_signal (void)
 {
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
   StrandTaskrunner *runner = make_runner ("process", "workers", 1, NULL);
   gint64 pid = call_pid (runner);
-  g_autoptr (GVariant) value = call_value (runner, "own.raise", g_variant_new ("(i)", SIGSEGV), &error);
+  g_autoptr(GVariant) value = call_value (runner, "own.raise", g_variant_new ("(i)", SIGSEGV), &error);
 
   g_assert_null (value);
   assert_crashed (error, "signal 11");
@@ -580,11 +585,11 @@ test_crash_fails_its_call_and_names_the_signal (void)
 static void
 test_crash_takes_its_children_along (void)
 {
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
   StrandTaskrunner *runner = make_runner ("process", "workers", 1, NULL);
-  g_autoptr (StrandTask) task = make_task ("own.deaf", runner);
-  g_autoptr (StrandHandle) handle = NULL;
-  g_autoptr (GVariant) value = NULL;
+  g_autoptr(StrandTask) task = make_task ("own.deaf", runner);
+  g_autoptr(StrandHandle) handle = NULL;
+  g_autoptr(GVariant) value = NULL;
   Pids pids = { 0 };
 
   strand_task_on_iter (task, note_pid, &pids, NULL);
@@ -598,11 +603,23 @@ test_crash_takes_its_children_along (void)
 }
 
 static void
+test_abort_is_a_crash_too (void)
+{
+  g_autoptr(GError) error = NULL;
+  StrandTaskrunner *runner = make_runner ("process", "workers", 1, NULL);
+  g_autoptr(GVariant) value = call_value (runner, "own.raise", g_variant_new ("(i)", SIGABRT), &error);
+
+  g_assert_null (value);
+  assert_crashed (error, "signal 6");
+  close_runner (runner);
+}
+
+static void
 test_exit_shows_status_and_last_words (void)
 {
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
   StrandTaskrunner *runner = make_runner ("process", "workers", 1, "stderr", 2, NULL);
-  g_autoptr (GVariant) value = call_value (runner, "own.exit", g_variant_new ("(i)", 7), &error);
+  g_autoptr(GVariant) value = call_value (runner, "own.exit", g_variant_new ("(i)", 7), &error);
 
   g_assert_null (value);
   assert_crashed (error, "status 7");
@@ -614,17 +631,18 @@ static void
 test_crash_fails_exactly_one_of_many (void)
 {
   StrandTaskrunner *runner = make_runner ("process", "workers", 2, NULL);
-  g_autoptr (StrandTask) pid = make_task ("own.pid", runner);
-  g_autoptr (StrandTask) crash = make_task ("own.raise", runner);
-  g_autoptr (GPtrArray) handles = g_ptr_array_new_with_free_func (g_object_unref);
+  g_autoptr(StrandTask) pid = make_task ("own.pid", runner);
+  g_autoptr(StrandTask) crash = make_task ("own.raise", runner);
+  g_autoptr(GPtrArray) handles = g_ptr_array_new_with_free_func (g_object_unref);
   guint n_crashed = 0;
 
   for (guint i = 0; i < 200; i++)
-    g_ptr_array_add (handles, i % 50 == 25 ? strand_task_call (crash, "(i)", SIGKILL) : strand_task_call (pid, NULL));
+    g_ptr_array_add (handles,
+                     i % 50 == 25 ? strand_task_call (crash, "(i)", SIGKILL) : strand_task_call (pid, NULL));
   for (guint i = 0; i < handles->len; i++)
     {
-      g_autoptr (GError) error = NULL;
-      g_autoptr (GVariant) value = wait_for_result (handles->pdata[i], &error);
+      g_autoptr(GError) error = NULL;
+      g_autoptr(GVariant) value = wait_for_result (handles->pdata[i], &error);
 
       if (i % 50 == 25)
         assert_crashed (error, "signal 9");
@@ -645,8 +663,8 @@ test_rubbish_on_the_socket_fails_the_call_only (void)
 
   for (guint i = 0; i < G_N_ELEMENTS (names); i++)
     {
-      g_autoptr (GError) error = NULL;
-      g_autoptr (GVariant) value = call_value (runner, names[i], NULL, &error);
+      g_autoptr(GError) error = NULL;
+      g_autoptr(GVariant) value = call_value (runner, names[i], NULL, &error);
 
       g_assert_null (value);
       assert_crashed (error, i == 0 ? "makes no sense" : "closed its connection");
@@ -658,9 +676,10 @@ test_rubbish_on_the_socket_fails_the_call_only (void)
 static void
 test_max_memory_kills (void)
 {
-  g_autoptr (GError) error = NULL;
-  StrandTaskrunner *runner = make_runner ("process", "workers", 1, "max-memory", (gint64) 128 * 1024 * 1024, NULL);
-  g_autoptr (GVariant) value = call_value (runner, "own.gorge", NULL, &error);
+  g_autoptr(GError) error = NULL;
+  StrandTaskrunner *runner =
+      make_runner ("process", "workers", 1, "max-memory", (gint64) 128 * 1024 * 1024, NULL);
+  g_autoptr(GVariant) value = call_value (runner, "own.gorge", NULL, &error);
 
   assert_crashed (error, "'max-memory'");
   close_runner (runner);
@@ -669,9 +688,9 @@ test_max_memory_kills (void)
 static void
 test_cpu_time_kills (void)
 {
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
   StrandTaskrunner *runner = make_runner ("process", "workers", 1, "cpu-time", (gint64) G_USEC_PER_SEC, NULL);
-  g_autoptr (GVariant) value = call_value (runner, "own.burn", NULL, &error);
+  g_autoptr(GVariant) value = call_value (runner, "own.burn", NULL, &error);
 
   assert_crashed (error, "signal 24");
   close_runner (runner);
@@ -699,15 +718,56 @@ test_max_calls_per_worker_replaces_the_helper (void)
   close_runner (runner);
 }
 
+static guint
+count_helpers (StrandTaskrunner *runner)
+{
+  guint n;
+
+  g_object_get (runner, "helpers", &n, NULL);
+  return n;
+}
+
+static void
+test_min_idle_keeps_helpers_ready (void)
+{
+  StrandTaskrunner *runner = make_runner ("process", "workers", 4, "min-idle", 3, NULL);
+
+  g_assert_cmpuint (count_helpers (runner), ==, 0);
+  call_pid (runner);
+  wait_until (count_helpers (runner) == 3);
+  close_runner (runner);
+  assert_no_child ();
+}
+
+static void
+test_helpers_beyond_min_idle_go (void)
+{
+  StrandTaskrunner *runner = make_runner ("process", "workers", 2, "idle-timeout", (gint64) 10000, NULL);
+  g_autoptr(StrandTask) task = make_task ("own.wait", runner);
+  g_autoptr(StrandHandle) first = NULL;
+  g_autoptr(StrandHandle) second = NULL;
+  Pids pids = { 0 };
+
+  strand_task_on_iter (task, note_pid, &pids, NULL);
+  first = strand_task_call (task, NULL);
+  second = strand_task_call (task, NULL);
+  wait_until (pids.n_items == 2);
+  g_assert_cmpuint (count_helpers (runner), ==, 2);
+  strand_handle_cancel (first);
+  strand_handle_cancel (second);
+  wait_until (count_helpers (runner) == 1);
+  close_runner (runner);
+}
+
 /* Starting. */
 
 static char *
 explain_start (const char *first_property, const char *value)
 {
-  g_autoptr (GError) error = NULL;
-  StrandTaskrunner *runner = make_runner ("process", "workers", 1, "startup-timeout", (gint64) G_USEC_PER_SEC / 10,
-                                          first_property, value, NULL);
-  g_autoptr (GVariant) result = call_value (runner, "own.pid", NULL, &error);
+  g_autoptr(GError) error = NULL;
+  StrandTaskrunner *runner = make_runner ("process", "workers", 1, "startup-timeout",
+                                          (gint64) G_USEC_PER_SEC / 10, first_property, value, NULL);
+  g_autoptr(GVariant) result = call_value (runner, "own.pid", NULL, &error);
 
   g_assert_null (result);
   g_assert_error (error, STRAND_ERROR, STRAND_ERROR_FAILED);
@@ -761,10 +821,10 @@ test_program_that_is_no_helper_is_given_up (void)
 static void
 test_module_missing_only_there_is_told (void)
 {
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
   const char *const modules[] = { "/nowhere/words.so", NULL };
   StrandTaskrunner *runner = make_runner ("process", "workers", 1, "modules", modules, NULL);
-  g_autoptr (GVariant) value = call_value (runner, "test.nothing", NULL, &error);
+  g_autoptr(GVariant) value = call_value (runner, "test.nothing", NULL, &error);
 
   g_assert_error (error, STRAND_ERROR, STRAND_ERROR_UNKNOWN_FUNCTION);
   g_assert_nonnull (strstr (error->message, "/nowhere/words.so"));
@@ -788,17 +848,18 @@ count_lines (const char *path)
 static void
 test_helpers_that_live_go_on_when_no_more_start (void)
 {
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
   g_autofree char *program = g_file_read_link ("/proc/self/exe", NULL);
   g_autofree char *flag = g_build_filename (g_get_user_runtime_dir (), "no-more", NULL);
-  g_autofree char *command =
-      g_strdup_printf ("sh -c 'test -e \"$0\" && { echo no >> \"$0\"; exit 3; }; exec \"%s\" \"$@\"' '%s'", program, flag);
-  StrandTaskrunner *runner = make_runner ("process", "workers", 2, "helper-command", command, "stderr", 2, NULL);
-  g_autoptr (StrandTask) block = make_task ("own.wait", runner);
-  g_autoptr (StrandTask) task = make_task ("own.pid", runner);
-  g_autoptr (StrandHandle) blocking = NULL;
-  g_autoptr (StrandHandle) waiting = NULL;
-  g_autoptr (GVariant) value = NULL;
+  g_autofree char *command = g_strdup_printf (
+      "sh -c 'test -e \"$0\" && { echo no >> \"$0\"; exit 3; }; exec \"%s\" \"$@\"' '%s'", program, flag);
+  StrandTaskrunner *runner =
+      make_runner ("process", "workers", 2, "helper-command", command, "stderr", 2, NULL);
+  g_autoptr(StrandTask) block = make_task ("own.wait", runner);
+  g_autoptr(StrandTask) task = make_task ("own.pid", runner);
+  g_autoptr(StrandHandle) blocking = NULL;
+  g_autoptr(StrandHandle) waiting = NULL;
+  g_autoptr(GVariant) value = NULL;
   Pids pids = { 0 };
 
   strand_task_on_iter (block, note_pid, &pids, NULL);
@@ -824,8 +885,8 @@ test_cancel_reaches_the_function (void)
 {
   StrandTaskrunner *runner = make_runner ("process", "workers", 1, NULL);
   gint64 pid = call_pid (runner);
-  g_autoptr (StrandTask) task = make_task ("own.wait", runner);
-  g_autoptr (StrandHandle) handle = NULL;
+  g_autoptr(StrandTask) task = make_task ("own.wait", runner);
+  g_autoptr(StrandHandle) handle = NULL;
   Pids pids = { 0 };
 
   strand_task_on_iter (task, note_pid, &pids, NULL);
@@ -842,8 +903,8 @@ static void
 stop_the_deaf (StrandOptions *options, StrandStatus status)
 {
   StrandTaskrunner *runner = make_runner ("process", "workers", 1, "kill-after", (gint64) 1000, NULL);
-  g_autoptr (StrandTask) task = make_task ("own.deaf", runner);
-  g_autoptr (StrandHandle) handle = NULL;
+  g_autoptr(StrandTask) task = make_task ("own.deaf", runner);
+  g_autoptr(StrandHandle) handle = NULL;
   Pids pids = { 0 };
 
   g_object_set (task, "grace", (gint64) 1000, NULL);
@@ -870,7 +931,7 @@ test_cancel_kills_the_deaf_and_their_children (void)
 static void
 test_timeout_kills_the_deaf_and_their_children (void)
 {
-  g_autoptr (StrandOptions) options = strand_options_new ();
+  g_autoptr(StrandOptions) options = strand_options_new ();
 
   /* Long enough for a helper to start under valgrind. */
   strand_options_set_timeout (options, 3 * G_USEC_PER_SEC);
@@ -880,14 +941,14 @@ test_timeout_kills_the_deaf_and_their_children (void)
 static void
 test_cancelled_before_its_turn_never_starts (void)
 {
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
   StrandTaskrunner *runner = make_runner ("process", "workers", 1, NULL);
-  g_autoptr (StrandTask) block = make_task ("own.wait", runner);
-  g_autoptr (StrandTask) crash = make_task ("own.raise", runner);
+  g_autoptr(StrandTask) block = make_task ("own.wait", runner);
+  g_autoptr(StrandTask) crash = make_task ("own.raise", runner);
   Pids pids = { 0 };
-  g_autoptr (StrandHandle) blocking = NULL;
-  g_autoptr (StrandHandle) waiting = NULL;
-  g_autoptr (GVariant) value = NULL;
+  g_autoptr(StrandHandle) blocking = NULL;
+  g_autoptr(StrandHandle) waiting = NULL;
+  g_autoptr(GVariant) value = NULL;
 
   strand_task_on_iter (block, note_pid, &pids, NULL);
   blocking = strand_task_call (block, NULL);
@@ -904,11 +965,11 @@ test_cancelled_before_its_turn_never_starts (void)
 static void
 test_close_cancels_what_does_not_end (void)
 {
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
   StrandTaskrunner *runner = make_runner ("process", "workers", 1, NULL);
-  g_autoptr (StrandTask) task = make_task ("own.wait", runner);
-  g_autoptr (StrandHandle) handle = strand_task_call (task, NULL);
-  g_autoptr (StrandHandle) second = strand_task_call (task, NULL);
+  g_autoptr(StrandTask) task = make_task ("own.wait", runner);
+  g_autoptr(StrandHandle) handle = strand_task_call (task, NULL);
+  g_autoptr(StrandHandle) second = strand_task_call (task, NULL);
 
   g_assert_false (strand_taskrunner_close (runner, g_get_monotonic_time (), &error));
   g_assert_error (error, STRAND_ERROR, STRAND_ERROR_TIMED_OUT);
@@ -922,7 +983,7 @@ static int
 be_a_parent (void)
 {
   StrandTaskrunner *runner = make_runner ("process", "workers", 1, NULL);
-  g_autoptr (StrandTask) task = make_task ("own.deaf", runner);
+  g_autoptr(StrandTask) task = make_task ("own.deaf", runner);
   Pids pids = { 0 };
 
   strand_task_on_iter (task, note_pid, &pids, NULL);
@@ -937,7 +998,7 @@ be_a_parent (void)
 static void
 test_helpers_end_with_a_killed_parent (void)
 {
-  g_autoptr (GSubprocess) parent = fixture_spawn ("--parent", NULL);
+  g_autoptr(GSubprocess) parent = fixture_spawn ("--parent", NULL);
   g_autofree char *helper = fixture_read_line (parent);
   g_autofree char *child = fixture_read_line (parent);
 
@@ -953,7 +1014,7 @@ static void
 test_ten_thousand_calls_leak_nothing (void)
 {
   StrandTaskrunner *runner = make_runner ("process", "workers", 2, "min-idle", 2, NULL);
-  g_autoptr (StrandTask) task = make_task ("own.pid", runner);
+  g_autoptr(StrandTask) task = make_task ("own.pid", runner);
   guint before, ended = 0;
 
   call_pid (runner);
@@ -961,14 +1022,14 @@ test_ten_thousand_calls_leak_nothing (void)
   before = count_descriptors ();
   for (guint round = 0; round < 10; round++)
     {
-      g_autoptr (GPtrArray) handles = g_ptr_array_new_with_free_func (g_object_unref);
+      g_autoptr(GPtrArray) handles = g_ptr_array_new_with_free_func (g_object_unref);
 
       for (guint i = 0; i < 1000; i++)
         g_ptr_array_add (handles, strand_task_call (task, NULL));
       for (guint i = 0; i < handles->len; i++)
         {
-          g_autoptr (GError) error = NULL;
-          g_autoptr (GVariant) value = wait_for_result (handles->pdata[i], &error);
+          g_autoptr(GError) error = NULL;
+          g_autoptr(GVariant) value = wait_for_result (handles->pdata[i], &error);
 
           g_assert_no_error (error);
           ended++;
@@ -986,8 +1047,8 @@ static void
 test_dropped_with_calls_in_flight (void)
 {
   StrandTaskrunner *runner = make_runner ("process", "workers", 2, NULL);
-  g_autoptr (StrandTask) task = make_task ("own.pid", runner);
-  g_autoptr (GPtrArray) handles = g_ptr_array_new_with_free_func (g_object_unref);
+  g_autoptr(StrandTask) task = make_task ("own.pid", runner);
+  g_autoptr(GPtrArray) handles = g_ptr_array_new_with_free_func (g_object_unref);
 
   for (guint i = 0; i < 100; i++)
     g_ptr_array_add (handles, strand_task_call (task, NULL));
@@ -995,8 +1056,8 @@ test_dropped_with_calls_in_flight (void)
   g_object_unref (runner);
   for (guint i = 0; i < handles->len; i++)
     {
-      g_autoptr (GError) error = NULL;
-      g_autoptr (GVariant) value = wait_for_result (handles->pdata[i], &error);
+      g_autoptr(GError) error = NULL;
+      g_autoptr(GVariant) value = wait_for_result (handles->pdata[i], &error);
 
       g_assert_no_error (error);
     }
@@ -1010,16 +1071,16 @@ static void
 test_random_kills_lose_no_call (void)
 {
   StrandTaskrunner *runner = make_runner ("process", "workers", 3, NULL);
-  g_autoptr (StrandTask) task = make_task ("own.pid", runner);
-  g_autoptr (GPtrArray) handles = g_ptr_array_new_with_free_func (g_object_unref);
+  g_autoptr(StrandTask) task = make_task ("own.pid", runner);
+  g_autoptr(GPtrArray) handles = g_ptr_array_new_with_free_func (g_object_unref);
   guint n_crashed = 0, n_kills = 0;
 
   for (guint i = 0; i < 3000; i++)
     g_ptr_array_add (handles, strand_task_call (task, NULL));
   for (guint i = 0; i < handles->len; i++)
     {
-      g_autoptr (GError) error = NULL;
-      g_autoptr (GVariant) value = wait_for_result (handles->pdata[i], &error);
+      g_autoptr(GError) error = NULL;
+      g_autoptr(GVariant) value = wait_for_result (handles->pdata[i], &error);
 
       if (error != NULL)
         assert_crashed (error, "signal 9");
@@ -1052,6 +1113,7 @@ add_tests (void)
   ADD ("refuse/not-portable", test_not_portable_is_refused);
   ADD ("crash/fails-its-call-and-names-the-signal", test_crash_fails_its_call_and_names_the_signal);
   ADD ("crash/takes-its-children-along", test_crash_takes_its_children_along);
+  ADD ("crash/abort-is-one-too", test_abort_is_a_crash_too);
   ADD ("crash/exit-shows-status-and-last-words", test_exit_shows_status_and_last_words);
   ADD ("crash/fails-exactly-one-of-many", test_crash_fails_exactly_one_of_many);
   ADD ("crash/rubbish-on-the-socket-fails-the-call-only", test_rubbish_on_the_socket_fails_the_call_only);
@@ -1059,6 +1121,8 @@ add_tests (void)
   ADD ("crash/cpu-time-kills", test_cpu_time_kills);
   ADD ("crash/helper-killed-while-idle-is-not-noticed", test_helper_killed_while_idle_is_not_noticed);
   ADD ("max-calls-per-worker-replaces-the-helper", test_max_calls_per_worker_replaces_the_helper);
+  ADD ("min-idle-keeps-helpers-ready", test_min_idle_keeps_helpers_ready);
+  ADD ("helpers-beyond-min-idle-go", test_helpers_beyond_min_idle_go);
   ADD ("start/missing-helper-is-named", test_missing_helper_is_named);
   ADD ("start/missing-folder-is-an-error", test_missing_folder_is_an_error);
   ADD ("start/helper-that-dies-is-given-up", test_helper_that_dies_at_start_is_given_up);
