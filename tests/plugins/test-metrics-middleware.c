@@ -194,7 +194,7 @@ test_causes_of_failure_are_told_apart (void)
 
 /* A sanitizer that unwinds the stack at each allocation takes milliseconds a call. */
 #ifdef __SANITIZE_ADDRESS__
-#define N_STORM 10000
+#define N_STORM 8000
 #else
 #define N_STORM 100000
 #endif
