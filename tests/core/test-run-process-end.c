@@ -66,7 +66,6 @@ test_grandchildren_end (Fixture *f, gconstpointer unused)
       make_shell (f, "setsid sh -c 'echo $$ > $0/away; sleep " FOREVER "' $1 &"
                      "(sh -c 'echo $$ > $0/orphan; sleep " FOREVER "' $1 &) ;"
                      "while ! [ -s $1/away -a -s $1/orphan ]; do sleep 0.01; done; echo > $1/ready; exit 0");
-  g_autofree char *ready = in_folder (f, "ready");
   g_autoptr(GError) error = NULL;
 
   start (process);

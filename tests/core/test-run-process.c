@@ -223,7 +223,6 @@ test_old_file_is_no_sign (Fixture *f, gconstpointer unused)
   g_autoptr(StrandProcess) old = make_shell (f, "sleep " FOREVER);
   g_autoptr(StrandProcess) renewed = make_shell (f, "sleep 0.05; echo new > $1/ready; sleep " FOREVER);
   g_autofree char *path = in_folder (f, "ready");
-  g_autofree char *text = NULL;
 
   g_assert_true (g_file_set_contents (path, "old", -1, NULL));
   strand_process_set_ready_file (old, path);
