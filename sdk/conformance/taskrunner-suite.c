@@ -56,6 +56,25 @@ has_limit (StrandConformance *self)
   return g_object_class_find_property (G_OBJECT_GET_CLASS (runner), "max-queued") != NULL;
 }
 
+/* More than these are as good as any number. */
+#define MAX_PLACES 64
+
+static gboolean
+has_places (StrandConformance *self)
+{
+  g_autoptr(StrandTaskrunner) runner = strand_conformance_make (self);
+  StrandTaskrunnerInterface *iface = STRAND_TASKRUNNER_GET_IFACE (runner);
+  guint n = iface->get_places != NULL ? iface->get_places (runner) : 0;
+
+  return n > 0 && n <= MAX_PLACES;
+}
+
+static gboolean
+lends (StrandConformance *self)
+{
+  return (traits_of_fresh (self) & STRAND_RUNNER_LENDS_CALLS) != 0;
+}
+
 /* A runner says so itself, of a function that runs and does not listen. */
 static gboolean
 has_stop (StrandConformance *self)
@@ -99,6 +118,8 @@ static const StrandConformanceNeed needs[] = {
   { "other-process", "calls run in this process", has_other_process },
   { "exclusive", "calls run at once", is_exclusive },
   { "stop", "the taskrunner cannot stop a function that does not listen", has_stop },
+  { "places", "the taskrunner does not say that it has few places", has_places },
+  { "lends", "the taskrunner does not lend its calls", lends },
   { "limit", "the taskrunner has no property 'max-queued'", has_limit },
   { 0 },
 };

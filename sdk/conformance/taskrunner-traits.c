@@ -109,6 +109,52 @@ others_run_one_by_one (StrandConformance *self)
 }
 
 static void
+places_are_as_many (StrandConformance *self)
+{
+  StrandTaskrunner *runner = runner_make (self);
+  g_autoptr(StrandTask) task = runner_task (self, runner, "conformance.hold");
+  guint n = STRAND_TASKRUNNER_GET_IFACE (runner)->get_places (runner);
+  g_autoptr(Told) told = told_new ();
+
+  told_listen (told, task);
+  for (guint i = 0; i < n + 3; i++)
+    g_object_unref (runner_call_paths (self, task, "entered", "gate", NULL));
+  strand_conformance_wait (self, runner_file_size (self, "entered") >= n);
+  g_assert_cmpuint (runner_file_size (self, "entered"), ==, n);
+  g_assert_cmpuint (STRAND_TASKRUNNER_GET_IFACE (runner)->get_places (runner), ==, n);
+  strand_conformance_create_file (self, "gate");
+  strand_conformance_wait (self, told_count_over (told) == n + 3);
+  g_assert_cmpuint (told->n_ends, ==, n + 3);
+  g_clear_object (&task);
+  runner_close (self, runner);
+}
+
+static void
+waiting_calls_are_lent (StrandConformance *self)
+{
+  StrandTaskrunner *runner = runner_make_limited (self);
+  g_autoptr(StrandTask) hold = runner_task (self, runner, "conformance.hold");
+  g_autoptr(StrandTask) task = runner_task (self, runner, "conformance.mark");
+  g_autoptr(StrandHandle) first = runner_call_paths (self, hold, "entered", "gate", NULL);
+  g_autoptr(StrandHandle) waiting = NULL;
+
+  runner_await_file (self, "entered");
+  waiting = runner_call_paths (self, task, "marks", NULL, NULL);
+  strand_call_run (strand_call_ref (strand_handle_get_call (waiting)));
+  runner_assert_completed (waiting);
+  g_assert_cmpint (strand_handle_get_status (first), ==, STRAND_STATUS_RUNNING);
+  strand_conformance_create_file (self, "gate");
+  runner_await (self, first);
+  g_clear_object (&first);
+  g_clear_object (&waiting);
+  g_clear_object (&hold);
+  g_clear_object (&task);
+  runner_close (self, runner);
+  /* Its turn has come, too, and found it done. */
+  g_assert_cmpuint (runner_file_size (self, "marks"), ==, 1);
+}
+
+static void
 the_process_is_as_said (StrandConformance *self)
 {
   StrandTaskrunner *runner = runner_make (self);
@@ -217,6 +263,12 @@ const StrandConformanceCase taskrunner_traits_cases[] = {
     "background concurrent" },
   { "traits/one-by-one", "A runner that is not concurrent never runs two calls at once.",
     others_run_one_by_one, "exclusive in-process" },
+  { "traits/places",
+    "As many calls are under way at once as the runner says that it has places, and no more.",
+    places_are_as_many, "background places" },
+  { "traits/lends",
+    "A call that waits in the line of a runner that lends its calls may be run by any thread, once.",
+    waiting_calls_are_lent, "background limit lends" },
   { "traits/process", "A function's process is another exactly where the runner says so.",
     the_process_is_as_said },
   { "traits/main-thread-only", "A main-thread-only function is refused unless the runner is inline.",
