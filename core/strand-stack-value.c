@@ -2,7 +2,7 @@
  *
  * Escapes go first, then a list is split, then variables are replaced: so what a variable holds is one piece
  * of text, whatever is in it. A secret never stands in the keyfile itself: it comes from a file that others
- * cannot read, or from the environment.
+ * can neither read nor replace, or from the environment.
  *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "config.h"
@@ -10,6 +10,7 @@
 #include "strand-error.h"
 #include "strand-param.h"
 #include "strand-schema-private.h"
+#include "strand-trust-private.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -41,6 +42,28 @@ check_secret_file (int fd, const char *path, GError **error)
   why = g_strdup_printf ("has mode %04o, so others may read or write it; run: chmod 0600 '%s'",
                          (guint) info.st_mode & 07777, path);
   return refuse_secret (error, path, why);
+}
+
+/* Whoever can put another file in its place chooses the secret, so the path must be as safe as a plugin's. */
+static gboolean
+check_secret_place (int fd, const char *path, GError **error)
+{
+  StrandFileIdentity there, opened;
+  struct stat info;
+  g_autoptr(GError) local = NULL;
+  g_autofree char *real = strand_trust_check (path, NULL, &there, &local);
+
+  if (real == NULL)
+    {
+      g_autofree char *why = g_strdup_printf ("cannot be trusted: %s", local->message);
+
+      return refuse_secret (error, path, why);
+    }
+  if (fstat (fd, &info) != 0)
+    return refuse_secret (error, path, g_strerror (errno));
+  strand_file_identity_init (&opened, &info);
+  return strand_file_identity_equal (&there, &opened) ||
+         refuse_secret (error, path, "was changed while it was read; try again");
 }
 
 /* The file's text without the newline that editors put at its end. */
@@ -97,7 +120,7 @@ read_secret (const char *path, GError **error)
       refuse_secret (error, path, why);
       return NULL;
     }
-  if (check_secret_file (fd, path, error))
+  if (check_secret_file (fd, path, error) && check_secret_place (fd, path, error))
     secret = read_open_secret (fd, path, error);
   close (fd);
   return secret;

@@ -466,7 +466,7 @@ test_without_keys_no_call_passes (void)
 }
 
 static void
-test_a_file_that_others_may_read_is_refused (void)
+test_a_file_that_others_may_touch_is_refused (void)
 {
   char *folder = fixture_make_folder ();
   g_autofree char *path = g_build_filename (folder, "keys", NULL);
@@ -485,7 +485,17 @@ test_a_file_that_others_may_read_is_refused (void)
   g_assert_nonnull (strstr (error->message, "chmod 0600"));
   g_clear_error (&error);
 
+  /* In a folder where others may put another file in its place. */
   g_assert_cmpint (g_chmod (path, 0600), ==, 0);
+  g_assert_cmpint (g_chmod (folder, 0707), ==, 0);
+  stack = strand_stack_new_from_data (text, -1, "test", &error);
+  g_assert_null (stack);
+  g_assert_error (error, STRAND_ERROR, STRAND_ERROR_CONFIG);
+  g_assert_nonnull (strstr (error->message, folder));
+  g_assert_nonnull (strstr (error->message, "chmod o-w"));
+  g_clear_error (&error);
+
+  g_assert_cmpint (g_chmod (folder, 0700), ==, 0);
   stack = strand_stack_new_from_data (text, -1, "test", &error);
   g_assert_no_error (error);
   assert_refused (stack, "test.nothing", "k", "()", NULL, "no token");
@@ -546,7 +556,7 @@ main (int argc, char **argv)
   ADD ("the-secret-is-nowhere", test_the_secret_is_nowhere);
   ADD ("wrong-settings-name-key-and-cure", test_wrong_settings_name_key_and_cure);
   ADD ("without-keys-no-call-passes", test_without_keys_no_call_passes);
-  ADD ("a-file-that-others-may-read-is-refused", test_a_file_that_others_may_read_is_refused);
+  ADD ("a-file-that-others-may-touch-is-refused", test_a_file_that_others_may_touch_is_refused);
   ADD ("eight-threads-are-told-apart", test_eight_threads_are_told_apart);
 
   status = g_test_run ();
