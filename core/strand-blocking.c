@@ -36,19 +36,28 @@ strand_blocking_run (void (*func) (gpointer data), gpointer data)
   g_thread_pool_push ((GThreadPool *) pool, job, NULL);
 }
 
+typedef struct
+{
+  GTask *task;
+  void (*func) (GTask *task);
+} TaskJob;
+
 static void
 run_task (gpointer data)
 {
-  g_autoptr(GTask) task = data;
+  g_autofree TaskJob *job = data;
+  g_autoptr(GTask) task = job->task;
 
   if (!g_task_return_error_if_cancelled (task))
-    ((void (*) (GTask *)) g_task_get_source_tag (task)) (task);
+    job->func (task);
 }
 
-/* The function doubles as the task's source tag, so that a finish function can tell its tasks. */
 void
 strand_blocking_run_task (GTask *task, void (*func) (GTask *task))
 {
-  g_task_set_source_tag (task, func);
-  strand_blocking_run (run_task, task);
+  TaskJob *job = g_new (TaskJob, 1);
+
+  job->task = task;
+  job->func = func;
+  strand_blocking_run (run_task, job);
 }

@@ -109,8 +109,8 @@ strand_call_emit (StrandCall *self, GVariant *item, gboolean may_wait, gboolean 
   return TRUE;
 }
 
-/* An item that was emitted elsewhere, and came through a store. Waits for a consumer that is slow; FALSE if
- * the call was told to stop meanwhile. Takes over @item. */
+/* An item that was emitted elsewhere, and came through a store. Takes over @item; FALSE, without it, while a
+ * slow consumer has no room: `room_hook` is called when there is. */
 gboolean
 strand_call_emit_at (StrandCall *self, GVariant *item, guint attempt, guint64 index)
 {
@@ -119,19 +119,31 @@ strand_call_emit_at (StrandCall *self, GVariant *item, guint attempt, guint64 in
   gboolean go_on;
 
   g_mutex_lock (&extra->lock);
-  go_on = !consumed || wait_for_room_locked (self, extra, self->recipe->max_items, NULL);
+  go_on = !consumed || extra->items.length < self->recipe->max_items;
   if (go_on)
     {
       queue_item_locked (self, extra, item, attempt, index);
       extra->n_emitted++;
     }
   else
-    g_variant_unref (item);
+    extra->wants_room = TRUE;
   g_mutex_unlock (&extra->lock);
 
   if (go_on && consumed)
     strand_call_changed (self);
   return go_on;
+}
+
+gboolean
+strand_call_wants_room (StrandCall *self)
+{
+  StrandCallExtra *extra = strand_call_extra (self);
+  gboolean wants_room;
+
+  g_mutex_lock (&extra->lock);
+  wants_room = extra->wants_room && (strand_call_peek_state (self) & STATE_STOP) == 0;
+  g_mutex_unlock (&extra->lock);
+  return wants_room;
 }
 
 /**
@@ -160,11 +172,13 @@ make_room (StrandCall *self, StrandCallExtra *extra)
 {
   StrandCall *child = NULL;
   StrandTaskrunner *runner = NULL;
+  void (*room_hook) (gpointer data) = NULL;
 
   g_mutex_lock (&extra->lock);
   if (extra->wants_room && extra->items.length <= self->recipe->max_items / 2)
     {
       extra->wants_room = FALSE;
+      room_hook = extra->room_hook;
       child = strand_call_ref (extra->child != NULL ? extra->child : self);
       strand_cond_broadcast (&extra->changed);
     }
@@ -172,6 +186,8 @@ make_room (StrandCall *self, StrandCallExtra *extra)
 
   if (child == NULL)
     return;
+  if (room_hook != NULL)
+    room_hook (extra->room_data);
   runner = strand_call_get_runner (child);
   if (runner != NULL && STRAND_TASKRUNNER_GET_IFACE (runner)->resume != NULL)
     STRAND_TASKRUNNER_GET_IFACE (runner)->resume (runner, child);

@@ -102,7 +102,9 @@ typedef struct
   GQueue items; /* of StrandItem */
   guint64 n_emitted;
   guint64 n_dropped;
-  gboolean wants_room;  /* a runner was told that there is none */
+  gboolean wants_room;               /* a runner was told that there is none */
+  void (*room_hook) (gpointer data); /* of who follows it through a store; lives as long as the call */
+  gpointer room_data;
   gsize value_position; /* of the next element, while a returned array is iterated */
   guint item_attempt;   /* of the item being delivered; its context's thread only */
   guint64 item_index;
@@ -189,6 +191,8 @@ void strand_item_free (StrandItem *item);
 gboolean strand_call_emit (StrandCall *self, GVariant *item, gboolean may_wait, gboolean *room,
                            GError **error);
 gboolean strand_call_emit_at (StrandCall *self, GVariant *item, guint attempt, guint64 index);
+/* Whether a slow consumer keeps items waiting; not once the call was told to stop. */
+gboolean strand_call_wants_room (StrandCall *self);
 gboolean strand_call_deliver_items (StrandCall *self, gint64 deadline_us);
 gboolean strand_call_deliver_value_items (StrandCall *self, gint64 deadline_us);
 

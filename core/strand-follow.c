@@ -139,7 +139,7 @@ show_end (StrandCall *call, StrandRecord *record)
   g_mutex_unlock (&extra->lock);
 }
 
-/* Items of one page. FALSE if there are no more, or nobody wants them. */
+/* Items of one page. FALSE if there are no more, or no room for them. */
 static gboolean
 show_some_items (StrandFollower *self, StrandCall *call, StrandRecord *record)
 {
@@ -155,20 +155,23 @@ show_some_items (StrandFollower *self, StrandCall *call, StrandRecord *record)
     {
       GVariant *item = strand_record_read_item (record, g_ptr_array_index (items, i), &error);
 
-      self->next_item = first + i + 1;
       if (item == NULL)
         g_message ("Item %" G_GUINT64_FORMAT " of call '%s' is left out: %s", first + i, self->key,
                    error->message);
       else if (!strand_call_emit_at (call, item, self->item_attempt, first + i))
-        return FALSE;
+        {
+          g_variant_unref (item);
+          return FALSE;
+        }
+      self->next_item = first + i + 1;
       g_clear_error (&error);
     }
   return TRUE;
 }
 
 /* A new attempt starts anew; a call that was given back goes on where its consumer is, since each index comes
- * once an attempt. */
-static void
+ * once an attempt. FALSE if a slow consumer has to make room for the rest first. */
+static gboolean
 show_items (StrandFollower *self, StrandCall *call, StrandRecord *record)
 {
   guint attempt = (guint) strand_record_get_int (record, STRAND_FIELD_ATTEMPT);
@@ -181,6 +184,7 @@ show_items (StrandFollower *self, StrandCall *call, StrandRecord *record)
     }
   while (self->next_item < n_items && show_some_items (self, call, record))
     ;
+  return !strand_call_wants_room (call);
 }
 
 static void
@@ -189,7 +193,8 @@ show_record (StrandFollower *self, StrandCall *call, StrandRecord *record)
   StrandStatus status = strand_record_get_status (record);
 
   show_envelope (call, record);
-  show_items (self, call, record);
+  if (!show_items (self, call, record))
+    return; /* on_room() comes back */
   if (strand_status_is_terminal (status))
     show_end (call, record);
   else if (status == STRAND_STATUS_RUNNING)
@@ -199,6 +204,15 @@ show_record (StrandFollower *self, StrandCall *call, StrandRecord *record)
 }
 
 static void on_changed (StrandStore *store, const char *key, gpointer data);
+
+/* The consumer has caught up. */
+static void
+on_room (gpointer data)
+{
+  StrandFollower *self = data;
+
+  on_changed (self->store, self->key, self);
+}
 
 static void
 on_look (gpointer data)
@@ -418,9 +432,14 @@ follower_new (StrandStore *store, const char *key)
 static void
 start_watching (StrandFollower *self)
 {
+  StrandCallExtra *extra = strand_call_extra (self->call);
   guint watch = strand_store_watch (self->store, self->key, on_changed, g_object_ref (self), g_object_unref);
   gboolean over;
 
+  g_mutex_lock (&extra->lock);
+  extra->room_hook = on_room;
+  extra->room_data = self; /* which the call holds */
+  g_mutex_unlock (&extra->lock);
   g_mutex_lock (&self->lock);
   over = self->call == NULL; /* it has ended before the watch stood */
   if (!over)

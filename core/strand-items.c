@@ -126,10 +126,11 @@ write_chunk (StrandStore *self, StrandStoreInterface *methods, const char *key, 
     record = new_record (own_key, key);
 
   all = unpack (record);
-  if (all->len > offset)
-    g_ptr_array_set_size (all, (int) offset);
+  if (all->len < offset) /* a gap: what was before it is dropped, and its places stay empty */
+    strand_record_set_int (record, STRAND_FIELD_ITEMS, offset);
+  g_ptr_array_set_size (all, (int) MIN (all->len, offset));
   while (all->len < offset)
-    g_ptr_array_add (all, g_bytes_new (NULL, 0)); /* never read: the log begins after them */
+    g_ptr_array_add (all, g_bytes_new (NULL, 0));
   for (guint i = 0; i < n; i++)
     g_ptr_array_add (all, g_bytes_ref (items[i]));
   pack (record, all);
@@ -253,15 +254,17 @@ strand_items_append (StrandStore *self, StrandStoreInterface *methods, const cha
          drop_before (self, methods, key, fence, kept, error);
 }
 
-/* What one chunk has from @from on. @exists: whether there is such a chunk at all. */
+/* What one chunk has from @from on, or from where it begins, which @from then says. @exists: whether there is
+ * such a chunk at all. */
 static gboolean
-read_chunk (StrandStore *self, StrandStoreInterface *methods, const char *key, guint64 fence, guint64 from,
+read_chunk (StrandStore *self, StrandStoreInterface *methods, const char *key, guint64 fence, guint64 *from,
             guint limit, GPtrArray *found, gboolean *exists, GError **error)
 {
-  g_autofree char *own_key = chunk_key (key, fence, from / CHUNK);
+  g_autofree char *own_key = chunk_key (key, fence, *from / CHUNK);
   g_autoptr(GError) local_error = NULL;
   g_autoptr(StrandRecord) record = get_record (self, methods, own_key, &local_error);
   g_autoptr(GPtrArray) items = NULL;
+  guint64 empty; /* places before a gap */
 
   if (local_error != NULL)
     {
@@ -270,7 +273,9 @@ read_chunk (StrandStore *self, StrandStoreInterface *methods, const char *key, g
     }
   *exists = record != NULL;
   items = unpack (record);
-  for (guint i = from % CHUNK; i < items->len && found->len < limit; i++)
+  empty = record != NULL ? strand_record_get_int (record, STRAND_FIELD_ITEMS) : 0;
+  *from += empty > *from % CHUNK ? empty - *from % CHUNK : 0;
+  for (guint i = *from % CHUNK; i < items->len && found->len < limit; i++)
     g_ptr_array_add (found, g_bytes_ref (g_ptr_array_index (items, i)));
   return TRUE;
 }
@@ -284,7 +289,7 @@ strand_items_read (StrandStore *self, StrandStoreInterface *methods, const char 
   guint64 begin;
   guint before;
 
-  if (!read_chunk (self, methods, key, fence, from, limit, found, &exists, error))
+  if (!read_chunk (self, methods, key, fence, &from, limit, found, &exists, error))
     return NULL;
   if (!exists)
     {
@@ -295,10 +300,13 @@ strand_items_read (StrandStore *self, StrandStoreInterface *methods, const char 
   *first = from;
   do
     {
+      guint64 next = from + found->len;
+
       before = found->len;
-      if (found->len < limit &&
-          !read_chunk (self, methods, key, fence, from + found->len, limit, found, &exists, error))
+      if (found->len < limit && !read_chunk (self, methods, key, fence, &next, limit, found, &exists, error))
         return NULL;
+      if (before == 0)
+        *first = from = next;
     }
   while (found->len > before);
   return g_steal_pointer (&found);

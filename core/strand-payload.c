@@ -18,6 +18,9 @@
 /* What writes and reads payloads where nobody names a serializer. */
 #define DEFAULT_SERIALIZER "json"
 
+/* Where a call waits that had no queue. */
+#define DEFAULT_QUEUE "default"
+
 static StrandSerializer *
 find_serializer (const char *type, GError **error)
 {
@@ -361,6 +364,76 @@ strand_store_fail_expired (StrandStore *store, StrandRecord *record)
   /* STALE: somebody else was first. */
   strand_store_put (store, expired, strand_record_get_revision (record), NULL);
   return TRUE;
+}
+
+/* What the new call keeps of the old one: what was asked, nothing of what came of it. */
+static StrandRecord *
+make_again (StrandRecord *old, const char *queue)
+{
+  static const StrandField kept[] = { STRAND_FIELD_FUNCTION, STRAND_FIELD_SERIALIZER, STRAND_FIELD_QUEUE,
+                                      STRAND_FIELD_ARGUMENTS_TYPE };
+  static const StrandField kept_ints[] = { STRAND_FIELD_PRIORITY, STRAND_FIELD_TIMEOUT, STRAND_FIELD_TTL,
+                                           STRAND_FIELD_RETRIES };
+  g_autofree char *key = strand_key_new ();
+  StrandRecord *record = strand_record_new (key);
+
+  for (guint i = 0; i < G_N_ELEMENTS (kept); i++)
+    strand_record_set_string (record, kept[i], strand_record_get_string (old, kept[i]));
+  for (guint i = 0; i < G_N_ELEMENTS (kept_ints); i++)
+    strand_record_set_int (record, kept_ints[i], strand_record_get_int (old, kept_ints[i]));
+  strand_record_set_bytes (record, STRAND_FIELD_ARGUMENTS,
+                           strand_record_get_bytes (old, STRAND_FIELD_ARGUMENTS));
+  strand_record_set_variant (record, STRAND_FIELD_HEADERS,
+                             strand_record_get_variant (old, STRAND_FIELD_HEADERS));
+  strand_record_set_string (record, STRAND_FIELD_RETRY_OF, strand_record_get_key (old));
+  strand_record_set_int (record, STRAND_FIELD_CREATED, strand_clock_now_us ());
+  if (queue != NULL)
+    strand_record_set_string (record, STRAND_FIELD_QUEUE, queue);
+  return record;
+}
+
+/**
+ * strand_store_retry_call:
+ * @store: where the record is
+ * @key: the key of a call that failed or was cancelled
+ * @queue: (nullable): where the new call waits; `NULL` for the old one's queue, or `default` if it had none
+ * @error: return location for a #GError
+ *
+ * Leaves the same call for a reader once more, as a new one whose record names the old one in `retry-of`; the
+ * old one stays as it is. Blocks as the store does.
+ *
+ * Returns: (transfer full) (nullable): the new call's key; or `NULL` with %STRAND_ERROR_INVALID_ARGUMENT if
+ * the call has not ended or has a value, %STRAND_ERROR_NOT_FOUND, or what the store says Since: 1.0
+ */
+char *
+strand_store_retry_call (StrandStore *store, const char *key, const char *queue, GError **error)
+{
+  g_autoptr(StrandRecord) old = NULL;
+  g_autoptr(StrandRecord) record = NULL;
+  StrandStatus status;
+
+  g_return_val_if_fail (STRAND_IS_STORE (store) && key != NULL, NULL);
+
+  old = strand_store_get (store, key, error);
+  if (old == NULL)
+    return NULL;
+  status = strand_record_get_status (old);
+  if (status != STRAND_STATUS_FAILED && status != STRAND_STATUS_CANCELLED)
+    {
+      g_set_error (error, STRAND_ERROR, STRAND_ERROR_INVALID_ARGUMENT,
+                   "Could not retry call '%s': it is %s; calls that failed or were cancelled can be retried",
+                   key, strand_status_to_string (status));
+      return NULL;
+    }
+  if (queue == NULL && strand_record_get_string (old, STRAND_FIELD_QUEUE) == NULL)
+    queue = DEFAULT_QUEUE;
+  record = make_again (old, queue);
+  if (!strand_store_put (store, record, 0, error))
+    {
+      g_prefix_error (error, "Could not retry call '%s': ", key);
+      return NULL;
+    }
+  return g_strdup (strand_record_get_key (record));
 }
 
 /* Whether somebody is there to hear of it. A pending record that waits for a reader has no owner. */

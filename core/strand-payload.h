@@ -45,6 +45,11 @@ gboolean strand_store_fail_lost (StrandStore *store, StrandRecord *record);
 STRAND_AVAILABLE_IN_ALL
 gboolean strand_store_fail_expired (StrandStore *store, StrandRecord *record);
 
+/* Launches a call again that failed or was cancelled: a new one, linked to it. Returns the new call's key. */
+STRAND_AVAILABLE_IN_ALL
+char *strand_store_retry_call (StrandStore *store, const char *key, const char *queue,
+                               GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
 /* Asks the holder of a call to stop; settles the record where nobody holds it. FALSE without error: too late.
  */
 STRAND_AVAILABLE_IN_ALL

@@ -380,3 +380,20 @@ strand_stack_list_targets (StrandStack *self)
   g_ptr_array_add (names, NULL);
   return (GStrv) g_ptr_array_free (g_steal_pointer (&names), FALSE);
 }
+
+/**
+ * strand_stack_list_readers:
+ * @self: a stack
+ *
+ * Lists the readers that the keyfile describes; strand_stack_ref_object() makes one. Any thread.
+ *
+ * Returns: (transfer full): the names, sorted
+ * Since: 1.0
+ */
+GStrv
+strand_stack_list_readers (StrandStack *self)
+{
+  g_return_val_if_fail (STRAND_IS_STACK (self), NULL);
+
+  return list_names (self, STRAND_KIND_READER);
+}

@@ -69,11 +69,12 @@ struct _Command
 {
   const char *name;
   Status (*run) (Session *session, char **arguments);
-  const char *usage;     /* after the name */
-  const char *summary;   /* one line */
-  const char *details;   /* whole lines, or NULL */
-  const char *example;   /* whole lines */
-  const Option *options; /* may be NULL */
+  const char *usage;          /* after the name */
+  const char *summary;        /* one line */
+  const char *details;        /* whole lines, or NULL */
+  const char *example;        /* whole lines */
+  const Option *options;      /* may be NULL */
+  const Option *more_options; /* that several commands share; may be NULL */
 };
 
 gboolean session_load_stack (Session *session, GError **error);
@@ -97,6 +98,19 @@ Status status_of_call (StrandStatus status, const GError *error);
 GVariant *arguments_parse (StrandFunction *function, const char *const *texts, const char *const *keywords,
                            GError **error);
 gboolean arguments_is_one_string (StrandFunction *function);
+
+/* call-options.c: what may be said of one call, whoever runs it. */
+
+extern const Option call_options[];
+StrandOptions *call_options_make (void);
+/* The function that arguments[0] names, and the others as its tuple; NULL with an error. */
+GVariant *call_options_parse (Session *session, char **arguments, StrandFunction **function, GError **error);
+
+/* notify.c: what a service manager is told, by the protocol of sd_notify(3). */
+
+void notify_say (const char *format, ...) G_GNUC_PRINTF (1, 2);
+/* How often the service manager wants to hear "WATCHDOG=1", in µs; 0 for never. */
+gint64 notify_get_watchdog (void);
 
 /* input.c: a stream of lines, read no faster than they are used. */
 
@@ -161,15 +175,18 @@ void interrupt_set_inline (gboolean is_inline);
 /* The families. */
 
 extern const Option run_options[], map_options[], result_options[], wait_options[], list_options[],
-    inspect_options[], conformance_options[];
+    inspect_options[], conformance_options[], launch_options[], worker_options[];
 
 Status run_run (Session *session, char **arguments);
+Status launch_run (Session *session, char **arguments);
+Status worker_run (Session *session, char **arguments);
 Status map_run (Session *session, char **arguments);
 Status records_status (Session *session, char **arguments);
 Status records_show (Session *session, char **arguments);
 Status records_result (Session *session, char **arguments);
 Status records_wait (Session *session, char **arguments);
 Status records_cancel (Session *session, char **arguments);
+Status records_retry (Session *session, char **arguments);
 Status records_list (Session *session, char **arguments);
 Status records_cleanup (Session *session, char **arguments);
 Status plugins_list (Session *session, char **arguments);

@@ -29,7 +29,19 @@ static const Command commands[] = {
     "A string is printed bare, any other value as GVariant text.\n",
     "  strand run -m demo demo.add 2 3\n"
     "  strand run -m demo demo.add 2 -k b=-3 -b thread\n",
-    run_options },
+    run_options, call_options },
+  { "launch", launch_run, "FUNCTION [ARGUMENT…]", "Leave a call for a worker, print its key",
+    "The call waits in the store until a worker takes it; 'strand worker' is one.\n",
+    "  strand launch -m demo demo.add 2 3\n"
+    "  strand launch -m demo demo.sleep 5 --queue slow --delay 10min\n",
+    launch_options, call_options },
+  { "worker", worker_run, "", "Run what was launched, until stopped",
+    "Runs the keyfile's readers, or one on the default backend's store. The first SIGINT or SIGTERM lets the\n"
+    "calls that run end, for 'stop-timeout' at most, and gives the others back; the second gives back at once.\n"
+    "SIGHUP reads the keyfile again. Tells systemd of readiness and being alive, where that is asked for.\n",
+    "  strand worker -m demo --jobs 4\n"
+    "  strand worker -c jobs.conf --burst\n",
+    worker_options, NULL },
   { "map", map_run, "FUNCTION [--input FILE]", "One call for each line of input; values in input order",
     "A line is split into arguments as a shell would; a function of one string gets each line as it is.\n"
     "Line n of the output belongs to line n of the input; it is empty where the call failed, and stderr\n"
@@ -50,6 +62,9 @@ static const Command commands[] = {
     "  strand wait nightly-report --timeout 5min && strand result nightly-report\n", wait_options },
   { "cancel", records_cancel, "KEY…", "Ask whoever runs a call to stop it", NULL,
     "  strand cancel nightly-report\n", NULL },
+  { "retry", records_retry, "KEY…", "Launch calls again that failed or were cancelled",
+    "Each becomes a new call, whose key is printed; its record names the old one.\n",
+    "  strand retry nightly-report\n", NULL },
   { "list", records_list, "", "The calls that a store keeps",
     "Columns: key, status, function, created, duration, queue.\n",
     "  strand list --status failed --limit 20\n", list_options },
@@ -114,6 +129,8 @@ print_command_help (const Command *command)
       output_text ("\nOptions:\n");
       options_print_help (command->options);
     }
+  if (command->more_options != NULL)
+    options_print_help (command->more_options);
   output_text ("\nOptions of every command:\n");
   options_print_help (global_options);
   output_format ("\nExample:\n%s", command->example);
@@ -164,7 +181,9 @@ take_command (GPtrArray *words, Status *status)
 static Status
 run_command (const Command *command, GPtrArray *words)
 {
-  const Option *const tables[] = { global_options, command->options, NULL };
+  static const Option none[] = { { 0 } };
+  const Option *const tables[] = { global_options, command->options != NULL ? command->options : none,
+                                   command->more_options, NULL };
   g_autoptr(GError) error = NULL;
 
   session.command = command;

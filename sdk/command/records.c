@@ -16,6 +16,7 @@ static struct
   gint64 timeout_us;
   char *status;
   char *queue;
+  gboolean dead;
   gint64 limit;
 } given = { .timeout_us = STRAND_UNSET, .limit = -1 };
 
@@ -33,6 +34,7 @@ const Option wait_options[] = {
 const Option list_options[] = {
   { 0, "status", OPTION_TEXT, &given.status, "STATUS", "pending, running, completed, failed or cancelled" },
   { 0, "queue", OPTION_TEXT, &given.queue, "QUEUE", "Only calls of this queue" },
+  { 0, "dead", OPTION_FLAG, &given.dead, NULL, "Only calls whose workers died too often" },
   { 0, "limit", OPTION_NUMBER, &given.limit, "N", "No more than that" },
   { 0 },
 };
@@ -642,6 +644,56 @@ records_cancel (Session *session, char **arguments)
   return status;
 }
 
+static Status
+retry_key (Session *session, StrandStore *store, const char *key)
+{
+  g_autoptr(GError) error = NULL;
+  g_autofree char *made = NULL;
+  GString *json;
+
+  if (strand_key_check (key, &error))
+    made = strand_store_retry_call (store, key, NULL, &error);
+  if (made == NULL)
+    return session_complain (error);
+  if (!session->json)
+    {
+      output_format ("%s\n", made);
+      return STATUS_DONE;
+    }
+  json = g_string_new ("{");
+  output_json_member (json, "key", made);
+  output_json_member (json, "retry-of", key);
+  g_string_append_c (json, '}');
+  output_json (json);
+  return STATUS_DONE;
+}
+
+Status
+records_retry (Session *session, char **arguments)
+{
+  g_autoptr(GError) error = NULL;
+  g_autoptr(StrandStore) store = NULL;
+  Status status = STATUS_DONE;
+
+  if (arguments[0] == NULL)
+    return session_usage (session, "Which key?");
+  store = session_ref_store (session, &error);
+  if (store == NULL)
+    return session_complain (error);
+  for (guint i = 0; arguments[i] != NULL; i++)
+    note_status (&status, retry_key (session, store, arguments[i]));
+  return status;
+}
+
+/* Among the failed ones; what a call died of is in its last cause. */
+static gboolean
+is_wanted (StrandRecord *record)
+{
+  g_autoptr(GError) error = given.dead ? strand_record_dup_error (record) : NULL;
+
+  return !given.dead || g_error_matches (error, STRAND_ERROR, STRAND_ERROR_DEAD);
+}
+
 static void
 add_row (Table *table, StrandRecord *record)
 {
@@ -673,7 +725,9 @@ print_page (Session *session, StrandPage *page, Table *table, gboolean *begun)
   GPtrArray *records = strand_page_get_records (page);
 
   for (guint i = 0; i < records->len; i++)
-    if (session->json)
+    if (!is_wanted (g_ptr_array_index (records, i)))
+      continue;
+    else if (session->json)
       {
         separate_json (session, begun);
         print_record_json (g_ptr_array_index (records, i));
@@ -735,6 +789,8 @@ records_list (Session *session, char **arguments)
             given.status);
       filter.statuses = 1u << status;
     }
+  if (given.dead)
+    filter.statuses = 1u << STRAND_STATUS_FAILED;
   if (given.queue != NULL && !g_utf8_validate (given.queue, -1, NULL))
     return session_usage (session, "The queue's name is not UTF-8 text");
 

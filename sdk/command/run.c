@@ -5,21 +5,10 @@
 
 static struct
 {
-  GPtrArray *keywords;
-  gint64 timeout_us;
-  gint64 ttl_us;
-  gint64 retries;
-  char *key;
   gboolean items;
-} given = { .timeout_us = STRAND_UNSET, .ttl_us = STRAND_UNSET, .retries = -1 };
+} given;
 
 const Option run_options[] = {
-  { 'k', "keyword", OPTION_LIST, &given.keywords, "NAME=VALUE", "An argument by name; may be repeated" },
-  { 0, "timeout", OPTION_DURATION, &given.timeout_us, "DURATION",
-    "Stop the call if it runs longer, such as 30s" },
-  { 0, "ttl", OPTION_DURATION, &given.ttl_us, "DURATION", "Keep the result that long after its end" },
-  { 0, "retries", OPTION_NUMBER, &given.retries, "N", "Try a failed call that often again" },
-  { 0, "key", OPTION_TEXT, &given.key, "KEY", "The call's key; one is made otherwise" },
   { 0, "items", OPTION_FLAG, &given.items, NULL, "Print each item as it is emitted" },
   { 0 },
 };
@@ -31,22 +20,6 @@ typedef struct
   gboolean interrupted;
   gboolean ended;
 } Run;
-
-static StrandOptions *
-make_options (void)
-{
-  StrandOptions *options = strand_options_new ();
-
-  if (given.timeout_us != STRAND_UNSET)
-    strand_options_set_timeout (options, given.timeout_us);
-  if (given.ttl_us != STRAND_UNSET)
-    strand_options_set_ttl (options, given.ttl_us);
-  if (given.retries >= 0)
-    strand_options_set_retries (options, (int) MIN (given.retries, G_MAXINT));
-  if (given.key != NULL)
-    strand_options_set_key (options, given.key);
-  return options;
-}
 
 static void
 show_progress (StrandHandle *handle, GParamSpec *pspec, gpointer user_data)
@@ -158,7 +131,7 @@ report (Run *run)
 static Status
 call (Run *run, StrandTask *task, GObject *target, GVariant *arguments)
 {
-  g_autoptr(StrandOptions) options = make_options ();
+  g_autoptr(StrandOptions) options = call_options_make ();
   Status status;
 
   if (given.items)
@@ -195,14 +168,8 @@ run_run (Session *session, char **arguments)
   run.session = session;
   if (arguments[0] == NULL)
     return session_usage (session, "Which function is to run?");
-  if (given.keywords != NULL)
-    g_ptr_array_add (given.keywords, NULL);
-
-  if (!session_load (session, &error) || (given.key != NULL && !strand_key_check (given.key, &error)) ||
-      (function = session_lookup (session, arguments[0], &error)) == NULL ||
-      (tuple = arguments_parse (function, (const char *const *) arguments + 1,
-                                given.keywords != NULL ? (const char *const *) given.keywords->pdata : NULL,
-                                &error)) == NULL ||
+  if (!session_load (session, &error) ||
+      (tuple = call_options_parse (session, arguments, &function, &error)) == NULL ||
       (task = session_make_task (session, function, &target, &error)) == NULL)
     return session_complain (error);
   return call (&run, task, target, tuple);

@@ -333,6 +333,7 @@ kind_iface_init (gpointer iface, gpointer data)
       break;
     case STRAND_KIND_SERIALIZER:
     case STRAND_KIND_MIDDLEWARE:
+    case STRAND_KIND_READER:
       break;
     }
 }

@@ -24,6 +24,9 @@ set_up (Fixture *f, gconstpointer unused)
 static void
 tear_down (Fixture *f, gconstpointer unused)
 {
+  /* The thread of an async function may not have let go of it yet. */
+  while (g_atomic_int_get (&G_OBJECT (f->store)->ref_count) > 1)
+    g_thread_yield ();
   g_assert_finalize_object (g_steal_pointer (&f->store));
 }
 
@@ -347,6 +350,63 @@ test_items_go_with_their_call (Fixture *f, gconstpointer unused)
 }
 
 static void
+keep_result (GObject *store, GAsyncResult *result, gpointer kept)
+{
+  *(GAsyncResult **) kept = g_object_ref (result);
+}
+
+static GAsyncResult *
+await_result (GAsyncResult **result)
+{
+  while (*result == NULL)
+    g_main_context_iteration (NULL, TRUE);
+  return *result;
+}
+
+static void
+test_async_functions_do_what_the_others_do (Fixture *f, gconstpointer unused)
+{
+  const char *const queues[] = { "q", NULL };
+  const StrandClaim claim = { queues, OWNER, NOW_US, 5 };
+  g_autoptr(GAsyncResult) claiming = NULL;
+  g_autoptr(GAsyncResult) renewing = NULL;
+  g_autoptr(GAsyncResult) stale = NULL;
+  g_autoptr(GAsyncResult) appending = NULL;
+  g_autoptr(GAsyncResult) reading = NULL;
+  g_autoptr(GPtrArray) claimed = NULL;
+  g_autoptr(GPtrArray) items = NULL;
+  g_autoptr(GBytes) item = g_bytes_new_static ("an item", 7);
+  g_autoptr(GError) error = NULL;
+  gboolean cancel_requested = TRUE;
+  gint64 next_due_us;
+  guint64 first;
+
+  leave_call (f, "a", "q", NOW_US, 0, 0);
+  leave_call (f, "later", "q", NOW_US, NOW_US + 3, 0);
+  strand_store_claim_async (f->store, &claim, NULL, keep_result, &claiming);
+  claimed = strand_store_claim_finish (f->store, await_result (&claiming), &next_due_us, &error);
+  g_assert_no_error (error);
+  g_assert_cmpuint (claimed->len, ==, 1);
+  g_assert_cmpint (next_due_us, ==, NOW_US + 3);
+
+  strand_store_renew_async (f->store, "a", 1, NULL, keep_result, &renewing);
+  g_assert_true (strand_store_renew_finish (f->store, await_result (&renewing), &cancel_requested, &error));
+  g_assert_false (cancel_requested);
+  strand_store_renew_async (f->store, "a", 7, NULL, keep_result, &stale);
+  g_assert_false (strand_store_renew_finish (f->store, await_result (&stale), NULL, &error));
+  g_assert_error (error, STRAND_ERROR, STRAND_ERROR_STALE);
+  g_clear_error (&error);
+
+  strand_store_append_items_async (f->store, "a", 1, 4, &item, 1, 10, NULL, keep_result, &appending);
+  g_assert_true (strand_store_append_items_finish (f->store, await_result (&appending), &error));
+  strand_store_read_items_async (f->store, "a", 1, 0, 10, NULL, keep_result, &reading);
+  items = strand_store_read_items_finish (f->store, await_result (&reading), &first, &error);
+  g_assert_no_error (error);
+  g_assert_cmpuint (items->len, ==, 1);
+  g_assert_cmpuint (first, ==, 4);
+}
+
+static void
 tell (StrandStore *store, const char *queue, gpointer data)
 {
   g_async_queue_push (data, g_strdup (queue != NULL ? queue : "any"));
@@ -417,6 +477,7 @@ main (int argc, char **argv)
   ADD ("items/go-with-their-call", test_items_go_with_their_call);
   ADD ("queue/work-is-told", test_work_in_a_queue_is_told);
   ADD ("queue/work-of-others-is-looked-for", test_work_of_others_is_looked_for);
+  ADD ("async/does-what-the-others-do", test_async_functions_do_what_the_others_do);
   g_test_add_func ("/life/only-the-table-allows-a-step", test_only_the_table_allows_a_step);
 
   return g_test_run ();
