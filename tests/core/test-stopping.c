@@ -371,7 +371,7 @@ typedef struct
   StrandHandle *handle;
   StrandTask *task;
   gpointer target;
-  guint n_ends;
+  int n_ends; /* atomic */
 } Owner;
 
 static void
@@ -379,11 +379,11 @@ drop_all (StrandCall *call, GVariant *value, gpointer data)
 {
   Owner *owner = data;
 
-  owner->n_ends++;
   g_assert_false (strand_call_cancel (call)); /* too late, and harmless */
   g_clear_object (&owner->handle);
   g_clear_object (&owner->task);
   g_clear_object (&owner->target);
+  g_atomic_int_inc (&owner->n_ends); /* last: the owner is gone then */
 }
 
 /* The last of each: handle, task and runner, gone in the callback of the call that held them. */
