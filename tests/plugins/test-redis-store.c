@@ -490,6 +490,8 @@ test_claims_take_turns (Fixture *f, gconstpointer unused)
   put_work (f->store, "paper", "print", NOW_US - 3600 * SECOND_US, 0, 9);
   put_work (f->store, "noon", "mail", NOW_US, NOW_US + 60 * SECOND_US, 0);
   put_work (f->store, "eve", "print", NOW_US, NOW_US + 50 * SECOND_US, 0);
+  put_work (f->store, "dusk", "mail", NOW_US, NOW_US + 70 * SECOND_US, 0);
+  put_work (f->store, "dusk-urgent", "mail", NOW_US, NOW_US + 71 * SECOND_US, 1);
   put_work (f->store, "other", "fax", NOW_US, 0, 0);
   put_work (f->store, "local", NULL, NOW_US, 0, 0);
 
@@ -497,7 +499,8 @@ test_claims_take_turns (Fixture *f, gconstpointer unused)
   assert_claims (f->store, queues, NOW_US + 40 * SECOND_US, 10, "first second low paper",
                  NOW_US + 50 * SECOND_US);
   assert_claims (f->store, queues, NOW_US + 55 * SECOND_US, 10, "eve", NOW_US + 60 * SECOND_US);
-  assert_claims (f->store, queues, NOW_US + 60 * SECOND_US, 10, "noon", 0);
+  assert_claims (f->store, queues, NOW_US + 60 * SECOND_US, 10, "noon", NOW_US + 70 * SECOND_US);
+  assert_claims (f->store, queues, NOW_US + 71 * SECOND_US, 10, "dusk-urgent dusk", 0);
   assert_claims (f->store, queues, NOW_US + 99 * SECOND_US, 10, "", 0);
 }
 
