@@ -36,20 +36,22 @@ static GMutex exporters_lock; /* guards the queue, and is held while the exit ha
 static GQueue exporters;
 
 static void
-export_now (Exporter *self)
+export_locked (Exporter *self)
 {
-  g_mutex_lock (&self->exporting);
   /* Cleared first: what comes while this runs may have come too late for it. */
   g_atomic_int_set (&self->dirty, FALSE);
-  self->func (self->data);
-  g_mutex_unlock (&self->exporting);
+  if (!self->func (self->data))
+    g_atomic_int_set (&self->dirty, TRUE);
 }
 
+/* Whoever drains waits for an export that is under way: until that has ended, nothing is out. */
 void
 exporter_drain (Exporter *self)
 {
+  g_mutex_lock (&self->exporting);
   if (g_atomic_int_get (&self->dirty))
-    export_now (self);
+    export_locked (self);
+  g_mutex_unlock (&self->exporting);
 }
 
 static void
@@ -142,7 +144,9 @@ exporter_hurry (Exporter *self)
 void
 exporter_flush (Exporter *self)
 {
-  export_now (self);
+  g_mutex_lock (&self->exporting);
+  export_locked (self);
+  g_mutex_unlock (&self->exporting);
 }
 
 void

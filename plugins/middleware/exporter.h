@@ -8,9 +8,9 @@ G_BEGIN_DECLS
 
 typedef struct _Exporter Exporter;
 
-/* Writes what there is. Runs on the exporter's thread, in exporter_flush() and at the program's exit, never
- * twice at once; may block. */
-typedef void (*ExporterFunc) (gpointer data);
+/* Writes what there is; FALSE: to be tried again after the interval. Runs on the exporter's thread, in
+ * exporter_flush() and at the program's exit, never twice at once; may block. */
+typedef gboolean (*ExporterFunc) (gpointer data);
 
 /* @name: the thread's; static. Starts nothing. @data must live until exporter_free(). */
 Exporter *exporter_new (const char *name, gint64 interval_us, ExporterFunc func, gpointer data);
@@ -25,7 +25,7 @@ void exporter_hurry (Exporter *self);
 /* Exports here and now, new or not. Blocks. */
 void exporter_flush (Exporter *self);
 
-/* Exports here and now what is new. Blocks. */
+/* Exports here and now what is new, and waits for an export that is under way. Blocks. */
 void exporter_drain (Exporter *self);
 
 /* Exports what is new, then ends. Blocks; not on the exporter's thread. */

@@ -231,7 +231,7 @@ add_to_store (StrandMetricsMiddleware *self, GError **error)
 }
 
 /* The exporter's function. */
-static void
+static gboolean
 bring_out (gpointer data)
 {
   StrandMetricsMiddleware *self = data;
@@ -247,6 +247,7 @@ bring_out (gpointer data)
   g_mutex_lock (&self->lock);
   self->exported = file_written && store_written;
   g_mutex_unlock (&self->lock);
+  return file_written && store_written;
 }
 
 static gboolean

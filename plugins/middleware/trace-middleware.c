@@ -141,8 +141,8 @@ tell_of_lost (StrandTraceMiddleware *self, const GError *error)
                n_new);
 }
 
-/* The exporter's function. */
-static void
+/* The exporter's function. What could not be written is lost, so there is nothing to try again. */
+static gboolean
 bring_out (gpointer data)
 {
   StrandTraceMiddleware *self = data;
@@ -170,6 +170,7 @@ bring_out (gpointer data)
   g_mutex_unlock (&self->lock);
   g_string_free (spans, TRUE);
   tell_of_lost (self, error);
+  return TRUE;
 }
 
 static void
