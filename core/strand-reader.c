@@ -282,7 +282,8 @@ strand_reader_is_listening (StrandReader *self)
  * strand_reader_pause:
  * @self: a reader
  *
- * Takes no further calls until strand_reader_resume(); those that run go on. Any thread; does not block.
+ * Takes no further calls until strand_reader_resume(); those that run go on, and a claim that is under way may
+ * still bring some. Any thread; does not block.
  *
  * Since: 1.0
  */

@@ -290,9 +290,11 @@ static void
 test_paused_reader_takes_nothing (Fixture *f, gconstpointer type)
 {
   g_autoptr(StrandHandle) handle = NULL;
+  g_autoptr(GError) error = NULL;
   g_autofree char *log = NULL;
 
   listen (f, NULL, 0);
+  g_assert_true (strand_reader_wait_idle (f->reader, g_get_monotonic_time () + DEADLINE_US, &error));
   strand_reader_pause (f->reader);
   handle = launch (f, "test.nothing", NULL, NULL);
   wait_until (strand_store_count (f->store, NULL, NULL) == 1);
