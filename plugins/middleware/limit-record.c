@@ -126,7 +126,8 @@ limit_record_change (LimitRecord *self, gboolean trusting, LimitChange change, g
   for (guint i = 0; i < MAX_TRIES; i++)
     {
       g_autoptr(GVariant) state = dup_state (self->seen);
-      GVariant *next = change (state, data);
+      GVariant *made = change (state, data);
+      g_autoptr(GVariant) next = made != NULL ? g_variant_take_ref (made) : NULL;
       g_autoptr(GError) local = NULL;
 
       if (next == NULL && (fresh || trusting))
