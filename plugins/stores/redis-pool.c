@@ -264,7 +264,7 @@ drop_answers (Run *run, RedisFault fault)
 }
 
 static gboolean
-load_scripts (RedisConnection *connection, Run *run, GError **error)
+load_scripts (RedisPool *self, RedisConnection *connection, Run *run, GError **error)
 {
   g_autoptr(GPtrArray) commands = redis_scripts_load ();
 
@@ -280,6 +280,7 @@ load_scripts (RedisConnection *connection, Run *run, GError **error)
       if (reply->type == REDIS_REPLY_ERROR)
         {
           redis_fault_set_error (reply->str, error);
+          redis_connection_name_server (self->settings, NULL, 0, error);
           return FALSE;
         }
     }
@@ -329,7 +330,7 @@ settle (RedisPool *self, RedisConnection *connection, Run *run, GError **error)
   if (no_script != NULL)
     {
       run->n_loads++;
-      return load_scripts (connection, run, error) ? STEP_AGAIN : STEP_FAILED;
+      return load_scripts (self, connection, run, error) ? STEP_AGAIN : STEP_FAILED;
     }
   if (run->n_redirections < MAX_REDIRECTIONS)
     moved = drop_answers (run, REDIS_FAULT_MOVED);

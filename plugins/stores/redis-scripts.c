@@ -24,13 +24,11 @@
  * it again finds that name, and knows that it was heard the first time.
  *
  * Numbers: a script's are doubles, exact for times until the year 2255. What may be larger (revisions,
- * fences) is compared as text and counted by the server's own HINCRBY. SPDX-License-Identifier:
- * LGPL-2.1-or-later */
+ * fences) is compared as text and counted by the server's own HINCRBY.
+ *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "config.h"
 
 #include "redis-scripts.h"
-
-#include <string.h>
 
 /* KEYS: record. ARGV: tag, key, expected, write, sender, status, kind, queue, turn, not-before, expiry, ms to
  * live, field, value… "" stands for none. Answers OK, EXISTS, GONE, or the revision there is. */
