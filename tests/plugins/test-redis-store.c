@@ -1,7 +1,7 @@
 /* test-redis-store.c — the store contract with a real server, and what the redis store promises beyond it:
  * a layout that others can read and write, sets that agree with the records, work in its order. What becomes
- * of it when server or network fail is tested in test-redis-faults.c. SPDX-License-Identifier:
- * LGPL-2.1-or-later */
+ * of it when server or network fail is tested in test-redis-faults.c.
+ *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "config.h"
 
 #include <stdio.h>
