@@ -465,7 +465,6 @@ static gboolean
 check_subject (Subject *subject, const StrandConformanceSuite *suite, GError **error)
 {
   g_autoptr(GPtrArray) infos = NULL;
-  g_autoptr(StrandStack) stack = NULL;
 
   for (guint i = 0; given.lacks != NULL && i < given.lacks->len; i++)
     if (!knows_need (suite, given.lacks->pdata[i]))

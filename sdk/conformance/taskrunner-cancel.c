@@ -212,8 +212,9 @@ static void
 on_called (GObject *source, GAsyncResult *result, gpointer data)
 {
   Async *async = data;
-  g_autoptr(GVariant) value = strand_task_call_finish (STRAND_TASK (source), result, &async->error);
+  GVariant *value = strand_task_call_finish (STRAND_TASK (source), result, &async->error);
 
+  g_clear_pointer (&value, g_variant_unref);
   async->over = TRUE;
 }
 

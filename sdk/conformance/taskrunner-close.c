@@ -135,7 +135,6 @@ post_on_and_on (gpointer data)
   while (!g_atomic_int_get (&poster->stop))
     {
       g_autoptr(StrandHandle) handle = strand_task_call (poster->task, "(s)", "x");
-      g_autoptr(GError) error = NULL;
 
       g_atomic_int_inc (&poster->n_posted);
       while (!strand_handle_is_ready (handle))

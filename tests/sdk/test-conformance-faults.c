@@ -21,6 +21,7 @@ static const struct
   const char *settings; /* of the taskrunner, besides */
   const char *failed;   /* the clauses that fail, in order */
   const char *says;     /* somewhere in the report; NULL for nothing in particular */
+  const char *may_fail; /* one more, as two threads happen to race; NULL for none */
 } faults[] = {
   { "none", "", "",
     "\nok 10 - results/object\nok 11 - results/object-refused # SKIP calls run in this process\n" },
@@ -28,7 +29,8 @@ static const struct
     "\n# An error arrives with its domain" },
   { "crashes", "", "results/wrong-type", "\n# it died of signal 11 (Segmentation fault)\n" },
   { "loses-calls", "", "ends/exactly-once", "waited in vain for" },
-  { "lies-inline", "", "context/main context/thread-default context/inline traits/inline traits/one-by-one" },
+  { "lies-inline", "", "context/main context/thread-default context/inline traits/inline traits/one-by-one",
+    NULL, "context/data" },
   { "swaps-items", "", "items/in-order items/own-call items/million items/unconsumed" },
   { "ignores-room", "", "items/back-pressure" },
   { "forgets-options", "", "function/key function/headers function/deadline" },
@@ -66,15 +68,15 @@ strand_conformance (char **output, char **errors, const char *first, ...)
   return WEXITSTATUS (status);
 }
 
-/* The clauses that failed, apart by blanks. */
+/* The clauses that failed, apart by blanks. @but: (nullable): one that is left out */
 static char *
-list_failed (const char *report)
+list_failed (const char *report, const char *but)
 {
   g_auto(GStrv) lines = g_strsplit (report, "\n", -1);
   g_autoptr(GString) failed = g_string_new (NULL);
 
   for (guint i = 0; lines[i] != NULL; i++)
-    if (g_str_has_prefix (lines[i], "not ok "))
+    if (g_str_has_prefix (lines[i], "not ok ") && (but == NULL || !g_str_has_suffix (lines[i], but)))
       g_string_append_printf (failed, "%s%s", failed->len > 0 ? " " : "", strstr (lines[i], " - ") + 3);
   return g_strdup (failed->str);
 }
@@ -100,21 +102,46 @@ faulty_file (void)
   return g_test_build_filename (G_TEST_BUILT, "fixtures", "taskrunners", "faulty-taskrunner.so", NULL);
 }
 
+/* Where each process takes long to start, as with sanitizers, a fault is looked for in its own group only. */
+static char *
+choose_cases (guint i)
+{
+#ifdef __SANITIZE_ADDRESS__
+  return g_strndup (faults[i].failed, strcspn (faults[i].failed, "/"));
+#else
+  return g_strdup ("");
+#endif
+}
+
+/* Those of the clauses expected that are among the cases chosen. */
+static char *
+expect_failed (guint i, const char *chosen)
+{
+  g_auto(GStrv) clauses = g_strsplit (faults[i].failed, " ", -1);
+  g_autoptr(GString) failed = g_string_new (NULL);
+
+  for (guint j = 0; clauses[j] != NULL; j++)
+    if (g_str_has_prefix (clauses[j], chosen))
+      g_string_append_printf (failed, "%s%s", failed->len > 0 ? " " : "", clauses[j]);
+  return g_strdup (failed->str);
+}
+
 static void
 test_fault (gconstpointer number)
 {
   guint i = GPOINTER_TO_UINT (number);
   g_autofree char *keyfile = write_keyfile (faults[i].fault, faults[i].settings);
-  g_autofree char *file = faulty_file ();
+  g_autofree char *file = faulty_file (), *chosen = choose_cases (i), *expected = expect_failed (i, chosen);
   g_autofree char *output = NULL, *errors = NULL, *failed = NULL;
-  int status = strand_conformance (&output, &errors, "taskrunner/broken", "-c", keyfile, "--file", file,
-                                   "--quick", "--deadline", DEADLINE, NULL);
+  int status =
+      strand_conformance (&output, &errors, "taskrunner/broken", "-c", keyfile, "--file", file, "--quick",
+                          "--deadline", DEADLINE, chosen[0] != '\0' ? chosen : NULL, NULL);
 
-  failed = list_failed (output);
-  if (strcmp (failed, faults[i].failed) != 0)
+  failed = list_failed (output, faults[i].may_fail);
+  if (strcmp (failed, expected) != 0)
     g_test_message ("%s%s", output, errors);
-  g_assert_cmpstr (failed, ==, faults[i].failed);
-  g_assert_cmpint (status, ==, faults[i].failed[0] != '\0' ? 1 : 0);
+  g_assert_cmpstr (failed, ==, expected);
+  g_assert_cmpint (status, ==, expected[0] != '\0' ? 1 : 0);
   g_assert_true (g_str_has_prefix (output, "1.."));
   if (faults[i].says != NULL && strstr (output, faults[i].says) == NULL)
     g_error ("'%s' is not in '%s'", faults[i].says, output);

@@ -109,6 +109,7 @@ case_has_a_folder (StrandConformance *self)
 {
   g_autofree char *path = strand_conformance_build_path (self, "file");
 
+  g_assert_true (g_str_has_prefix (path, strand_conformance_get_directory (self)));
   g_assert_true (g_file_test (strand_conformance_get_directory (self), G_FILE_TEST_IS_DIR));
   g_assert_cmpstr (strand_conformance_get_directory (self), !=, last_directory);
   g_free (last_directory);
@@ -174,10 +175,11 @@ static void
 case_kills_a_peer (StrandConformance *self)
 {
   StrandConformancePeer *peer = strand_conformance_start_peer (self, "echo", "x");
-  g_autofree char *argument = strand_conformance_peer_receive (peer);
+  g_autofree char *ready = strand_conformance_peer_receive (peer);
   GPid pid = strand_conformance_peer_get_pid (peer);
   g_autofree char *nothing = NULL;
 
+  g_assert_cmpstr (ready, ==, "x");
   g_assert_cmpint (kill (pid, 0), ==, 0);
   strand_conformance_peer_kill (peer);
   g_assert_cmpint (kill (pid, 0), ==, -1);
