@@ -91,7 +91,7 @@ typedef void (*StrandFollowFunc) (StrandCall *call, gpointer user_data);
 
 /* For backends that leave their calls to others: the call shows, and ends as, its record. */
 STRAND_AVAILABLE_IN_ALL
-void strand_store_follow_call (StrandStore *store, StrandCall *call, StrandFollowFunc done,
+void strand_store_follow_call (StrandStore *store, const char *key, StrandCall *call, StrandFollowFunc done,
                                gpointer user_data);
 
 STRAND_AVAILABLE_IN_ALL

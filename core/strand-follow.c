@@ -478,7 +478,8 @@ strand_follow (StrandStore *store, const char *key, GError **error)
 
 /**
  * strand_store_follow_call: (skip)
- * @store: where the call's record is
+ * @store: where the record is
+ * @key: the record's key; that of the call, unless it shares the record of another with its unique key
  * @call: (transfer full): a call whose record has been written, and that somebody else will carry out
  * @done: (nullable): told when the call has ended
  * @user_data: data for @done
@@ -491,13 +492,14 @@ strand_follow (StrandStore *store, const char *key, GError **error)
  * Since: 1.0
  */
 void
-strand_store_follow_call (StrandStore *store, StrandCall *call, StrandFollowFunc done, gpointer user_data)
+strand_store_follow_call (StrandStore *store, const char *key, StrandCall *call, StrandFollowFunc done,
+                          gpointer user_data)
 {
   g_autoptr(StrandFollower) self = NULL;
 
-  g_return_if_fail (STRAND_IS_STORE (store) && call != NULL);
+  g_return_if_fail (STRAND_IS_STORE (store) && key != NULL && call != NULL);
 
-  self = follower_new (store, strand_call_get_key (call));
+  self = follower_new (store, key);
   self->holds = TRUE;
   self->call = call;
   self->done = done;

@@ -16,6 +16,7 @@ struct _StrandOptions
   gint64 expires_us;
   char *queue;
   char *unique;
+  StrandConflict conflict; /* means something with a unique key only */
   char *key;
   GHashTable *headers; /* of text by text; NULL until one is set */
   gpointer data;

@@ -6,6 +6,10 @@
 #include "config.h"
 #include "strand-options-private.h"
 
+G_DEFINE_ENUM_TYPE (StrandConflict, strand_conflict, G_DEFINE_ENUM_VALUE (STRAND_CONFLICT_KEEP, "keep"),
+                    G_DEFINE_ENUM_VALUE (STRAND_CONFLICT_REPLACE, "replace"),
+                    G_DEFINE_ENUM_VALUE (STRAND_CONFLICT_REJECT, "reject"))
+
 G_DEFINE_BOXED_TYPE (StrandOptions, strand_options, strand_options_copy, strand_options_free)
 
 static GHashTable *
@@ -115,7 +119,10 @@ strand_options_merge (StrandOptions *under, StrandOptions *over)
   if (merged->queue == NULL)
     merged->queue = g_strdup (under->queue);
   if (merged->unique == NULL)
-    merged->unique = g_strdup (under->unique);
+    {
+      merged->unique = g_strdup (under->unique);
+      merged->conflict = under->conflict;
+    }
   if (under->headers != NULL)
     {
       g_hash_table_iter_init (&iter, under->headers);
@@ -336,6 +343,38 @@ strand_options_get_queue (StrandOptions *self)
   g_return_val_if_fail (self != NULL, NULL);
 
   return self->queue;
+}
+
+/**
+ * strand_options_set_conflict:
+ * @self: options
+ * @conflict: what happens if another call has the unique key
+ *
+ * Means something together with strand_options_set_unique() only.
+ *
+ * Since: 1.0
+ */
+void
+strand_options_set_conflict (StrandOptions *self, StrandConflict conflict)
+{
+  g_return_if_fail (self != NULL);
+
+  self->conflict = conflict;
+}
+
+/**
+ * strand_options_get_conflict:
+ * @self: options
+ *
+ * Returns: what happens if another call has the unique key; %STRAND_CONFLICT_KEEP by default
+ * Since: 1.0
+ */
+StrandConflict
+strand_options_get_conflict (StrandOptions *self)
+{
+  g_return_val_if_fail (self != NULL, STRAND_CONFLICT_KEEP);
+
+  return self->conflict;
 }
 
 /**

@@ -74,6 +74,33 @@ void strand_options_set_queue (StrandOptions *self, const char *queue);
 STRAND_AVAILABLE_IN_ALL
 const char *strand_options_get_queue (StrandOptions *self);
 
+/**
+ * StrandConflict:
+ * @STRAND_CONFLICT_KEEP: the other call goes on, and this one ends as it does
+ * @STRAND_CONFLICT_REPLACE: the other call is cancelled, and this one takes its place
+ * @STRAND_CONFLICT_REJECT: this call fails with %STRAND_ERROR_EXISTS
+ *
+ * What happens to a call whose unique key another call has that has not ended.
+ *
+ * Since: 1.0
+ */
+typedef enum
+{
+  STRAND_CONFLICT_KEEP,
+  STRAND_CONFLICT_REPLACE,
+  STRAND_CONFLICT_REJECT,
+} StrandConflict;
+
+#define STRAND_TYPE_CONFLICT (strand_conflict_get_type ())
+STRAND_AVAILABLE_IN_ALL
+GType strand_conflict_get_type (void);
+
+STRAND_AVAILABLE_IN_ALL
+void strand_options_set_conflict (StrandOptions *self, StrandConflict conflict);
+
+STRAND_AVAILABLE_IN_ALL
+StrandConflict strand_options_get_conflict (StrandOptions *self);
+
 STRAND_AVAILABLE_IN_ALL
 void strand_options_set_unique (StrandOptions *self, const char *unique);
 

@@ -22,6 +22,7 @@
 #include "strand-lease-private.h"
 #include "strand-log.h"
 #include "strand-payload.h"
+#include "strand-unique.h"
 
 #define PAGE_SIZE 256
 
@@ -598,6 +599,7 @@ keep (Keeper *keeper)
         {
           keeper->sweep_us = now_us + self->lease_us;
           sweep (keeper, NULL, NULL);
+          strand_store_finish_unique (self->store, NULL);
         }
       wait_for_news (keeper, MIN (busy ? now_us + READER_LOOK_US : G_MAXINT64, keeper->renew_us));
     }

@@ -117,13 +117,39 @@ cancel_in_store (GObject *store, GAsyncResult *result, gpointer unused)
     g_warning ("%s", error->message);
 }
 
-/* Its record is there: from now on it goes its own way. */
+/* The record is there: from now on the call goes its way. */
 static void
-follow (StrandStoreBackend *self, StrandCall *call)
+follow (StrandStoreBackend *self, const char *key, StrandCall *call)
 {
-  strand_store_follow_call (self->store, strand_call_ref (call), follow_ended, self);
+  strand_store_follow_call (self->store, key, strand_call_ref (call), follow_ended, self);
   if (strand_call_is_stopping (call)) /* told so before there was a record to say it in */
-    strand_store_cancel_call_async (self->store, strand_call_get_key (call), NULL, cancel_in_store, NULL);
+    strand_store_cancel_call_async (self->store, key, NULL, cancel_in_store, NULL);
+}
+
+static void
+refuse_launch (StrandStoreBackend *self, StrandCall *call, GError *error)
+{
+  g_prefix_error (&error, "Could not launch a call of '%s': ", strand_call_get_function_name (call));
+  end_call (self, call, STRAND_STATUS_FAILED, NULL, error);
+}
+
+/* A call with a unique key goes alone, and may find that another one has it. */
+static void
+put_unique (StrandStoreBackend *self, StrandCall *call, StrandRecord *record)
+{
+  StrandConflict conflict = strand_options_get_conflict (strand_call_get_options (call));
+  g_autofree char *holder = NULL;
+  GError *error = NULL;
+
+  if (strand_store_put_unique (self->store, record, conflict, &holder, &error))
+    follow (self, strand_call_get_key (call), call);
+  else if (holder == NULL)
+    refuse_launch (self, call, error);
+  else
+    {
+      strand_call_set_metadata (call, "unique-of", g_variant_new_string (holder));
+      follow (self, holder, call);
+    }
 }
 
 /* Puts the records of some calls, which go on or end by that. */
@@ -146,6 +172,12 @@ put_calls (StrandStoreBackend *self, GPtrArray *calls)
           end_call (self, call, STRAND_STATUS_FAILED, NULL, error);
           continue;
         }
+      if (strand_record_get_string (record, STRAND_FIELD_UNIQUE) != NULL)
+        {
+          put_unique (self, call, record);
+          strand_record_unref (record);
+          continue;
+        }
       g_ptr_array_add (put, call);
       g_ptr_array_add (records, record);
     }
@@ -156,12 +188,9 @@ put_calls (StrandStoreBackend *self, GPtrArray *calls)
       StrandCall *call = g_ptr_array_index (put, i);
 
       if (errors[i] == NULL)
-        {
-          follow (self, call);
-          continue;
-        }
-      g_prefix_error (&errors[i], "Could not launch a call of '%s': ", strand_call_get_function_name (call));
-      end_call (self, call, STRAND_STATUS_FAILED, NULL, errors[i]);
+        follow (self, strand_call_get_key (call), call);
+      else
+        refuse_launch (self, call, errors[i]);
     }
 }
 

@@ -12,15 +12,37 @@ static struct
   gint64 delay_us;
   gint64 expires_us;
   char *priority;
+  char *unique;
+  char *conflict;
 } given = { .delay_us = STRAND_UNSET, .expires_us = STRAND_UNSET };
 
 const Option launch_options[] = {
   { 0, "queue", OPTION_TEXT, &given.queue, "QUEUE", "Where it waits; the backend's queue otherwise" },
   { 0, "delay", OPTION_DURATION, &given.delay_us, "DURATION", "Start it no earlier than that from now" },
   { 0, "expires", OPTION_DURATION, &given.expires_us, "DURATION", "Start it no later than that from now" },
+  { 0, "unique", OPTION_TEXT, &given.unique, "TEXT", "Only one call with this text at a time" },
+  { 0, "conflict", OPTION_TEXT, &given.conflict, "WHAT",
+    "If there is one: keep it (so by default), replace it, or reject this one" },
   { 0, "priority", OPTION_TEXT, &given.priority, "N", "Higher runs earlier; 0 otherwise, may be negative" },
   { 0 },
 };
+
+static gboolean
+set_conflict (StrandOptions *options, GError **error)
+{
+  g_autoptr(GEnumClass) words = g_type_class_ref (STRAND_TYPE_CONFLICT);
+  GEnumValue *value = given.conflict != NULL ? g_enum_get_value_by_nick (words, given.conflict) : NULL;
+
+  if (value != NULL)
+    strand_options_set_conflict (options, (StrandConflict) value->value);
+  if (given.conflict == NULL || (value != NULL && given.unique != NULL))
+    return TRUE;
+  g_set_error (error, STRAND_ERROR, STRAND_ERROR_INVALID_ARGUMENT,
+               value == NULL ? "--conflict is one of keep, replace, reject, not '%s'"
+                             : "--conflict %s means something with --unique only",
+               given.conflict);
+  return FALSE;
+}
 
 static StrandOptions *
 make_options (GError **error)
@@ -37,6 +59,10 @@ make_options (GError **error)
     }
   if (given.priority != NULL)
     strand_options_set_priority (options, (int) priority);
+  if (given.unique != NULL)
+    strand_options_set_unique (options, given.unique);
+  if (!set_conflict (options, error))
+    return NULL;
   if (given.queue != NULL)
     strand_options_set_queue (options, given.queue);
   if (given.delay_us != STRAND_UNSET)
@@ -131,7 +157,9 @@ launch (Session *session, StrandBackend *backend, StrandFunction *function, GVar
   g_autoptr(StrandTask) task = strand_task_new (function, G_OBJECT (backend));
   g_autoptr(StrandHandle) handle = strand_task_call_full (task, arguments, NULL, options);
   g_autofree char *queue = g_strdup (strand_options_get_queue (options));
+  g_autoptr(GVariant) metadata = NULL;
   const GError *error;
+  const char *key;
 
   if (queue == NULL)
     g_object_get (backend, "queue", &queue, NULL);
@@ -139,7 +167,10 @@ launch (Session *session, StrandBackend *backend, StrandFunction *function, GVar
   error = strand_handle_get_error (handle);
   if (error != NULL && !g_error_matches (error, STRAND_ERROR, STRAND_ERROR_CLOSED))
     return session_complain (error);
-  print_key (session, strand_handle_get_key (handle));
+  metadata = strand_handle_dup_metadata (handle);
+  if (!g_variant_lookup (metadata, "unique-of", "&s", &key))
+    key = strand_handle_get_key (handle);
+  print_key (session, key);
   if (!session->quiet)
     warn_without_worker (strand_backend_get_store (backend), queue);
   return STATUS_DONE;
