@@ -22,6 +22,13 @@ static const struct
   const char *name;
   const char *settings;
 } shipped[] = {
+  { "rate-limit", "type=rate-limit\nmax-calls=1000000\nper=1ms" },
+  { "rate-limit, sliding-window", "type=rate-limit\nmax-calls=1000000\nper=1ms\nalgorithm=sliding-window" },
+  { "concurrency-limit", "type=concurrency-limit\nmax-calls=1000" },
+  { "retry", "type=retry\nretries=3" },
+  { "retry, delays", "type=retry\nretries=3\ndelay=1s\nmax-delay=1min" },
+  { "timeout", "type=timeout\ntimeout=5min" },
+  { "cache, the value is there", "type=cache\nfunctions=bench.*" },
   { "logging", "type=logging" },
   { "logging, sample=0.01", "type=logging\nsample=0.01" },
   { "metrics", "type=metrics" },
@@ -40,7 +47,7 @@ drop (GLogLevelFlags level, const GLogField *fields, gsize n_fields, gpointer da
 static GVariant *
 do_nothing (StrandContext *context, GVariant *arguments, gpointer data, GError **error)
 {
-  return NULL;
+  return g_variant_ref (data);
 }
 
 static void
@@ -72,8 +79,9 @@ make_task (StrandStack *stack, guint *n_ended)
 {
   g_autoptr(GError) error = NULL;
   g_autoptr(GObject) backend = strand_stack_ref_target (stack, NULL, &error);
-  g_autoptr(StrandFunction) function =
-      strand_function_new ("bench.nothing", "", NULL, STRAND_TRAIT_NONE, do_nothing, NULL, NULL, NULL);
+  g_autoptr(StrandFunction) function = strand_function_new (
+      "bench.nothing", "-> b", NULL, STRAND_TRAIT_NONE, do_nothing,
+      g_variant_ref_sink (g_variant_new_boolean (TRUE)), (GDestroyNotify) g_variant_unref, NULL);
   StrandTask *task;
 
   if (backend == NULL)
