@@ -274,6 +274,20 @@ typedef enum
   WAIT_CIRCLE,
 } Outcome;
 
+/* An end is shown a moment before its callbacks are queued. Whoever dispatches them here waits for that
+ * moment, so that a wait returns with all of them done; inside one of them there is nothing to wait for. */
+static void
+await_callbacks (StrandCall *self)
+{
+  StrandRecipe *recipe = self->recipe;
+
+  if ((recipe->on_end == NULL && recipe->on_error == NULL && recipe->on_iter == NULL) ||
+      is_on_the_stack (self, strand_delivering))
+    return;
+  while ((strand_call_peek_state (self) & (STATE_QUEUED | STATE_ENDED)) == 0)
+    g_thread_yield ();
+}
+
 /* @wait: (nullable): listed already. */
 static Outcome
 wait_blocking (StrandCall *self, StrandSleeper *sleeper, StrandWait *wait, gint64 deadline_us)
@@ -303,6 +317,8 @@ wait_blocking (StrandCall *self, StrandSleeper *sleeper, StrandWait *wait, gint6
   if (delivery != NULL)
     {
       strand_delivery_swap_sleeper (delivery, before);
+      if (delivery == self->delivery && strand_call_is_ended (self))
+        await_callbacks (self);
       strand_delivery_drain (delivery, deadline_us);
     }
   return outcome;

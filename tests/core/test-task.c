@@ -42,6 +42,25 @@ check_call_fails (const char *function, GVariant *arguments, GVariant *keywords,
   g_assert_cmpint (strand_handle_get_status (handle), ==, STRAND_STATUS_FAILED);
 }
 
+/* The end is shown before its callbacks are queued, and a wait may come in between. */
+static void
+test_a_wait_returns_with_the_callbacks_done (void)
+{
+  g_autoptr(StrandTask) task = make_task ("test.nothing");
+  g_autoptr(Told) told = told_new ();
+
+  told_listen (told, task);
+  for (guint i = 1; i <= 20000; i++)
+    {
+      g_autoptr(StrandHandle) handle = strand_task_call (task, NULL);
+      g_autoptr(GError) error = NULL;
+
+      g_assert_true (strand_handle_wait (handle, DEADLINE_US, &error));
+      g_assert_no_error (error);
+      g_assert_cmpuint (told_count_over (told), ==, i);
+    }
+}
+
 /* Calling. */
 
 static void
@@ -1132,6 +1151,7 @@ main (int argc, char **argv)
   ADD ("drop/a-task-in-its-own-callback", test_a_task_may_go_in_its_own_callback);
   ADD ("drop/a-handle-cancels-nothing", test_dropping_a_handle_cancels_nothing);
   ADD ("reuse/a-callback-may-call-again", test_a_callback_may_call_again);
+  ADD ("wait/returns-with-the-callbacks-done", test_a_wait_returns_with_the_callbacks_done);
   ADD ("reuse/a-million-calls-of-one-task", test_a_million_calls_of_one_task);
   ADD ("errors/nobody-looked-at-is-logged", test_an_error_nobody_looked_at_is_logged);
   ADD ("errors/somebody-looked-at-is-not-logged", test_an_error_somebody_looked_at_is_not_logged);
