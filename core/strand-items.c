@@ -18,6 +18,9 @@
 /* Large enough that a write is shared by many items, small enough that one more item rewrites little. */
 #define CHUNK 64
 
+/* How many chunks a sweep holds at once. */
+#define SWEEP_PAGE 64
+
 #define ITEMS_TYPE "aay"
 
 static char *
@@ -106,10 +109,10 @@ pack (StrandRecord *record, GPtrArray *items)
   strand_record_set_bytes (record, STRAND_FIELD_VALUE, bytes);
 }
 
-/* Items that belong into one chunk, from its place @offset on. */
+/* Items that belong into one chunk, from its place @offset on. @was_full: whether there may be a next one. */
 static gboolean
 write_chunk (StrandStore *self, StrandStoreInterface *methods, const char *key, guint64 fence, guint64 chunk,
-             guint offset, GBytes *const *items, guint n, GError **error)
+             guint offset, GBytes *const *items, guint n, gboolean *was_full, GError **error)
 {
   g_autofree char *own_key = chunk_key (key, fence, chunk);
   g_autoptr(StrandRecord) record = NULL;
@@ -126,6 +129,7 @@ write_chunk (StrandStore *self, StrandStoreInterface *methods, const char *key, 
     record = new_record (own_key, key);
 
   all = unpack (record);
+  *was_full = all->len == CHUNK;
   if (all->len < offset) /* a gap: what was before it is dropped, and its places stay empty */
     strand_record_set_int (record, STRAND_FIELD_ITEMS, offset);
   g_ptr_array_set_size (all, (int) MIN (all->len, offset));
@@ -227,13 +231,32 @@ drop_before (StrandStore *self, StrandStoreInterface *methods, const char *key, 
   return TRUE;
 }
 
+/* Removes chunks from @chunk on, up to the first that is not there. */
+static gboolean
+remove_chunks (StrandStore *self, StrandStoreInterface *methods, const char *key, guint64 fence,
+               guint64 chunk, GError **error)
+{
+  g_autoptr(GError) local_error = NULL;
+
+  for (; local_error == NULL; chunk++)
+    {
+      g_autofree char *own_key = chunk_key (key, fence, chunk);
+
+      methods->remove (self, own_key, 0, &local_error);
+    }
+  if (g_error_matches (local_error, STRAND_ERROR, STRAND_ERROR_NOT_FOUND))
+    return TRUE;
+  g_propagate_error (error, g_steal_pointer (&local_error));
+  return FALSE;
+}
+
 gboolean
 strand_items_append (StrandStore *self, StrandStoreInterface *methods, const char *key, guint64 fence,
                      guint64 first, GBytes *const *items, guint n, guint max_items, GError **error)
 {
   guint64 end = first + n;
   guint64 kept = end > max_items ? (end - max_items) / CHUNK * CHUNK : 0;
-  gboolean reached;
+  gboolean reached, was_full = FALSE;
 
   if (n == 0)
     return TRUE;
@@ -245,10 +268,13 @@ strand_items_append (StrandStore *self, StrandStoreInterface *methods, const cha
       guint offset = (first + done) % CHUNK;
       guint here = MIN (n - done, CHUNK - offset);
 
-      if (!write_chunk (self, methods, key, fence, (first + done) / CHUNK, offset, items + done, here, error))
+      if (!write_chunk (self, methods, key, fence, (first + done) / CHUNK, offset, items + done, here,
+                        &was_full, error))
         return FALSE;
       done += here;
     }
+  if (was_full && !remove_chunks (self, methods, key, fence, (end - 1) / CHUNK + 1, error))
+    return FALSE;
   /* Looked at only when a chunk was begun, which is when there may be one to drop. */
   return (first % CHUNK != 0 && first / CHUNK == (end - 1) / CHUNK) ||
          drop_before (self, methods, key, fence, kept, error);
@@ -316,21 +342,11 @@ static gboolean
 remove_log (StrandStore *self, StrandStoreInterface *methods, const char *key, guint64 fence, GError **error)
 {
   g_autofree char *begin_key = log_key (key, fence, "begin");
-  g_autoptr(GError) local_error = NULL;
   guint64 begin;
 
-  if (!read_begin (self, methods, key, fence, &begin, error))
-    return FALSE;
-  for (guint64 chunk = begin / CHUNK; local_error == NULL; chunk++)
-    {
-      g_autofree char *own_key = chunk_key (key, fence, chunk);
-
-      methods->remove (self, own_key, 0, &local_error);
-    }
-  if (g_error_matches (local_error, STRAND_ERROR, STRAND_ERROR_NOT_FOUND))
-    return remove_record (self, methods, begin_key, error);
-  g_propagate_error (error, g_steal_pointer (&local_error));
-  return FALSE;
+  return read_begin (self, methods, key, fence, &begin, error) &&
+         remove_chunks (self, methods, key, fence, begin / CHUNK, error) &&
+         remove_record (self, methods, begin_key, error);
 }
 
 /* A call that was claimed often and emitted nothing lately may have older logs still, so every fence is
@@ -342,5 +358,44 @@ strand_items_remove (StrandStore *self, StrandStoreInterface *methods, const cha
   for (guint64 i = 0; i <= fence; i++)
     if (!remove_log (self, methods, key, i, error))
       return FALSE;
+  return TRUE;
+}
+
+/* Whether a chunk's call is there no more. */
+static gboolean
+is_orphan (StrandStore *self, StrandStoreInterface *methods, StrandRecord *chunk)
+{
+  const char *key = strand_record_get_string (chunk, STRAND_FIELD_FUNCTION);
+  g_autoptr(GError) error = NULL;
+  g_autoptr(StrandRecord) call = NULL;
+
+  if (key == NULL || !g_str_has_prefix (strand_record_get_key (chunk), "strand.items."))
+    return FALSE;
+  call = methods->get (self, key, &error);
+  return g_error_matches (error, STRAND_ERROR, STRAND_ERROR_NOT_FOUND);
+}
+
+gboolean
+strand_items_sweep (StrandStore *self, StrandStoreInterface *methods, gint64 deadline_us, GError **error)
+{
+  const StrandFilter filter = { .kind = "items" };
+  g_autofree char *cursor = NULL;
+
+  do
+    {
+      g_autoptr(StrandPage) page = methods->list (self, &filter, cursor, SWEEP_PAGE, error);
+      GPtrArray *chunks;
+
+      if (page == NULL)
+        return FALSE;
+      chunks = strand_page_get_records (page);
+      for (guint i = 0; i < chunks->len; i++)
+        if (is_orphan (self, methods, chunks->pdata[i]) &&
+            !remove_record (self, methods, strand_record_get_key (chunks->pdata[i]), error))
+          return FALSE;
+      g_free (cursor);
+      cursor = g_strdup (strand_page_get_next (page));
+    }
+  while (cursor != NULL && strand_clock_monotonic_us () < deadline_us);
   return TRUE;
 }

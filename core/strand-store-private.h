@@ -72,6 +72,10 @@ GPtrArray *strand_items_read (StrandStore *self, StrandStoreInterface *methods, 
 gboolean strand_items_remove (StrandStore *self, StrandStoreInterface *methods, const char *key,
                               guint64 fence, GError **error);
 
+/* Removes logs whose call is not there any more, until the deadline (monotonic). */
+gboolean strand_items_sweep (StrandStore *self, StrandStoreInterface *methods, gint64 deadline_us,
+                             GError **error);
+
 /* Around the use of methods, for the thread that looks for changes. FALSE if the store is closed. */
 gboolean strand_store_begin_visit (StrandStore *self);
 void strand_store_end_visit (StrandStore *self);

@@ -231,13 +231,26 @@ cleanup_by_listing (StrandStore *self, StrandVisit *visit, gint64 now_us, gint64
   return n_removed;
 }
 
+/* A store that removes records in its own way knows nothing of logs that are not its own. */
+static gint64
+cleanup_by_method (StrandStore *self, StrandVisit *visit, gint64 now_us, gint64 budget_us, GError **error)
+{
+  gint64 deadline_us = budget_us < 0 ? G_MAXINT64 : strand_clock_monotonic_us () + budget_us;
+  gint64 n_removed = visit->methods->cleanup_expired (self, now_us, budget_us, error);
+
+  if (n_removed > 0 && visit->methods->append_items == NULL &&
+      !strand_items_sweep (self, visit->methods, deadline_us, error))
+    return -1;
+  return n_removed;
+}
+
 static gint64
 cleanup (StrandStore *self, StrandVisit *visit, gint64 budget_us, GError **error)
 {
   gint64 now_us = strand_clock_now_us ();
 
   if (visit->methods->cleanup_expired != NULL)
-    return visit->methods->cleanup_expired (self, now_us, budget_us, error);
+    return cleanup_by_method (self, visit, now_us, budget_us, error);
   return cleanup_by_listing (self, visit, now_us, budget_us, error);
 }
 

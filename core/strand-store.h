@@ -250,7 +250,7 @@ struct _StrandStoreInterface
                             guint64 *first, GError **error);
 
   /* All that was emitted under @fence and earlier ones. No error where there is nothing. Called before a
-   * record is removed by strand_store_remove(); cleanup_expired sees to it itself. */
+   * record is removed by strand_store_remove(); cleanup_expired sees to it itself, where it has these. */
   gboolean (*remove_items) (StrandStore *self, const char *key, guint64 fence, GError **error);
 
   /*< private >*/
