@@ -22,6 +22,7 @@
 
 #include "filesystem-watch.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <glib/gstdio.h>
@@ -721,20 +722,20 @@ compare_names (gconstpointer a, gconstpointer b)
 static GPtrArray *
 read_names (const char *path, const char *after)
 {
-  g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func (g_free);
-  g_autoptr(GError) error = NULL;
-  g_autoptr(GDir) dir = NULL;
-  const char *name;
+  DIR *dir = opendir (path);
+  const struct dirent *entry;
+  GPtrArray *names;
 
-  errno = 0;
-  dir = g_dir_open (path, 0, &error);
   if (dir == NULL)
     return NULL;
-  while ((name = g_dir_read_name (dir)) != NULL)
-    if (after == NULL || strcmp (name, after) > 0)
-      g_ptr_array_add (names, g_strdup (name));
+  names = g_ptr_array_new_with_free_func (g_free);
+  while ((entry = readdir (dir)) != NULL)
+    if (strcmp (entry->d_name, ".") != 0 && strcmp (entry->d_name, "..") != 0 &&
+        (after == NULL || strcmp (entry->d_name, after) > 0))
+      g_ptr_array_add (names, g_strdup (entry->d_name));
+  closedir (dir);
   g_ptr_array_sort (names, compare_names);
-  return g_steal_pointer (&names);
+  return names;
 }
 
 static void
