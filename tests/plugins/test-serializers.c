@@ -383,11 +383,17 @@ add_for (const char *type, const char *name, GTestDataFunc function)
 int
 main (int argc, char **argv)
 {
-  static const char *const types[] = { "json", "gvariant" };
+  const char *types[] = { "json", "gvariant", NULL };
+  g_autofree char *examples = NULL;
 
   g_test_init (&argc, &argv, G_TEST_OPTION_ISOLATE_DIRS, NULL);
+  examples = g_test_build_filename (G_TEST_BUILT, "..", "..", "sdk", "examples", NULL);
+  strand_plugins_add_path (strand_plugins_get_default (), examples);
+  /* The example is built where its library is. */
+  if (strand_plugins_has (strand_plugins_get_default (), STRAND_KIND_SERIALIZER, "cbor", NULL))
+    types[2] = "cbor";
 
-  for (gsize i = 0; i < G_N_ELEMENTS (types); i++)
+  for (gsize i = 0; i < G_N_ELEMENTS (types) && types[i] != NULL; i++)
     {
       add_for (types[i], "random-values-survive", test_random_values_survive);
       add_for (types[i], "limits-survive", test_limits_survive);
