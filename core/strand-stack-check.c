@@ -93,7 +93,8 @@ complain_of_key (StrandChecker *self, StrandNode *node, StrandKeyfileEntry *entr
   g_autoptr(GPtrArray) keys = g_ptr_array_new ();
   g_autofree char *hint = NULL;
 
-  g_ptr_array_add (keys, (gpointer) "type");
+  if (node->kind != STRAND_KIND_READER)
+    g_ptr_array_add (keys, (gpointer) "type");
   for (guint i = 0; own[i] != NULL; i++)
     if (node->runner == NULL || strcmp (own[i], STRAND_SHORT_FORM_KEY) != 0)
       g_ptr_array_add (keys, own[i]);

@@ -75,7 +75,7 @@ static const Command commands[] = {
   { "plugins", plugins_list, "", "Every plugin found, and why one cannot be used",
     "Columns: kind, type, version, state, file, reason. No plugin's code runs.\n", "  strand plugins\n",
     NULL },
-  { "inspect", plugins_inspect, "KIND/TYPE | --file FILE", "What a plugin type can be told in a keyfile",
+  { "inspect", plugins_inspect, "KIND/TYPE | reader | --file FILE", "What a plugin type can be told in a keyfile",
     "With --file, what a plugin file says of itself, without loading it.\n",
     "  strand inspect store/filesystem\n", inspect_options },
   { "conformance", conformance_run, "KIND/TYPE [CLAUSE…]", "Put a plugin through the suite of its kind",

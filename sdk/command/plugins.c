@@ -224,7 +224,7 @@ describe_allowed (GParamSpec *pspec)
 static const char *
 kind_of_interface (GType type)
 {
-  for (StrandKind kind = 0; kind < STRAND_N_KINDS; kind++)
+  for (StrandKind kind = 0; kind <= STRAND_KIND_READER; kind++)
     if (type == strand_kind_get_interface (kind))
       return strand_kind_to_string (kind);
   return NULL;
@@ -360,7 +360,9 @@ print_type (Session *session, GType gtype, const StrandPluginInfo *info, const c
 
   if (!session->json)
     output_format ("%s  %s\n%s%s%s", name, info != NULL ? info->summary : g_type_name (gtype),
-                   info != NULL ? "file " : "", info != NULL ? info->file : "", info != NULL ? "\n" : "");
+                   info != NULL && info->file != NULL ? "file " : "",
+                   info != NULL && info->file != NULL ? info->file : "",
+                   info != NULL && info->file != NULL ? "\n" : "");
   output_json_member (json, "name", name);
   output_json_member (json, "class", g_type_name (gtype));
   if (info != NULL)
@@ -387,6 +389,8 @@ print_type (Session *session, GType gtype, const StrandPluginInfo *info, const c
 static Status
 inspect_type (Session *session, const char *name)
 {
+  /* A keyfile's groups of this kind have no type. */
+  static const StrandPluginInfo reader = { .summary = (char *) "Runs calls that others left in a store" };
   g_auto(GStrv) parts = NULL;
   g_autoptr(StrandPluginInfo) info = NULL;
   g_autoptr(GError) error = NULL;
@@ -395,6 +399,11 @@ inspect_type (Session *session, const char *name)
 
   if (!g_utf8_validate (name, -1, NULL))
     return session_usage (session, "The type's name is not UTF-8 text");
+  if (strcmp (name, "reader") == 0)
+    {
+      print_type (session, STRAND_TYPE_READER, &reader, name);
+      return STATUS_DONE;
+    }
   parts = g_strsplit (name, "/", 2);
   if (g_strv_length (parts) != 2 || !strand_kind_from_string (parts[0], &kind))
     return session_usage (
@@ -414,6 +423,6 @@ Status
 plugins_inspect (Session *session, char **arguments)
 {
   if ((given.file != NULL) + (arguments[0] != NULL) != 1 || (arguments[0] != NULL && arguments[1] != NULL))
-    return session_usage (session, "'inspect' takes one KIND/TYPE, or --file and a plugin file");
+    return session_usage (session, "'inspect' takes one KIND/TYPE, or 'reader', or --file and a plugin file");
   return given.file != NULL ? inspect_file (session) : inspect_type (session, arguments[0]);
 }

@@ -211,7 +211,8 @@ class Docs:
         with tempfile.TemporaryDirectory() as state:
             plugins = json.loads(self.run(["strand", "plugins", "--json"], state, state)[1])
             return [json.loads(self.run(["strand", "inspect", f"{p['kind']}/{p['type']}", "--json"], state, state)[1])
-                    for p in plugins if p["state"] == "available"]
+                    for p in plugins if p["state"] == "available"] + \
+                [json.loads(self.run(["strand", "inspect", "reader", "--json"], state, state)[1])]
 
     def key_tables(self):
         return "\n".join(key_table(one) for one in self.types())
