@@ -90,9 +90,16 @@ plain_store_list (StrandStore *store, const StrandFilter *filter, const char *cu
                   GError **error)
 {
   PlainStore *self = PLAIN_STORE (store);
-  StrandPage *page = strand_page_new ();
   g_autoptr(GList) keys = NULL;
   const char *last = NULL;
+  StrandPage *page;
+
+  if (cursor != NULL && !strand_key_check (cursor, NULL))
+    {
+      g_set_error (error, STRAND_ERROR, STRAND_ERROR_INVALID_ARGUMENT, "this is no cursor of this store");
+      return NULL;
+    }
+  page = strand_page_new ();
 
   g_mutex_lock (&self->lock);
   keys = g_list_sort (g_hash_table_get_keys (self->records), (GCompareFunc) strcmp);
