@@ -1,30 +1,17 @@
-/* sqlite-database.c — one connection to a database of records: opening, schema, statements, errors.
- *
- * The table `records` has a column for each field of a record, named as the field is, so that the sqlite3
- * program and any language's binding can read it and ask it things. The table `changes` has the keys of the
- * latest writes and removals, numbered without gaps: watchers in other processes read on from the number that
- * they know. Triggers write it, so it has what other programs do as well.
- *
- * `user_version` is the schema's number. A larger one than ours is refused, a smaller one is brought up step
- * by step. Columns are no matter of the number: those that a newer record has and the table has not are added
- * with their defaults, and what a newer program added is left alone.
+/* sqlite-database.c — one connection to a database of records: opening, statements, errors.
  *
  * Nothing here ever deletes a database, or writes into one that is not ours.
  *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "config.h"
 
 #include "sqlite-database.h"
+#include "sqlite-schema.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <glib/gstdio.h>
 #include <string.h>
 #include <unistd.h>
-
-#define SCHEMA_VERSION 1
-
-/* "Strd": tells our databases from other programs'. */
-#define APPLICATION_ID 0x53747264
 
 /* Filters come in many combinations, a program uses a few. */
 #define MAX_STATEMENTS 64
@@ -218,15 +205,32 @@ sqlite_database_run (SqliteDatabase *self, const char *sql, GError **error)
   return statement != NULL && sqlite_database_step (self, statement, error) == SQLITE_DONE;
 }
 
+const char *
+sqlite_database_get_path (SqliteDatabase *self)
+{
+  return self->path;
+}
+
+gboolean
+sqlite_database_is_in_transaction (SqliteDatabase *self)
+{
+  return !sqlite3_get_autocommit (self->handle);
+}
+
+gint64
+sqlite_database_count_all_changes (SqliteDatabase *self)
+{
+  return sqlite3_total_changes64 (self->handle);
+}
+
 int
 sqlite_database_count_changes (SqliteDatabase *self)
 {
   return sqlite3_changes (self->handle);
 }
 
-/* Runs a statement to its end; one that answers gives an integer. */
-static gboolean
-run (SqliteDatabase *self, const char *sql, gint64 *answer, GError **error)
+gboolean
+sqlite_database_execute (SqliteDatabase *self, const char *sql, gint64 *answer, GError **error)
 {
   sqlite3_stmt *statement = NULL;
   int code;
@@ -245,232 +249,6 @@ run (SqliteDatabase *self, const char *sql, gint64 *answer, GError **error)
       *answer = sqlite3_column_int64 (statement, 0);
   sqlite3_finalize (statement);
   return code == SQLITE_DONE;
-}
-
-/* --- schema -------------------------------------------------------------------------------------------- */
-
-/* What a field is in the table. Defaults are those of a new record, so that a program which writes a row
- * leaves out what it has nothing to say about. */
-static void
-append_column (GString *sql, StrandRecord *fresh, StrandField field)
-{
-  const char *text;
-  char number[G_ASCII_DTOSTR_BUF_SIZE];
-
-  g_string_append_printf (sql, "\"%s\" ", strand_field_get_name (field));
-  switch (strand_field_get_shape (field))
-    {
-    case STRAND_SHAPE_INT:
-      g_string_append_printf (sql, "INTEGER NOT NULL DEFAULT %" G_GINT64_FORMAT,
-                              strand_record_get_int (fresh, field));
-      break;
-    case STRAND_SHAPE_DOUBLE:
-      g_string_append_printf (
-          sql, "REAL NOT NULL DEFAULT %s",
-          g_ascii_dtostr (number, sizeof number, strand_record_get_double (fresh, field)));
-      break;
-    case STRAND_SHAPE_STRING:
-      text = field != STRAND_FIELD_KEY ? strand_record_get_string (fresh, field) : NULL;
-      g_string_append (sql, "TEXT");
-      if (field == STRAND_FIELD_KEY)
-        g_string_append (sql, " NOT NULL PRIMARY KEY");
-      else if (text != NULL)
-        g_string_append_printf (sql, " NOT NULL DEFAULT '%s'", text);
-      break;
-    case STRAND_SHAPE_VARIANT:
-      g_string_append (sql, "TEXT");
-      break;
-    case STRAND_SHAPE_BYTES:
-    default:
-      g_string_append (sql, "BLOB");
-      break;
-    }
-}
-
-/* What finds records without reading them all: by kind and status, but for completed calls;
- * those of a queue, and of these the ones
- * that wait in the order in which they are due (a low priority ages: 30 s for each step); and what expires
- * next. Of the changes at least the latest 10000 are kept; they are removed a thousand at a time, as each
- * time costs a page. */
-static const char *const schema_1[] = {
-  "CREATE INDEX records_by_kind ON records (\"kind\", \"status\", \"key\") WHERE " SQLITE_IS_NOTED,
-  "CREATE INDEX records_by_queue ON records (\"queue\", \"status\", \"key\") WHERE \"queue\" IS NOT NULL",
-  "CREATE INDEX records_by_turn ON records (\"queue\", max(\"created\", \"not-before\") - \"priority\" * "
-  "30000000) WHERE \"queue\" IS NOT NULL AND \"status\" = 0",
-  "CREATE INDEX records_by_expiry ON records (" SQLITE_EXPIRY ") WHERE " SQLITE_CAN_EXPIRE,
-  "CREATE TABLE changes (number INTEGER PRIMARY KEY, \"key\" TEXT NOT NULL) STRICT",
-  "CREATE TRIGGER records_added AFTER INSERT ON records BEGIN"
-  " INSERT INTO changes (\"key\") VALUES (new.\"key\"); END",
-  "CREATE TRIGGER records_changed AFTER UPDATE ON records BEGIN"
-  " INSERT INTO changes (\"key\") VALUES (new.\"key\"); END",
-  "CREATE TRIGGER records_renamed AFTER UPDATE OF \"key\" ON records BEGIN"
-  " INSERT INTO changes (\"key\") VALUES (old.\"key\"); END",
-  "CREATE TRIGGER records_removed AFTER DELETE ON records BEGIN"
-  " INSERT INTO changes (\"key\") VALUES (old.\"key\"); END",
-  "CREATE TRIGGER changes_forgotten AFTER INSERT ON changes WHEN new.number % 1000 = 0 BEGIN"
-  " DELETE FROM changes WHERE number <= new.number - 10000; END",
-  "PRAGMA application_id = 0x53747264",
-};
-
-static gboolean
-make_schema (SqliteDatabase *self, GError **error)
-{
-  g_autoptr(StrandRecord) fresh = strand_record_new ("fresh");
-  g_autoptr(GString) table = g_string_new ("CREATE TABLE records (");
-
-  for (StrandField field = 0; field < STRAND_N_FIELDS; field++)
-    {
-      if (field > 0)
-        g_string_append (table, ", ");
-      append_column (table, fresh, field);
-    }
-  g_string_append (table, ") STRICT, WITHOUT ROWID");
-
-  if (!run (self, table->str, NULL, error))
-    return FALSE;
-  for (guint i = 0; i < G_N_ELEMENTS (schema_1); i++)
-    if (!run (self, schema_1[i], NULL, error))
-      return FALSE;
-  return TRUE;
-}
-
-/* Step N brings schema N to schema N + 1. */
-static gboolean (*const steps[SCHEMA_VERSION]) (SqliteDatabase *self, GError **error) = { make_schema };
-
-static GHashTable *
-read_columns (SqliteDatabase *self, GError **error)
-{
-  g_autoptr(GHashTable) names = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
-  sqlite3_stmt *statement = sqlite_database_prepare (
-      self, g_intern_static_string ("SELECT name FROM pragma_table_info('records')"), error);
-  int code;
-
-  if (statement == NULL)
-    return NULL;
-  while ((code = sqlite_database_step (self, statement, error)) == SQLITE_ROW)
-    g_hash_table_add (names, g_strdup ((const char *) sqlite3_column_text (statement, 0)));
-  sqlite_database_reset (statement);
-  return code == SQLITE_DONE ? g_steal_pointer (&names) : NULL;
-}
-
-static gboolean
-has_all_columns (SqliteDatabase *self, gboolean *all, GError **error)
-{
-  g_autoptr(GHashTable) names = read_columns (self, error);
-
-  if (names == NULL)
-    return FALSE;
-  *all = TRUE;
-  for (StrandField field = 0; field < STRAND_N_FIELDS; field++)
-    *all = *all && g_hash_table_contains (names, strand_field_get_name (field));
-  return TRUE;
-}
-
-static gboolean
-add_columns (SqliteDatabase *self, GError **error)
-{
-  g_autoptr(StrandRecord) fresh = strand_record_new ("fresh");
-  g_autoptr(GHashTable) names = read_columns (self, error);
-
-  if (names == NULL)
-    return FALSE;
-  for (StrandField field = 0; field < STRAND_N_FIELDS; field++)
-    if (!g_hash_table_contains (names, strand_field_get_name (field)))
-      {
-        g_autoptr(GString) sql = g_string_new ("ALTER TABLE records ADD COLUMN ");
-
-        append_column (sql, fresh, field);
-        if (!run (self, sql->str, NULL, error))
-          return FALSE;
-      }
-  return TRUE;
-}
-
-/* Reads whose database this is, and of which schema: 0 for one with nothing in it. */
-static gboolean
-read_version (SqliteDatabase *self, gint64 *version, GError **error)
-{
-  g_autofree char *shown = g_filename_display_name (self->path);
-  gint64 application_id, n_tables;
-
-  if (!run (self, "PRAGMA user_version", version, error) ||
-      !run (self, "PRAGMA application_id", &application_id, error) ||
-      !run (self, "SELECT count(*) FROM sqlite_schema", &n_tables, error))
-    return FALSE;
-
-  if (application_id != APPLICATION_ID && (n_tables > 0 || *version != 0))
-    {
-      g_set_error (error, STRAND_ERROR, STRAND_ERROR_INVALID_ARGUMENT,
-                   "'%s' is another program's database; set 'path' to a file of its own", shown);
-      return FALSE;
-    }
-  if (*version > SCHEMA_VERSION)
-    {
-      g_set_error (error, STRAND_ERROR, STRAND_ERROR_NOT_SUPPORTED,
-                   "'%s' has schema %" G_GINT64_FORMAT
-                   " and this strand knows those up to %d; use the strand "
-                   "that wrote it, or set 'path' to another file",
-                   shown, *version, SCHEMA_VERSION);
-      return FALSE;
-    }
-  return TRUE;
-}
-
-/* Inside a transaction; somebody else may have been faster. */
-static gboolean
-bring_up (SqliteDatabase *self, GError **error)
-{
-  g_autofree char *pragma = g_strdup_printf ("PRAGMA user_version = %d", SCHEMA_VERSION);
-  gint64 version;
-
-  if (!read_version (self, &version, error))
-    return FALSE;
-  for (; version < SCHEMA_VERSION; version++)
-    if (!steps[version](self, error))
-      return FALSE;
-  return add_columns (self, error) && run (self, pragma, NULL, error);
-}
-
-static gboolean
-set_journal (SqliteDatabase *self, GError **error)
-{
-  g_autofree char *shown = g_filename_display_name (self->path);
-  g_autoptr(SqliteUse) statement =
-      sqlite_database_prepare (self, g_intern_static_string ("PRAGMA journal_mode = WAL"), error);
-
-  if (statement == NULL || sqlite_database_step (self, statement, error) != SQLITE_ROW)
-    return FALSE;
-  if (g_ascii_strcasecmp ((const char *) sqlite3_column_text (statement, 0), "wal") == 0)
-    return TRUE;
-
-  g_set_error (error, STRAND_ERROR, STRAND_ERROR_NOT_SUPPORTED,
-               "'%s': its file system cannot keep a write-ahead log; set 'path' to a local disk", shown);
-  return FALSE;
-}
-
-static gboolean
-upgrade (SqliteDatabase *self, GError **error)
-{
-  if (!set_journal (self, error) || !run (self, "BEGIN IMMEDIATE", NULL, error))
-    return FALSE;
-  if (bring_up (self, error) && run (self, "COMMIT", NULL, error))
-    return TRUE;
-
-  run (self, "ROLLBACK", NULL, NULL);
-  return FALSE;
-}
-
-/* Whether there is something to read; *@ready is whether it can be, as it is. */
-static gboolean
-look_at_schema (SqliteDatabase *self, gboolean *is_empty, gboolean *ready, GError **error)
-{
-  gint64 version;
-
-  if (!read_version (self, &version, error))
-    return FALSE;
-  *is_empty = version == 0;
-  *ready = FALSE;
-  return version < SCHEMA_VERSION || has_all_columns (self, ready, error);
 }
 
 /* --- opening ------------------------------------------------------------------------------------------- */
@@ -507,9 +285,10 @@ configure (SqliteDatabase *self, const SqliteSettings *settings, GError **error)
 
   /* A file from elsewhere must not make SQLite run what is not its own; a log that has grown in a burst is
    * cut back to 16 MiB, four times its usual size. */
-  return run (self, "PRAGMA trusted_schema = OFF", NULL, error) &&
-         run (self, "PRAGMA cell_size_check = ON", NULL, error) &&
-         run (self, "PRAGMA journal_size_limit = 16777216", NULL, error) && run (self, sync, NULL, error);
+  return sqlite_database_execute (self, "PRAGMA trusted_schema = OFF", NULL, error) &&
+         sqlite_database_execute (self, "PRAGMA cell_size_check = ON", NULL, error) &&
+         sqlite_database_execute (self, "PRAGMA journal_size_limit = 16777216", NULL, error) &&
+         sqlite_database_execute (self, sync, NULL, error);
 }
 
 static gint64
@@ -569,14 +348,14 @@ sqlite_database_open (const SqliteSettings *settings, gboolean create, GError **
     return NULL;
 
   self = open_handle (settings, FALSE, &local_error);
-  if ((self == NULL || !look_at_schema (self, &is_empty, &ready, &local_error)) && !create &&
+  if ((self == NULL || !sqlite_schema_look (self, &is_empty, &ready, &local_error)) && !create &&
       is_frozen (settings->path))
     {
       g_clear_error (&local_error);
       g_clear_pointer (&self, sqlite_database_close);
       self = open_handle (settings, TRUE, &local_error);
       if (self != NULL)
-        look_at_schema (self, &is_empty, &ready, &local_error);
+        sqlite_schema_look (self, &is_empty, &ready, &local_error);
     }
   if (local_error != NULL)
     {
@@ -586,7 +365,7 @@ sqlite_database_open (const SqliteSettings *settings, gboolean create, GError **
 
   if (is_empty && !create)
     return NULL;
-  if (!ready && !upgrade (self, error))
+  if (!ready && !sqlite_schema_upgrade (self, error))
     return NULL;
   return g_steal_pointer (&self);
 }

@@ -1,4 +1,4 @@
-/* sqlite-database.h — one connection to a database of records: opening, schema, statements, errors.
+/* sqlite-database.h — one connection to a database of records: opening, statements, errors.
  *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
@@ -45,13 +45,31 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (SqliteUse, sqlite_database_reset)
 /* Runs an interned statement that answers nothing. */
 gboolean sqlite_database_run (SqliteDatabase *self, const char *sql, GError **error);
 
-/* How many rows the last statement changed. */
-int sqlite_database_count_changes (SqliteDatabase *self);
+/* Runs any statement to its end; one that answers gives an integer. */
+gboolean sqlite_database_execute (SqliteDatabase *self, const char *sql, gint64 *answer, GError **error);
 
-/* Records that have ended, and the time from which those with a ttl have outlived it. The index is used only
- * where a statement has these very conditions. */
+/* How many rows the last statement changed; and all statements together, with triggers. */
+int sqlite_database_count_changes (SqliteDatabase *self);
+gint64 sqlite_database_count_all_changes (SqliteDatabase *self);
+
+/* Whether a transaction is open: SQLite ends one by itself where a write fails badly. */
+gboolean sqlite_database_is_in_transaction (SqliteDatabase *self);
+
+const char *sqlite_database_get_path (SqliteDatabase *self);
+
+/* The conditions and expressions of indexes, which are used only where a statement has these very ones.
+ * First, records that have ended, and the time from which those with a ttl have outlived it. */
 #define SQLITE_CAN_EXPIRE "\"status\" >= 2 AND \"ttl\" >= 0"
 #define SQLITE_EXPIRY "\"completed\" + \"ttl\""
 
-/* All records but completed calls, which are most of them and the last that anybody looks for. As above. */
+/* All records but completed calls, which are most of them and the last that anybody looks for. */
 #define SQLITE_IS_NOTED "(\"kind\" <> 'call' OR \"status\" <> 2)"
+
+/* Calls that wait in a queue, those that are due and those that have their time still to come, and the number
+ * that strand_record_get_turn() gives. */
+#define SQLITE_IS_WAITING "\"status\" = 0 AND \"kind\" = 'call' AND \"queue\" IS NOT NULL"
+#define SQLITE_IS_DUE SQLITE_IS_WAITING " AND \"later\" = 0"
+#define SQLITE_IS_LATER SQLITE_IS_WAITING " AND \"later\" <> 0"
+#define SQLITE_TURN                                                                                          \
+  "min(max(\"created\", \"not-before\"), 4611686018427387903) - "                                            \
+  "min(max(\"priority\", -10000000), 10000000) * 30000000"

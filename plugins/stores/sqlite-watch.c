@@ -1,16 +1,18 @@
 /* sqlite-watch.c — inotify for one database: a thread that sleeps until its log is written.
  *
- * An event is only a hint: the thread then reads on in the table of changes, so it matters little which
- * events come, how many, or whether some were lost. But SQLite writes the log first and shows the transaction
- * after that, in shared memory, which makes no event: some microseconds later, or as long as the disk takes
- * to sync. So after each burst of events the thread looks again after 1, 2, 4, … ms, 8 s in all. And a writer
- * that syncs rings when its transaction can be seen: it touches the log's times.
+ * An event is only a sign: the thread then reads on in the table of changes, or looks whether its queues have
+ * work, so it matters little which events come, how many, or whether some were lost. SQLite writes the log
+ * first and shows the transaction after that, in shared memory, which makes no event. So there are two
+ * signs. A writer of ours rings when its transaction can be seen: it touches the log's times, and the thread
+ * looks at once. Whoever else writes into the log gives a hint: the thread looks after 1, 2, 4, … ms, 8 s in
+ * all, and takes no further hints while the first of these runs, as a transaction makes two for each page.
  *
  * Only what inotify cannot see is looked for by the clock: a directory that is not there yet; every 10 ms at
  * first, at last once a second.                   SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "config.h"
 
 #include "sqlite-watch.h"
+#include "sqlite-work.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,7 +20,6 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define SHORTEST_WAIT_MS 10
@@ -34,7 +35,7 @@
 
 #define FOLDER_EVENTS                                                                                        \
   (IN_CREATE | IN_DELETE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR)
-#define LOG_EVENTS (IN_MODIFY | IN_ATTRIB)
+#define LOST_EVENTS (IN_IGNORED | IN_DELETE_SELF | IN_MOVE_SELF | IN_Q_OVERFLOW)
 
 struct _SqliteWatch
 {
@@ -43,13 +44,17 @@ struct _SqliteWatch
   char *path;
   const char *sync;
   gint64 timeout_us;
+  char **queues;   /* to look for work in; NULL to tell of records */
+  gint64 *next_us; /* for each queue: when it has work next, as has been told */
   int kick_fd;
   int stopped; /* atomic */
 
   /* The thread's alone, once it runs. */
-  int inotify_fd;
+  int bell_fd;   /* inotify: the log's times */
+  int hint_fd;   /* inotify: everything else */
   int folder_wd; /* -1 while there is no directory */
   int log_wd;
+  gboolean armed; /* as far as the thread knows */
   char *folder;
   char *name;
   char *log;
@@ -64,14 +69,18 @@ watch_unref (SqliteWatch *self)
     return;
 
   g_clear_pointer (&self->database, sqlite_database_close);
-  if (self->inotify_fd >= 0)
-    close (self->inotify_fd);
+  if (self->bell_fd >= 0)
+    close (self->bell_fd);
+  if (self->hint_fd >= 0)
+    close (self->hint_fd);
   if (self->kick_fd >= 0)
     close (self->kick_fd);
   g_weak_ref_clear (&self->store);
   g_free (self->folder);
   g_free (self->name);
   g_free (self->log);
+  g_strfreev (self->queues);
+  g_free (self->next_us);
   g_free (self->path);
   g_free (self);
 }
@@ -87,12 +96,23 @@ tell (SqliteWatch *self, const char *key)
     strand_store_changed (store, key);
 }
 
+static void
+tell_queue (SqliteWatch *self, const char *queue)
+{
+  g_autoptr(StrandStore) store = g_weak_ref_get (&self->store);
+
+  if (store != NULL && !g_atomic_int_get (&self->stopped))
+    strand_store_queue_changed (store, queue);
+}
+
 /* Puts the watches where the files are now: watching a file twice is watching it once. */
 static void
 arm (SqliteWatch *self)
 {
-  self->folder_wd = inotify_add_watch (self->inotify_fd, self->folder, FOLDER_EVENTS);
-  self->log_wd = inotify_add_watch (self->inotify_fd, self->log, LOG_EVENTS);
+  self->folder_wd = inotify_add_watch (self->hint_fd, self->folder, FOLDER_EVENTS);
+  self->log_wd = inotify_add_watch (self->hint_fd, self->log, IN_MODIFY);
+  self->armed = inotify_add_watch (self->bell_fd, self->log, IN_ATTRIB) >= 0 && self->log_wd >= 0 &&
+                self->folder_wd >= 0;
 }
 
 static gboolean
@@ -164,6 +184,24 @@ tell_changes (SqliteWatch *self)
   while (n_read == PAGE_SIZE && !g_atomic_int_get (&self->stopped));
 }
 
+/* Tells of each queue that has something to claim, or will have at another time than before. */
+static void
+tell_queues (SqliteWatch *self)
+{
+  for (guint i = 0; self->queues[i] != NULL; i++)
+    {
+      const char *const one[] = { self->queues[i], NULL };
+      gboolean due;
+      gint64 next_us;
+
+      if (sqlite_work_look (self->database, one, strand_clock_now_us (), &due, &next_us, NULL) && !due &&
+          next_us == self->next_us[i])
+        continue;
+      self->next_us[i] = next_us;
+      tell_queue (self, self->queues[i]);
+    }
+}
+
 /* Looks for what has changed in the database that is there now, and tells of it. */
 static void
 look (SqliteWatch *self)
@@ -172,7 +210,9 @@ look (SqliteWatch *self)
     {
       g_clear_pointer (&self->database, sqlite_database_close);
       self->number = 0;
-      tell (self, NULL);
+      self->armed = FALSE;
+      if (self->queues == NULL)
+        tell (self, NULL);
     }
   if (self->database == NULL)
     connect_database (self, NULL);
@@ -180,66 +220,112 @@ look (SqliteWatch *self)
     return;
 
   sqlite_database_set_deadline (self->database, g_get_monotonic_time () + LONGEST_WAIT_MS * 1000);
-  tell_changes (self);
+  if (self->queues != NULL)
+    tell_queues (self);
+  else
+    tell_changes (self);
 }
 
 /* Whether an event is about our files; the rest of the directory is not our business. */
 static gboolean
 concerns (SqliteWatch *self, const struct inotify_event *event)
 {
-  return event->wd != self->folder_wd || event->len == 0 || g_str_has_prefix (event->name, self->name);
+  return event->len == 0 || g_str_has_prefix (event->name, self->name);
 }
 
+/* Reads what there is. Whether any was about our files. */
 static gboolean
-read_events (SqliteWatch *self)
+read_events (SqliteWatch *self, int fd)
 {
   _Alignas(struct inotify_event) char buffer[16 * 1024];
   gboolean any = FALSE;
   gssize length;
 
-  while (!g_atomic_int_get (&self->stopped) && (length = read (self->inotify_fd, buffer, sizeof buffer)) > 0)
+  while (!g_atomic_int_get (&self->stopped) && (length = read (fd, buffer, sizeof buffer)) > 0)
     for (const char *at = buffer; at < buffer + length;)
       {
         const struct inotify_event *event = (const struct inotify_event *) (const void *) at;
 
         any |= concerns (self, event);
+        if (event->len > 0 || (event->mask & LOST_EVENTS) != 0)
+          self->armed = FALSE; /* files have come or gone */
         at += sizeof *event + event->len;
       }
   return any;
+}
+
+/* When to look next without having been rung for. */
+typedef struct
+{
+  gint64 look_us; /* monotonic; G_MAXINT64 for never */
+  int wait_ms;    /* how long the last wait was; 0 where none is due */
+} SecondLook;
+
+static void
+look_later (SecondLook *second, int wait_ms)
+{
+  second->wait_ms = wait_ms;
+  second->look_us = wait_ms > 0 ? g_get_monotonic_time () + wait_ms * 1000 : G_MAXINT64;
+}
+
+/* After a look that nobody rang for. */
+static void
+look_again (SqliteWatch *self, SecondLook *second)
+{
+  if (self->folder_wd < 0)
+    look_later (second, CLAMP (second->wait_ms * 3 / 2, SHORTEST_WAIT_MS, LONGEST_WAIT_MS));
+  else
+    look_later (second, second->wait_ms < LAST_SECOND_LOOK_MS ? second->wait_ms * 2 : 0);
+}
+
+static int
+timeout_until (gint64 time_us)
+{
+  if (time_us == G_MAXINT64)
+    return -1;
+  return (int) CLAMP ((time_us - g_get_monotonic_time () + 999) / 1000, 0, LAST_SECOND_LOOK_MS);
 }
 
 static gpointer
 run (gpointer data)
 {
   SqliteWatch *self = data;
-  int second_look_ms = FIRST_SECOND_LOOK_MS;
-  int by_hand_ms = SHORTEST_WAIT_MS;
+  SecondLook second;
 
+  look_later (&second, FIRST_SECOND_LOOK_MS);
   while (!g_atomic_int_get (&self->stopped))
     {
-      struct pollfd fds[2] = { { self->inotify_fd, POLLIN, 0 }, { self->kick_fd, POLLIN, 0 } };
-      int wait_ms = self->folder_wd < 0 ? by_hand_ms : -1;
-      gboolean hinted;
+      /* Further hints say nothing new until the first has been seen to. */
+      gboolean hinted = second.wait_ms == FIRST_SECOND_LOOK_MS;
+      struct pollfd fds[3] = { { self->bell_fd, POLLIN, 0 },
+                               { self->kick_fd, POLLIN, 0 },
+                               { hinted ? -1 : self->hint_fd, POLLIN, 0 } };
+      gboolean rung, due;
 
-      if (second_look_ms <= LAST_SECOND_LOOK_MS)
-        wait_ms = second_look_ms;
-      hinted = poll (fds, 2, wait_ms) > 0 && read_events (self);
+      poll (fds, 3, timeout_until (second.look_us));
       if (g_atomic_int_get (&self->stopped))
         break;
-      if (!hinted && wait_ms < 0)
+      rung = fds[0].revents != 0 && read_events (self, self->bell_fd);
+      due = g_get_monotonic_time () >= second.look_us;
+      if (fds[2].revents != 0 && read_events (self, self->hint_fd))
+        look_later (&second, FIRST_SECOND_LOOK_MS);
+      if (!rung && !due)
         continue;
 
-      second_look_ms = hinted ? FIRST_SECOND_LOOK_MS : MIN (second_look_ms * 2, 2 * LAST_SECOND_LOOK_MS);
-      by_hand_ms = self->folder_wd >= 0 ? SHORTEST_WAIT_MS : MIN (by_hand_ms * 3 / 2, LONGEST_WAIT_MS);
-      arm (self);
+      if (due && hinted)
+        read_events (self, self->hint_fd);
+      if (!self->armed)
+        arm (self);
       look (self);
+      if (due)
+        look_again (self, &second);
     }
   watch_unref (self);
   return NULL;
 }
 
 static SqliteWatch *
-watch_new (StrandStore *store, const SqliteSettings *settings)
+watch_new (StrandStore *store, const SqliteSettings *settings, const char *const *queues)
 {
   SqliteWatch *self = g_new0 (SqliteWatch, 1);
 
@@ -252,16 +338,20 @@ watch_new (StrandStore *store, const SqliteSettings *settings)
   self->name = g_path_get_basename (settings->path);
   self->log = g_strconcat (settings->path, "-wal", NULL);
   self->kick_fd = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
-  self->inotify_fd = inotify_init1 (IN_CLOEXEC | IN_NONBLOCK);
+  self->bell_fd = inotify_init1 (IN_CLOEXEC | IN_NONBLOCK);
+  self->hint_fd = inotify_init1 (IN_CLOEXEC | IN_NONBLOCK);
+  self->queues = g_strdupv ((char **) queues);
+  self->next_us = g_new0 (gint64, queues != NULL ? g_strv_length (self->queues) : 0);
   return self;
 }
 
 SqliteWatch *
-sqlite_watch_start (StrandStore *store, const SqliteSettings *settings, GError **error)
+sqlite_watch_start (StrandStore *store, const SqliteSettings *settings, const char *const *queues,
+                    GError **error)
 {
-  g_autoptr(SqliteWatch) self = watch_new (store, settings);
+  g_autoptr(SqliteWatch) self = watch_new (store, settings, queues);
 
-  if (self->kick_fd < 0 || self->inotify_fd < 0)
+  if (self->kick_fd < 0 || self->bell_fd < 0 || self->hint_fd < 0)
     {
       int cause = errno;
 
@@ -289,14 +379,4 @@ sqlite_watch_stop (SqliteWatch *self)
   if (write (self->kick_fd, &one, sizeof one) < 0)
     g_assert (errno == EAGAIN); /* kicked 2^64 times already */
   watch_unref (self);
-}
-
-void
-sqlite_watch_ring (const char *path)
-{
-  g_autofree char *log = g_strconcat (path, "-wal", NULL);
-
-  /* Who cannot touch the log is heard at the next second look. */
-  if (utimensat (AT_FDCWD, log, NULL, 0) != 0)
-    strand_debug (STRAND_TOPIC_STORE, "Could not touch '%s': %s", log, g_strerror (errno));
 }

@@ -7,12 +7,10 @@
 typedef struct _SqliteWatch SqliteWatch;
 
 /* Calls strand_store_changed() on a thread of its own for each record that is written or removed, from the
- * moment that this returns until sqlite_watch_stop(). Holds @store weakly. */
-SqliteWatch *sqlite_watch_start (StrandStore *store, const SqliteSettings *settings, GError **error);
+ * moment that this returns until sqlite_watch_stop(); or, where @queues are named,
+ * strand_store_queue_changed() for each of them that may have work. Holds @store weakly. */
+SqliteWatch *sqlite_watch_start (StrandStore *store, const SqliteSettings *settings,
+                                 const char *const *queues, GError **error);
 
 /* Ends and frees it, without waiting for its thread. */
 void sqlite_watch_stop (SqliteWatch *self);
-
-/* After a write that took long to become visible: wakes the watchers of the database at @path, in every
- * process. */
-void sqlite_watch_ring (const char *path);

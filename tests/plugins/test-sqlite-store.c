@@ -249,7 +249,7 @@ test_newer_schema_is_refused (Fixture *f, gconstpointer unused)
   query (f->path, "PRAGMA user_version = 4711");
 
   assert_refused (f, STRAND_ERROR, STRAND_ERROR_NOT_SUPPORTED,
-                  "has schema 4711 and this strand knows those up to 1");
+                  "has schema 4711 and this strand knows those up to 2");
   g_assert_cmpint (query (f->path, "PRAGMA user_version"), ==, 4711);
 }
 
@@ -391,33 +391,84 @@ test_row_of_another_program_is_a_record (Fixture *f, gconstpointer unused)
   g_assert_cmpint (strand_store_count (f->store, &(StrandFilter){ .queue = "mail" }, NULL), ==, 1);
 }
 
-/* In the order in which a reader of the queue should take them, and without looking at anything else. */
 static void
-test_queue_is_indexed_in_claim_order (Fixture *f, gconstpointer unused)
+launch (Fixture *f, const char *key, gint64 created_s, gint64 not_before_s, gint64 priority)
 {
-  static const struct
-  {
-    const char *key;
-    gint64 created_s, not_before_s, priority;
-  } calls[] = {
-    { "third", 100, 0, 0 }, { "first", 110, 0, 1 }, { "fourth", 0, 120, 0 }, { "second", 119, 0, 1 }
-  };
+  g_autoptr(StrandRecord) record = store_contract_record (key);
 
-  for (guint i = 0; i < G_N_ELEMENTS (calls); i++)
-    {
-      g_autoptr(StrandRecord) record = store_contract_record (calls[i].key);
+  strand_record_set_string (record, STRAND_FIELD_QUEUE, "mail");
+  strand_record_set_int (record, STRAND_FIELD_CREATED, created_s * G_USEC_PER_SEC);
+  strand_record_set_int (record, STRAND_FIELD_NOT_BEFORE, not_before_s * G_USEC_PER_SEC);
+  strand_record_set_int (record, STRAND_FIELD_PRIORITY, priority);
+  g_assert_true (strand_store_put (f->store, record, 0, NULL));
+}
 
-      strand_record_set_string (record, STRAND_FIELD_QUEUE, "mail");
-      strand_record_set_int (record, STRAND_FIELD_CREATED, calls[i].created_s * G_USEC_PER_SEC);
-      strand_record_set_int (record, STRAND_FIELD_NOT_BEFORE, calls[i].not_before_s * G_USEC_PER_SEC);
-      strand_record_set_int (record, STRAND_FIELD_PRIORITY, calls[i].priority);
-      g_assert_true (strand_store_put (f->store, record, 0, NULL));
-    }
-  g_assert_cmpint (query (f->path, "SELECT group_concat(\"key\") = 'first,second,third,fourth' FROM (SELECT "
-                                   "\"key\" FROM records INDEXED BY records_by_turn"
-                                   " WHERE \"queue\" = 'mail' AND \"status\" = 0 ORDER BY max(\"created\", "
-                                   "\"not-before\") - \"priority\" * 30000000)"),
-                   ==, 1);
+/* Claims all that is due, and says in which order: the keys, with commas. */
+static char *
+claim_all (Fixture *f, gint64 now_s, gint64 *next_due_s)
+{
+  static const char *const queues[] = { "mail", NULL };
+  const StrandClaim claim = { queues, "reader-15000:test", now_s * G_USEC_PER_SEC, 100 };
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GString) keys = g_string_new (NULL);
+  gint64 next_due_us = -1;
+  g_autoptr(GPtrArray) claimed = strand_store_claim (f->store, &claim, &next_due_us, &error);
+
+  g_assert_no_error (error);
+  for (guint i = 0; i < claimed->len; i++)
+    g_string_append_printf (keys, "%s%s", i > 0 ? "," : "",
+                            strand_record_get_key (g_ptr_array_index (claimed, i)));
+  *next_due_s = next_due_us / G_USEC_PER_SEC;
+  return g_string_free (g_steal_pointer (&keys), FALSE);
+}
+
+static void
+test_claims_go_in_turn (Fixture *f, gconstpointer unused)
+{
+  g_autofree char *now = NULL;
+  g_autofree char *later = NULL;
+  gint64 next_due_s;
+
+  launch (f, "third", 100, 0, 0);
+  launch (f, "first", 110, 0, 1);
+  launch (f, "fourth", 0, 120, 0);
+  launch (f, "second", 119, 0, 1);
+  launch (f, "first-of-all", 500, 0, G_MAXINT64); /* no overflow */
+  launch (f, "last-of-all", 0, 0, G_MININT64);
+  launch (f, "not-yet", 0, 300, 1000);
+  launch (f, "nor-this", 0, 301, 1001);
+
+  now = claim_all (f, 130, &next_due_s);
+  g_assert_cmpstr (now, ==, "first-of-all,first,second,third,fourth,last-of-all");
+  g_assert_cmpint (next_due_s, ==, 300);
+  later = claim_all (f, 400, &next_due_s);
+  g_assert_cmpstr (later, ==, "nor-this,not-yet");
+  g_assert_cmpint (next_due_s, ==, 0);
+}
+
+/* Another program knows nothing of the place where calls wait for their time; and clocks are set. */
+static void
+test_calls_in_the_wrong_place_are_moved (Fixture *f, gconstpointer unused)
+{
+  g_autofree char *none = NULL;
+  g_autofree char *early = NULL;
+  g_autofree char *both = NULL;
+  gint64 next_due_s;
+
+  put (f->store, "job-17");
+  query (f->path,
+         "INSERT INTO records (\"key\", \"function\", \"queue\", \"revision\", \"not-before\") VALUES"
+         " ('from-sql', 'demo.add', 'mail', 1, 200000000), ('and-this', 'demo.add', 'mail', 1, 210000000)");
+  none = claim_all (f, 100, &next_due_s);
+  g_assert_cmpstr (none, ==, "");
+  g_assert_cmpint (next_due_s, ==, 200);
+  g_assert_cmpint (query (f->path, "SELECT sum(\"later\") FROM records"), ==, 2);
+
+  query (f->path, "UPDATE records SET \"later\" = 0");
+  early = claim_all (f, 100, &next_due_s);
+  g_assert_cmpstr (early, ==, "");
+  both = claim_all (f, 250, &next_due_s);
+  g_assert_cmpstr (both, ==, "from-sql,and-this");
 }
 
 /* Role: stores one record. */
@@ -693,7 +744,8 @@ main (int argc, char **argv)
   ADD ("path-that-is-a-directory-says-so", test_path_that_is_a_directory_says_so);
   ADD ("rows-that-are-no-records-are-named-and-skipped", test_rows_that_are_no_records_are_named_and_skipped);
   ADD ("row-of-another-program-is-a-record", test_row_of_another_program_is_a_record);
-  ADD ("queue-is-indexed-in-claim-order", test_queue_is_indexed_in_claim_order);
+  ADD ("claims-go-in-turn", test_claims_go_in_turn);
+  ADD ("calls-in-the-wrong-place-are-moved", test_calls_in_the_wrong_place_are_moved);
   ADD ("watcher-wakes-for-another-process", test_watcher_wakes_for_another_process);
   ADD ("watcher-wakes-for-another-program", test_watcher_wakes_for_another_program);
   ADD ("killed-writers-lose-nothing-that-was-accepted", test_killed_writers_lose_nothing_that_was_accepted);
