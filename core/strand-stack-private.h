@@ -117,12 +117,17 @@ char *strand_plan_describe (StrandPlan *self, StrandPlugins *plugins, GPtrArray 
 GVariant *strand_plan_to_variant (StrandPlan *self, StrandPlugins *plugins, GPtrArray *warnings,
                                   guint64 generation);
 
+/* strand-stack-watch.c */
+typedef struct _StrandStackWatch StrandStackWatch;
+void strand_stack_watch_free (StrandStackWatch *watch);
+
 struct _StrandStack
 {
   GObject parent_instance;
-  StrandPlugins *plugins; /* set at construction */
-  gsize generation;       /* atomic; changed under the lock */
-  char *path;             /* of the keyfile, or NULL; set before anybody else has the stack */
+  StrandPlugins *plugins;  /* set at construction */
+  gsize generation;        /* atomic; changed under the lock */
+  char *path;              /* of the keyfile, or NULL; set before anybody else has the stack */
+  StrandStackWatch *watch; /* its own context's; NULL while nobody asked for it */
 
   GMutex lock;       /* guards everything below, and the nodes' objects */
   StrandPlan *plan;  /* never NULL once constructed */

@@ -10,6 +10,7 @@
 #include "strand-error.h"
 #include "strand-param.h"
 #include "strand-schema-private.h"
+#include "strand-trust-private.h"
 
 #include <string.h>
 
@@ -112,6 +113,41 @@ strand_checker_resolve (StrandChecker *self, const char *title, StrandKeyfileEnt
   return NULL;
 }
 
+/* Whether an operator has switched this off for now: STRAND_DISABLE has patterns with ';', of names or types.
+ */
+static gboolean
+is_disabled (StrandNode *node)
+{
+  const char *patterns = strand_trust_getenv ("STRAND_DISABLE");
+  g_auto(GStrv) words = patterns != NULL ? g_strsplit (patterns, ";", -1) : NULL;
+
+  for (guint i = 0; words != NULL && words[i] != NULL; i++)
+    if (g_pattern_match_simple (words[i], node->name) ||
+        (node->type != NULL && g_pattern_match_simple (words[i], node->type)))
+      return TRUE;
+  return FALSE;
+}
+
+/* Leaves a middleware out that is switched off. One that is needed is no longer there to be relied on, so the
+ * keyfile is not good. */
+static void
+disable (StrandChecker *self, const char *title, StrandKeyfileEntry *entry, StrandRef *ref)
+{
+  if (ref->node == NULL || ref->node->klass == NULL || !is_disabled (ref->node))
+    return;
+  if (ref->optional)
+    {
+      warn (self, entry->line, title, entry->key, ref->node->name, "STRAND_DISABLE names it");
+      ref->node = NULL;
+    }
+  else
+    strand_checker_complain (
+        self, entry->line, title, entry->key,
+        "STRAND_DISABLE names '%s', which is required here; write '%s?' if it can be left "
+        "out, or take it out of STRAND_DISABLE",
+        ref->node->name, ref->node->name);
+}
+
 static gboolean
 stands_twice (const char *const *words, guint position)
 {
@@ -140,6 +176,7 @@ read_list (StrandChecker *self, StrandNode *node, StrandKind kind, StrandKeyfile
         strand_checker_complain (self, entry->line, node->title, entry->key,
                                  "'%s' stands twice in this list; name each once", words[i]);
       ref.node = strand_checker_resolve (self, node->title, entry, kind, words[i], ref.optional);
+      disable (self, node->title, entry, &ref);
       g_array_append_val (refs, ref);
     }
   return ok;

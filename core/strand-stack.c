@@ -25,6 +25,9 @@ static GParamSpec *props[N_PROPS];
 
 G_DEFINE_FINAL_TYPE (StrandStack, strand_stack, G_TYPE_OBJECT)
 
+/* How many retired objects are remembered before the list is looked through. */
+#define PRUNE_AT 64
+
 static GMutex default_lock;
 static StrandStack *default_stack;
 
@@ -54,10 +57,26 @@ weak_ref_free (GWeakRef *ref)
   g_free (ref);
 }
 
+/* Forgets what is gone by itself. */
+static void
+prune_retired_locked (StrandStack *self)
+{
+  for (guint i = self->retired->len; i > 0; i--)
+    {
+      g_autoptr(GObject) object = g_weak_ref_get (g_ptr_array_index (self->retired, i - 1));
+
+      if (object == NULL)
+        g_ptr_array_remove_index_fast (self->retired, i - 1);
+    }
+}
+
 void
 strand_stack_retire_locked (StrandStack *self, GObject *object)
 {
   GWeakRef *ref = g_new0 (GWeakRef, 1);
+
+  if (self->retired->len % PRUNE_AT == PRUNE_AT - 1)
+    prune_retired_locked (self);
 
   g_weak_ref_init (ref, object);
   g_ptr_array_add (self->retired, ref);
@@ -103,6 +122,12 @@ take_plan (StrandStack *self, StrandPlan *plan, GError **error)
     g_ptr_array_add (self->warnings, strand_problem_copy (g_ptr_array_index (plan->warnings, i)));
   g_mutex_unlock (&self->lock);
 
+  for (guint i = 0; i < plan->warnings->len; i++)
+    {
+      g_autofree char *line = strand_problem_to_string (g_ptr_array_index (plan->warnings, i));
+
+      strand_debug (STRAND_TOPIC_STACK, "%s", line);
+    }
   strand_debug (STRAND_TOPIC_STACK, "loaded '%s': %u objects, default backend '%s'", plan->file,
                 plan->nodes->len, plan->default_backend);
   g_object_notify_by_pspec (G_OBJECT (self), props[PROP_GENERATION]);
@@ -482,6 +507,7 @@ strand_stack_finalize (GObject *object)
 {
   StrandStack *self = STRAND_STACK (object);
 
+  g_clear_pointer (&self->watch, strand_stack_watch_free);
   strand_plan_unref (self->plan);
   strand_plan_unref (self->later);
   g_ptr_array_unref (self->warnings);

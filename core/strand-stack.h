@@ -46,6 +46,12 @@ STRAND_AVAILABLE_IN_ALL
 char *strand_stack_dup_default_backend (StrandStack *self) G_GNUC_WARN_UNUSED_RESULT;
 
 STRAND_AVAILABLE_IN_ALL
+gboolean strand_stack_watch (StrandStack *self, GError **error);
+
+STRAND_AVAILABLE_IN_ALL
+void strand_stack_unwatch (StrandStack *self);
+
+STRAND_AVAILABLE_IN_ALL
 GStrv strand_stack_list_readers (StrandStack *self) G_GNUC_WARN_UNUSED_RESULT;
 
 STRAND_AVAILABLE_IN_ALL

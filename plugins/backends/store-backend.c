@@ -217,6 +217,25 @@ start_reader (StrandStoreBackend *self)
     g_warning ("%s", error->message);
 }
 
+/* Waits for another call, a while. TRUE if none came, or can come: the clerk is the last to hold the backend,
+ * which a reload has replaced, say. The first looks come soon, because that happens right after a call. */
+static gboolean
+is_idle_locked (StrandStoreBackend *self)
+{
+  gint64 until_us = g_get_monotonic_time () + CLERK_IDLE_US;
+
+  for (gint64 nap_us = CLERK_IDLE_US / 256; !self->closed; nap_us *= 2)
+    {
+      gint64 now_us = g_get_monotonic_time ();
+
+      if (now_us >= until_us || g_atomic_int_get (&G_OBJECT (self)->ref_count) == 1)
+        return TRUE;
+      if (g_cond_wait_until (&self->changed, &self->lock, MIN (now_us + nap_us, until_us)))
+        return FALSE;
+    }
+  return TRUE;
+}
+
 /* The clerk's thread holds the backend; with nothing to do for a while it ends, so that a backend nobody
  * holds any more can go. */
 static gpointer
@@ -243,8 +262,7 @@ run_clerk (gpointer data)
       else if (g_hash_table_size (self->flying) > 0)
         g_cond_wait (&self->changed, &self->lock);
       else
-        idle = self->closed ||
-               !g_cond_wait_until (&self->changed, &self->lock, g_get_monotonic_time () + CLERK_IDLE_US);
+        idle = is_idle_locked (self);
     }
   self->clerk = NULL;
   g_cond_broadcast (&self->changed);

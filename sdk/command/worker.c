@@ -17,11 +17,13 @@ static struct
   GPtrArray *queues;
   gint64 jobs;
   gboolean burst;
+  gboolean watch;
 } given = { .jobs = -1 };
 
 const Option worker_options[] = {
   { 0, "queue", OPTION_LIST, &given.queues, "QUEUE", "Serve this queue; repeatable, the first goes first" },
   { 0, "jobs", OPTION_NUMBER, &given.jobs, "N", "Run that many calls at once" },
+  { 0, "watch", OPTION_FLAG, &given.watch, NULL, "Read the keyfile again whenever it changes" },
   { 0, "burst", OPTION_FLAG, &given.burst, NULL, "End when nothing that is due is left" },
   { 0 },
 };
@@ -208,11 +210,27 @@ is_gone (gpointer name, gpointer reader, gpointer data)
   return TRUE;
 }
 
+/* The stack has been loaded again, by a signal or because the file changed. */
+static void
+on_reloaded (StrandStack *stack, GParamSpec *pspec, gpointer data)
+{
+  Worker *worker = data;
+  g_auto(GStrv) names = NULL;
+
+  if (worker->n_signals > 0)
+    return;
+  names = strand_stack_list_readers (stack);
+  for (guint i = 0; names[i] != NULL; i++)
+    replace_reader (worker, names[i]);
+  g_hash_table_foreach_remove (worker->readers, is_gone, worker);
+  if (!worker->session->quiet)
+    session_say ("reloaded '%s'", worker->session->config);
+}
+
 static gboolean
 on_reload_signal (gpointer data)
 {
   Worker *worker = data;
-  g_auto(GStrv) names = NULL;
   g_autoptr(GError) error = NULL;
 
   if (worker->n_signals > 0)
@@ -220,15 +238,6 @@ on_reload_signal (gpointer data)
   notify_say ("RELOADING=1\nMONOTONIC_USEC=%" G_GINT64_FORMAT, g_get_monotonic_time ());
   if (!strand_stack_reload (worker->session->stack, &error))
     session_say ("nothing has changed: %s", error->message);
-  else
-    {
-      names = strand_stack_list_readers (worker->session->stack);
-      for (guint i = 0; names[i] != NULL; i++)
-        replace_reader (worker, names[i]);
-      g_hash_table_foreach_remove (worker->readers, is_gone, worker);
-      if (!worker->session->quiet)
-        session_say ("reloaded '%s'", worker->session->config);
-    }
   notify_say ("READY=1");
   return G_SOURCE_CONTINUE;
 }
@@ -294,6 +303,7 @@ work (Worker *worker)
   g_unix_signal_add (SIGINT, on_stop_signal, worker);
   g_unix_signal_add (SIGTERM, on_stop_signal, worker);
   g_unix_signal_add (SIGHUP, on_reload_signal, worker);
+  g_signal_connect (worker->session->stack, "notify::generation", G_CALLBACK (on_reloaded), worker);
   if (watchdog_us > 0)
     g_timeout_add ((guint) CLAMP (watchdog_us / 2000, 1, G_MAXINT), on_watchdog, NULL);
   say_ready (worker);
@@ -318,7 +328,8 @@ worker_run (Session *session, char **arguments)
   worker.readers = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_object_unref);
   worker.leaving = g_ptr_array_new_with_free_func (g_object_unref);
 
-  if (session_load (session, &error) && start_readers (&worker, &error))
+  if (session_load (session, &error) && (!given.watch || strand_stack_watch (session->stack, &error)) &&
+      start_readers (&worker, &error))
     work (&worker);
   else
     worker.status = session_complain (error);

@@ -461,6 +461,72 @@ test_optional_middleware_is_left_out (Fixture *f, gconstpointer unused)
 }
 
 static void
+test_disabled_middleware_is_left_out (Fixture *f, gconstpointer unused)
+{
+  g_autofree char *drawing = NULL;
+  g_autofree char *lines = NULL;
+  GObject *list;
+
+  g_setenv ("STRAND_DISABLE", "nothing;lo?", TRUE);
+  load (f, "[middleware second]\ntype=log\n[backend a]\ntype=thread\nmiddleware=second?;log?\n");
+  list = stand_in_get_object (get (f, STRAND_KIND_BACKEND, "a"), "middleware");
+  g_assert_cmpuint (g_list_model_get_n_items (G_LIST_MODEL (list)), ==, 0);
+  drawing = strand_stack_describe (f->stack);
+  g_assert_nonnull (strstr (drawing, "'second' is left out: STRAND_DISABLE names it"));
+  lines = check (f, "[backend a]\ntype=thread\nmiddleware=log\n", -1, "a.conf");
+  g_assert_nonnull (
+      strstr (lines, "a.conf:3: [backend a] middleware: STRAND_DISABLE names 'log', which is required"));
+  g_unsetenv ("STRAND_DISABLE");
+}
+
+static void
+write_keyfile (const char *path, const char *text)
+{
+  g_autoptr(GError) error = NULL;
+
+  g_assert_true (g_file_set_contents (path, text, -1, &error));
+  g_assert_no_error (error);
+}
+
+static gboolean
+on_deadline (gpointer data)
+{
+  g_error ("Nothing came of a change of the keyfile");
+  return G_SOURCE_REMOVE;
+}
+
+static void
+test_watched_file_is_reloaded (Fixture *f, gconstpointer unused)
+{
+  g_autofree char *folder = g_dir_make_tmp ("strand-XXXXXX", NULL);
+  g_autofree char *path = g_build_filename (folder, "a.conf", NULL);
+  g_autoptr(StrandStack) stack = NULL;
+  g_autoptr(GError) error = NULL;
+  g_autofree char *name = NULL;
+  guint deadline = g_timeout_add_seconds (60, on_deadline, NULL);
+  guint64 first;
+
+  g_assert_false (strand_stack_watch (f->stack, &error));
+  g_assert_error (error, STRAND_ERROR, STRAND_ERROR_NOT_SUPPORTED);
+  g_clear_error (&error);
+
+  write_keyfile (path, "[backend a]\ntype=thread\n");
+  stack = g_object_new (STRAND_TYPE_STACK, "plugins", f->plugins, "file", path, NULL);
+  g_assert_true (strand_stack_reload (stack, &error));
+  g_assert_true (strand_stack_watch (stack, &error));
+  first = strand_stack_get_generation (stack);
+  write_keyfile (path, "[backend b]\ntype=thread\n");
+  while (strand_stack_get_generation (stack) == first)
+    g_main_context_iteration (NULL, TRUE);
+  name = strand_stack_dup_default_backend (stack);
+  g_assert_cmpstr (name, ==, "b");
+  g_source_remove (deadline);
+  strand_stack_unwatch (stack);
+  g_unlink (path);
+  g_rmdir (folder);
+}
+
+static void
 test_needed_middleware_fails_closed (Fixture *f, gconstpointer unused)
 {
   g_autoptr(GError) error = NULL;
@@ -936,6 +1002,8 @@ main (int argc, char **argv)
   ADD ("target/names", test_targets);
   ADD ("target/unknown", test_unknown_target);
   ADD ("target/threads-get-the-same-object", test_threads_get_the_same_object);
+  ADD ("load/disabled-middleware-is-left-out", test_disabled_middleware_is_left_out);
+  ADD ("reload/watched-file-is-reloaded", test_watched_file_is_reloaded);
   ADD ("reload/keeps-what-did-not-change", test_reload_keeps_what_did_not_change);
   ADD ("reload/while-an-object-is-made", test_reload_while_an_object_is_made);
   ADD ("reload/of-a-bad-file-changes-nothing", test_reload_of_a_bad_file_changes_nothing);
