@@ -6,6 +6,10 @@
 
 #include "call-fixture.h"
 
+#ifdef WITH_REDIS
+#include "../plugins/redis-server.h"
+#endif
+
 #include <signal.h>
 #include <string.h>
 
@@ -21,10 +25,30 @@ typedef struct
   Told *told;
 } Fixture;
 
+#ifdef WITH_REDIS
+static RedisServer *server;
+
+/* One server for all, and for each test a prefix of its own. */
+static StrandStore *
+open_redis (const char *folder)
+{
+  g_autofree char *prefix = g_path_get_basename (folder);
+
+  if (server == NULL)
+    server = redis_server_start (NULL);
+  return make_store ("redis", "uri", server->uri, "prefix", prefix, NULL);
+}
+#endif
+
 static StrandStore *
 open_store (const char *type, const char *folder)
 {
   g_autofree char *path = NULL;
+
+#ifdef WITH_REDIS
+  if (strcmp (type, "redis") == 0)
+    return open_redis (folder);
+#endif
 
   if (strcmp (type, "memory") == 0)
     return make_store ("memory", NULL);
@@ -388,7 +412,17 @@ test_many_calls_end_once_each (Fixture *f, gconstpointer type)
 int
 main (int argc, char **argv)
 {
-  static const char *const stores[] = { "memory", "filesystem", "sqlite" };
+  static const char *const stores[] = {
+    "memory",
+    "filesystem",
+#ifdef WITH_SQLITE
+    "sqlite",
+#endif
+#ifdef WITH_REDIS
+    "redis",
+#endif
+  };
+  int status;
 
   g_test_init (&argc, &argv, G_TEST_OPTION_ISOLATE_DIRS, NULL);
   fixture_add_functions ();
@@ -408,5 +442,9 @@ main (int argc, char **argv)
   ADD ("call-of-a-silent-worker-is-run-again", test_call_of_a_silent_worker_is_run_again);
   ADD ("many-calls-end-once-each", test_many_calls_end_once_each);
 
-  return g_test_run ();
+  status = g_test_run ();
+#ifdef WITH_REDIS
+  g_clear_pointer (&server, redis_server_free);
+#endif
+  return status;
 }
