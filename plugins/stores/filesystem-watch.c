@@ -1,14 +1,15 @@
-/* filesystem-watch.c — inotify for one store: a thread that sleeps until a record's file is renamed or
- * removed.
+/* filesystem-watch.c — inotify for one store: a thread that sleeps until somebody else has written.
  *
- * A watch covers the root, to see new folders, and every folder that exists. Between the moment a folder is
- * made and the moment it is watched files may have come into it, so a new folder is read once and all in it
- * is reported. Being told too often does no harm, being told too seldom does; so whenever events were lost
- * (the queue ran over, the root was removed) every watched key is reported as changed.
+ * Who watches records has a watch on every folder, and is told of files renamed into it or removed; who waits
+ * for work has one on the index of each of those queues, and is told of entries that come. Both have watches
+ * on the directories above, to see new ones. Between the moment a directory is made and the moment it is
+ * watched files may have come into it, so a new one is read once and all in it is reported. Being told too
+ * often does no harm, being told too seldom does; so whenever events were lost (the queue ran over, the root
+ * was removed) everything is reported as changed.
  *
- * Only what inotify cannot see is looked for by the clock: a root that is not there yet, and folders beyond
- * the system's limit of watches; every 10 ms at first, at last once a second. SPDX-License-Identifier:
- * LGPL-2.1-or-later */
+ * Only what inotify cannot see is looked for by the clock: a root that is not there yet, and directories
+ * beyond the system's limit of watches; every 10 ms at first, at last once a second.
+ *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "config.h"
 
 #include "filesystem-watch.h"
@@ -22,25 +23,51 @@
 #define SHORTEST_WAIT_MS 10
 #define LONGEST_WAIT_MS 1000
 
-/* A store writes by rename, so moves and deletions are all there is to see in a folder. */
-#define FOLDER_EVENTS (IN_MOVED_TO | IN_DELETE | IN_ONLYDIR)
-#define ROOT_EVENTS (IN_CREATE | IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR)
+/* A store writes by rename, so moves and deletions are all there is to see in a folder of records. */
+#define RECORD_EVENTS (IN_MOVED_TO | IN_DELETE | IN_ONLYDIR)
+#define QUEUE_EVENTS (IN_CREATE | IN_MOVED_TO | IN_ONLYDIR)
+#define ABOVE_EVENTS (IN_CREATE | IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR)
+
+typedef enum
+{
+  ABOVE, /* only to see other directories being made */
+  RECORDS,
+  QUEUE,
+} Role;
+
+/* One directory. The root comes first, and each after those above it. */
+typedef struct
+{
+  Role role;
+  char *path;
+  char *queue;
+  int wd; /* -1 while it is not there, or has no watch */
+} Directory;
 
 struct _FilesystemWatch
 {
   gatomicrefcount refs; /* the store's and the thread's */
   GWeakRef store;
-  char *root;
   int kick_fd;
   int stopped; /* atomic */
+  gboolean for_queues;
 
   /* The thread's alone, once it runs. */
   int inotify_fd;
-  int root_wd;                         /* -1 while there is no root */
-  int folder_wd[FILESYSTEM_N_FOLDERS]; /* -1 while there is no such folder, or no watch for it */
-  GHashTable *folders;                 /* wd → folder */
-  gboolean blind;                      /* a folder is there and cannot be watched */
+  GPtrArray *directories; /* of Directory */
+  GHashTable *by_wd;      /* wd → Directory, borrowed */
+  gboolean blind;         /* a directory is there and cannot be watched */
 };
+
+static void
+directory_free (gpointer data)
+{
+  Directory *self = data;
+
+  g_free (self->path);
+  g_free (self->queue);
+  g_free (self);
+}
 
 static void
 watch_unref (FilesystemWatch *self)
@@ -52,90 +79,97 @@ watch_unref (FilesystemWatch *self)
     close (self->inotify_fd);
   if (self->kick_fd >= 0)
     close (self->kick_fd);
-  g_hash_table_unref (self->folders);
+  g_hash_table_unref (self->by_wd);
+  g_ptr_array_unref (self->directories);
   g_weak_ref_clear (&self->store);
-  g_free (self->root);
   g_free (self);
 }
 
+static Directory *
+peek_root (FilesystemWatch *self)
+{
+  return g_ptr_array_index (self->directories, 0);
+}
+
+/* --- telling ------------------------------------------------------------------------------------------- */
+
+/* NULL: any of them may have changed. */
 static void
-tell (FilesystemWatch *self, const char *key)
+tell (FilesystemWatch *self, const char *key_or_queue)
 {
   g_autoptr(StrandStore) store = g_weak_ref_get (&self->store);
 
-  if (store != NULL && !g_atomic_int_get (&self->stopped))
-    strand_store_changed (store, key);
-}
-
-char *
-filesystem_dup_key (const char *name)
-{
-  g_autofree char *key = NULL;
-
-  if (!g_str_has_suffix (name, FILESYSTEM_SUFFIX))
-    return NULL;
-  key = g_strndup (name, strlen (name) - strlen (FILESYSTEM_SUFFIX));
-  return strand_key_check (key, NULL) ? g_steal_pointer (&key) : NULL;
+  if (store == NULL || g_atomic_int_get (&self->stopped))
+    return;
+  if (self->for_queues)
+    strand_store_queue_changed (store, key_or_queue);
+  else
+    strand_store_changed (store, key_or_queue);
 }
 
 static void
-tell_of_file (FilesystemWatch *self, const char *name)
+tell_of_file (FilesystemWatch *self, const Directory *directory, const char *name)
 {
-  g_autofree char *key = filesystem_dup_key (name);
+  g_autofree char *key = directory->role == RECORDS ? filesystem_dup_key (name) : NULL;
 
-  if (key != NULL)
+  if (directory->role == QUEUE)
+    tell (self, directory->queue);
+  else if (key != NULL)
     tell (self, key);
 }
 
 static void
-tell_of_folder (FilesystemWatch *self, const char *path)
+tell_of_all (FilesystemWatch *self, const Directory *directory)
 {
-  g_autoptr(GDir) dir = g_dir_open (path, 0, NULL);
+  g_autoptr(GDir) dir = directory->role != ABOVE ? g_dir_open (directory->path, 0, NULL) : NULL;
   const char *name;
 
   while (dir != NULL && (name = g_dir_read_name (dir)) != NULL)
-    tell_of_file (self, name);
+    tell_of_file (self, directory, name);
 }
 
-/* Watches a folder if it is there. FALSE if it is and cannot be watched. */
-static gboolean
-add_folder (FilesystemWatch *self, int folder, gboolean report)
+/* --- watching ------------------------------------------------------------------------------------------ */
+
+static void
+forget_directory (FilesystemWatch *self, Directory *directory)
 {
-  g_autofree char *path = g_strdup_printf ("%s/%02x", self->root, folder);
-  int wd = inotify_add_watch (self->inotify_fd, path, FOLDER_EVENTS);
+  if (directory->wd >= 0)
+    g_hash_table_remove (self->by_wd, GINT_TO_POINTER (directory->wd));
+  directory->wd = -1;
+}
+
+/* Watches a directory if it is there. FALSE if it is and cannot be watched. */
+static gboolean
+add_directory (FilesystemWatch *self, Directory *directory, gboolean report)
+{
+  static const guint32 events[] = {
+    [ABOVE] = ABOVE_EVENTS, [RECORDS] = RECORD_EVENTS, [QUEUE] = QUEUE_EVENTS
+  };
+  int wd = inotify_add_watch (self->inotify_fd, directory->path, events[directory->role]);
 
   if (wd < 0)
     return errno == ENOENT || errno == ENOTDIR;
-  if (wd == self->folder_wd[folder])
+  if (wd == directory->wd)
     return TRUE;
 
-  if (self->folder_wd[folder] >= 0)
-    g_hash_table_remove (self->folders, GINT_TO_POINTER (self->folder_wd[folder]));
-  self->folder_wd[folder] = wd;
-  g_hash_table_insert (self->folders, GINT_TO_POINTER (wd), GINT_TO_POINTER (folder));
+  forget_directory (self, directory);
+  directory->wd = wd;
+  g_hash_table_insert (self->by_wd, GINT_TO_POINTER (wd), directory);
   if (report)
-    tell_of_folder (self, path);
+    tell_of_all (self, directory);
   return TRUE;
 }
 
+/* Those above come first: what is made after its turn is an event of the one above. */
 static gboolean
-add_folders (FilesystemWatch *self, gboolean report)
+add_directories (FilesystemWatch *self, gboolean report)
 {
   gboolean all = TRUE;
 
-  for (int folder = 0; folder < FILESYSTEM_N_FOLDERS; folder++)
-    if (!add_folder (self, folder, report))
+  for (guint i = 0; i < self->directories->len; i++)
+    if (!add_directory (self, g_ptr_array_index (self->directories, i), report))
       all = FALSE;
   return all;
-}
-
-static void
-forget_folder (FilesystemWatch *self, int wd)
-{
-  gpointer folder;
-
-  if (g_hash_table_steal_extended (self->folders, GINT_TO_POINTER (wd), NULL, &folder))
-    self->folder_wd[GPOINTER_TO_INT (folder)] = -1;
 }
 
 /* Starts afresh: one root, one inotify instance, so that no watch of an older root is left. */
@@ -150,54 +184,42 @@ open_root (FilesystemWatch *self)
   if (self->inotify_fd >= 0)
     close (self->inotify_fd);
   self->inotify_fd = fd;
-  g_hash_table_remove_all (self->folders);
-  for (int folder = 0; folder < FILESYSTEM_N_FOLDERS; folder++)
-    self->folder_wd[folder] = -1;
-  self->root_wd = inotify_add_watch (fd, self->root, ROOT_EVENTS);
-
-  return self->root_wd >= 0 || errno == ENOENT || errno == ENOTDIR;
+  g_hash_table_remove_all (self->by_wd);
+  for (guint i = 0; i < self->directories->len; i++)
+    ((Directory *) g_ptr_array_index (self->directories, i))->wd = -1;
+  return add_directory (self, peek_root (self), FALSE);
 }
 
-static int
-parse_folder (const char *name)
-{
-  int high = g_ascii_xdigit_value (name[0]);
-  int low = high >= 0 ? g_ascii_xdigit_value (name[1]) : -1;
+/* --- events -------------------------------------------------------------------------------------------- */
 
-  return low >= 0 && name[2] == '\0' ? high * 16 + low : -1;
-}
-
+/* A directory that went, or a new one below one that is only there for this. */
 static void
-handle_root_event (FilesystemWatch *self, const struct inotify_event *event)
+handle_directory (FilesystemWatch *self, Directory *directory, const struct inotify_event *event)
 {
-  int folder;
-
   if (event->mask & (IN_DELETE_SELF | IN_MOVE_SELF | IN_UNMOUNT | IN_IGNORED))
     {
-      self->root_wd = -1;
-      tell (self, NULL);
-      return;
+      forget_directory (self, directory);
+      if (directory == peek_root (self))
+        tell (self, NULL);
     }
-
-  folder = event->len > 0 ? parse_folder (event->name) : -1;
-  if (folder >= 0 && !add_folder (self, folder, TRUE))
+  else if (directory->role != ABOVE)
+    tell_of_file (self, directory, event->len > 0 ? event->name : "");
+  else if ((event->mask & IN_ISDIR) && !add_directories (self, TRUE))
     self->blind = TRUE;
 }
 
 static void
 handle_event (FilesystemWatch *self, const struct inotify_event *event)
 {
+  Directory *directory = g_hash_table_lookup (self->by_wd, GINT_TO_POINTER (event->wd));
+
   if (event->mask & IN_Q_OVERFLOW)
     {
-      self->blind = !add_folders (self, FALSE);
+      self->blind = !add_directories (self, FALSE);
       tell (self, NULL);
     }
-  else if (event->wd == self->root_wd)
-    handle_root_event (self, event);
-  else if (event->mask & (IN_IGNORED | IN_UNMOUNT))
-    forget_folder (self, event->wd);
-  else if (event->len > 0)
-    tell_of_file (self, event->name);
+  else if (directory != NULL)
+    handle_directory (self, directory, event);
 }
 
 static void
@@ -217,19 +239,19 @@ handle_events (FilesystemWatch *self)
       }
 }
 
-/* What inotify could not do: finds a root that has come back, and looks at folders without a watch. */
+/* What inotify could not do: finds a root that has come back, and looks at directories without a watch. */
 static void
 look_by_hand (FilesystemWatch *self)
 {
-  if (self->root_wd >= 0)
+  if (peek_root (self)->wd >= 0)
     {
-      self->blind = !add_folders (self, TRUE);
+      self->blind = !add_directories (self, TRUE);
       if (self->blind)
         tell (self, NULL);
     }
-  else if (open_root (self) && self->root_wd >= 0)
+  else if (open_root (self) && peek_root (self)->wd >= 0)
     {
-      self->blind = !add_folders (self, FALSE);
+      self->blind = !add_directories (self, FALSE);
       tell (self, NULL);
     }
 }
@@ -242,7 +264,7 @@ run (gpointer data)
 
   while (!g_atomic_int_get (&self->stopped))
     {
-      gboolean by_hand = self->root_wd < 0 || self->blind;
+      gboolean by_hand = peek_root (self)->wd < 0 || self->blind;
       struct pollfd fds[2] = { { self->inotify_fd, POLLIN, 0 }, { self->kick_fd, POLLIN, 0 } };
       int n_ready = poll (fds, 2, by_hand ? wait_ms : -1);
       guint64 kicks;
@@ -255,31 +277,82 @@ run (gpointer data)
         handle_events (self);
       if (by_hand && !g_atomic_int_get (&self->stopped))
         look_by_hand (self);
-      if (self->root_wd >= 0 && !self->blind)
+      if (peek_root (self)->wd >= 0 && !self->blind)
         wait_ms = SHORTEST_WAIT_MS;
     }
   watch_unref (self);
   return NULL;
 }
 
-FilesystemWatch *
-filesystem_watch_start (StrandStore *store, const char *root, GError **error)
-{
-  FilesystemWatch *self = g_new0 (FilesystemWatch, 1);
+/* --- starting and stopping ------------------------------------------------------------------------------ */
 
+static void
+add (FilesystemWatch *self, FilesystemPlace *place, Role role, const char *part, const char *queue)
+{
+  Directory *directory = g_new0 (Directory, 1);
+
+  directory->role = role;
+  directory->path = g_build_filename (place->path, part, NULL);
+  directory->queue = g_strdup (queue);
+  directory->wd = -1;
+  g_ptr_array_add (self->directories, directory);
+}
+
+static void
+choose_directories (FilesystemWatch *self, FilesystemPlace *place, const char *const *queues)
+{
+  add (self, place, ABOVE, "", NULL);
+  if (queues == NULL)
+    for (guint folder = 0; folder < FILESYSTEM_N_FOLDERS; folder++)
+      {
+        char part[3];
+
+        g_snprintf (part, sizeof part, "%02x", folder);
+        add (self, place, RECORDS, part, NULL);
+      }
+  else
+    {
+      add (self, place, ABOVE, FILESYSTEM_INDEX, NULL);
+      add (self, place, ABOVE, FILESYSTEM_QUEUES, NULL);
+    }
+  for (guint i = 0; queues != NULL && queues[i] != NULL; i++)
+    {
+      g_autofree char *escaped = filesystem_index_escape (queues[i]);
+      g_autofree char *part = g_build_filename (FILESYSTEM_QUEUES, escaped, NULL);
+
+      add (self, place, QUEUE, part, queues[i]);
+    }
+}
+
+FilesystemWatch *
+filesystem_watch_start (StrandStore *store, FilesystemPlace *place, const char *const *queues, GError **error)
+{
+  FilesystemWatch *self;
+
+  if (filesystem_place_is_shared (place))
+    {
+      g_set_error (error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
+                   "'%s' is on a file system whose other hosts write without this kernel telling",
+                   place->path);
+      return NULL;
+    }
+
+  self = g_new0 (FilesystemWatch, 1);
   g_atomic_ref_count_init (&self->refs);
   g_weak_ref_init (&self->store, store);
-  self->root = g_strdup (root);
-  self->folders = g_hash_table_new (NULL, NULL);
+  self->for_queues = queues != NULL;
+  self->directories = g_ptr_array_new_with_free_func (directory_free);
+  self->by_wd = g_hash_table_new (NULL, NULL);
   self->inotify_fd = -1;
   self->kick_fd = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
-  if (self->kick_fd < 0 || !open_root (self) || !add_folders (self, FALSE))
+  choose_directories (self, place, queues);
+  if (self->kick_fd < 0 || !open_root (self) || !add_directories (self, FALSE))
     {
       int cause = errno;
 
       g_set_error (error, G_IO_ERROR, g_io_error_from_errno (cause),
                    "'%s' cannot be watched: %s; raise fs.inotify.max_user_instances or max_user_watches",
-                   root, g_strerror (cause));
+                   place->path, g_strerror (cause));
       watch_unref (self);
       return NULL;
     }
