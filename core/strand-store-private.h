@@ -31,6 +31,9 @@ guint strand_watchers_add_queue (StrandWatchers *self, StrandStore *store, const
                                  StrandWatchFunc func, gpointer user_data, GDestroyNotify destroy);
 void strand_watchers_announce_queue (StrandWatchers *self, StrandStore *store, const char *queue);
 
+/* Only to those who wait for work in every queue, whom set_watching_queues() cannot serve. */
+void strand_watchers_announce_every_queue (StrandWatchers *self, StrandStore *store);
+
 /* Work was found: where changes are looked for, look again soon. */
 void strand_watchers_poll_soon (StrandWatchers *self);
 

@@ -884,6 +884,8 @@ strand_store_changed (StrandStore *self, const char *key)
   strand_watchers_announce (peek_state (self)->watchers, self, key);
   if (STRAND_STORE_GET_IFACE (self)->set_watching_queues == NULL)
     strand_watchers_announce_queue (peek_state (self)->watchers, self, NULL);
+  else
+    strand_watchers_announce_every_queue (peek_state (self)->watchers, self);
 }
 
 /**

@@ -232,9 +232,9 @@ strand_watchers_announce (StrandWatchers *self, StrandStore *store, const char *
     }
 }
 
-/* Those who wait for work in @queue (NULL: in any). */
+/* Those who wait for work in @queue (NULL: in any); or only those who wait for work in every queue. */
 static GPtrArray *
-find_waiting_locked (StrandWatchers *self, const char *queue)
+find_waiting_locked (StrandWatchers *self, const char *queue, gboolean in_every)
 {
   GPtrArray *found = NULL;
 
@@ -242,7 +242,7 @@ find_waiting_locked (StrandWatchers *self, const char *queue)
     {
       Watcher *watcher = g_ptr_array_index (self->waiting, i);
 
-      if (queue != NULL && watcher->key != NULL && strcmp (queue, watcher->key) != 0)
+      if (watcher->key != NULL && (in_every || (queue != NULL && strcmp (queue, watcher->key) != 0)))
         continue;
       if (found == NULL)
         found = g_ptr_array_new_with_free_func ((GDestroyNotify) watcher_unref);
@@ -257,11 +257,24 @@ strand_watchers_announce_queue (StrandWatchers *self, StrandStore *store, const 
   g_autoptr(GPtrArray) found = NULL;
 
   g_mutex_lock (&self->lock);
-  found = find_waiting_locked (self, queue);
+  found = find_waiting_locked (self, queue, FALSE);
   g_mutex_unlock (&self->lock);
 
   for (guint i = 0; found != NULL && i < found->len; i++)
     tell (self, store, g_ptr_array_index (found, i), queue);
+}
+
+void
+strand_watchers_announce_every_queue (StrandWatchers *self, StrandStore *store)
+{
+  g_autoptr(GPtrArray) found = NULL;
+
+  g_mutex_lock (&self->lock);
+  found = find_waiting_locked (self, NULL, TRUE);
+  g_mutex_unlock (&self->lock);
+
+  for (guint i = 0; found != NULL && i < found->len; i++)
+    tell (self, store, g_ptr_array_index (found, i), NULL);
 }
 
 /* --- polling, for stores that cannot notify ---------------------------------------------------------- */
