@@ -627,6 +627,47 @@ test_exit_shows_status_and_last_words (void)
   close_runner (runner);
 }
 
+/* As the plugin numbers them. */
+enum
+{
+  STDERR_LOG,
+  STDERR_INHERIT,
+  STDERR_DISCARD
+};
+
+/* The program's own stderr is looked at, so the program is another one. */
+static void
+play_last_words (gconstpointer where)
+{
+  g_autoptr(GError) error = NULL;
+  StrandTaskrunner *runner = make_runner ("process", "workers", 1, "stderr", GPOINTER_TO_INT (where), NULL);
+  g_autoptr(GVariant) value = call_value (runner, "own.exit", g_variant_new ("(i)", 7), &error);
+  gboolean quoted = strstr (error->message, "goodbye for ever") != NULL;
+
+  g_assert_null (value);
+  g_assert_cmpint (quoted, ==, GPOINTER_TO_INT (where) != STDERR_INHERIT);
+  close_runner (runner);
+}
+
+static void
+expect_last_words (const char *case_name, gboolean heard)
+{
+  g_test_trap_subprocess (case_name, DEADLINE_US, 0);
+  g_test_trap_assert_passed ();
+  if (heard)
+    g_test_trap_assert_stderr ("*goodbye for ever*");
+  else
+    g_test_trap_assert_stderr_unmatched ("*goodbye for ever*");
+}
+
+static void
+test_stderr_goes_where_it_is_told (void)
+{
+  expect_last_words ("/process-taskrunner/stderr/subprocess/log", TRUE);
+  expect_last_words ("/process-taskrunner/stderr/subprocess/inherit", TRUE);
+  expect_last_words ("/process-taskrunner/stderr/subprocess/discard", FALSE);
+}
+
 static void
 test_crash_fails_exactly_one_of_many (void)
 {
@@ -1115,6 +1156,12 @@ add_tests (void)
   ADD ("crash/takes-its-children-along", test_crash_takes_its_children_along);
   ADD ("crash/abort-is-one-too", test_abort_is_a_crash_too);
   ADD ("crash/exit-shows-status-and-last-words", test_exit_shows_status_and_last_words);
+  ADD ("stderr/goes-where-it-is-told", test_stderr_goes_where_it_is_told);
+  g_test_add_data_func ("/process-taskrunner/stderr/subprocess/log", GINT_TO_POINTER (STDERR_LOG), play_last_words);
+  g_test_add_data_func ("/process-taskrunner/stderr/subprocess/inherit", GINT_TO_POINTER (STDERR_INHERIT),
+                        play_last_words);
+  g_test_add_data_func ("/process-taskrunner/stderr/subprocess/discard", GINT_TO_POINTER (STDERR_DISCARD),
+                        play_last_words);
   ADD ("crash/fails-exactly-one-of-many", test_crash_fails_exactly_one_of_many);
   ADD ("crash/rubbish-on-the-socket-fails-the-call-only", test_rubbish_on_the_socket_fails_the_call_only);
   ADD ("crash/max-memory-kills", test_max_memory_kills);
