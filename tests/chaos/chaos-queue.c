@@ -43,6 +43,8 @@
 #define LOOK_MS 20
 #define OBSERVE_US (50 * 1000)
 
+#define TELL_AGAIN_US (G_USEC_PER_SEC / 2)
+
 /* Of what has ended, so many are looked at each time. */
 #define N_SAMPLES 20
 
@@ -93,6 +95,7 @@ typedef struct
   pid_t pid; /* 0 for nobody */
   gboolean stopped;
   gboolean doomed; /* by a signal that ends it */
+  gint64 told_us;  /* when it was told to end for good */
 } Cast;
 
 struct _Run
@@ -104,6 +107,7 @@ struct _Run
   char *output; /* what actors say on stderr */
   int output_fd;
   gboolean two_hosts;
+  GArray *namespaces; /* of int */
   Cast cast[N_WRITERS + 4];
   guint n_cast;
   int n_actors; /* so far */
@@ -240,8 +244,9 @@ static void
 on_gone (GPid pid, int status, gpointer data)
 {
   Cast *cast = data;
-  gboolean well =
-      WIFEXITED (status) && (WEXITSTATUS (status) == 0 || WEXITSTATUS (status) == ACTOR_WITHOUT_STORE);
+  gboolean well = WIFEXITED (status)
+                      ? WEXITSTATUS (status) == 0 || WEXITSTATUS (status) == ACTOR_WITHOUT_STORE
+                      : WTERMSIG (status) == SIGTERM; /* so early that it knew no better */
 
   actors_say ("gone %d", cast->number);
   if (!well && !(cast->doomed && WIFSIGNALED (status) && WTERMSIG (status) == SIGKILL))
@@ -249,7 +254,7 @@ on_gone (GPid pid, int status, gpointer data)
   cast->pid = 0;
   cast->stopped = cast->doomed = FALSE;
   if (!cast->run->ending)
-    g_timeout_add (well && WEXITSTATUS (status) == 0 ? 0 : LOOK_MS, on_start_again, cast);
+    g_timeout_add (status == 0 ? 0 : LOOK_MS, on_start_again, cast);
 }
 
 /* Between fork and exec: its output does not get among the test's. */
@@ -276,6 +281,18 @@ spawn_elsewhere (Run *run, const char **argv)
   _exit (98);
 }
 
+/* Its number is not given to another while it is held: another host's process cannot be told to be dead by
+ * what is found in its place. */
+static void
+hold_namespace (Run *run, pid_t pid)
+{
+  g_autofree char *path = g_strdup_printf ("/proc/%d/ns/pid", (int) pid);
+  int fd = open (path, O_RDONLY | O_CLOEXEC);
+
+  if (fd >= 0)
+    g_array_append_val (run->namespaces, fd);
+}
+
 static void
 start_actor (Cast *cast)
 {
@@ -298,6 +315,7 @@ start_actor (Cast *cast)
     {
       actors_say ("elsewhere %d", cast->number);
       cast->pid = spawn_elsewhere (run, argv);
+      hold_namespace (run, cast->pid);
     }
   else
     g_spawn_async (NULL, (char **) argv, NULL, G_SPAWN_DO_NOT_REAP_CHILD, redirect, run, &cast->pid, &error);
@@ -548,25 +566,38 @@ has_done_enough (Run *run)
          (gint64) (run->n_kills + run->n_helper_kills + run->n_writer_kills) >= option_kills;
 }
 
+/* Whether nobody of that role is there any more; who is, is told to end, now and then again, because the
+ * first process of a namespace hears nothing of it before it listens. */
 static gboolean
-is_role_gone (Run *run, const char *role)
+has_ended (Run *run, const char *role)
 {
+  gboolean any = FALSE;
+
   for (guint i = 0; i < run->n_cast; i++)
-    if (run->cast[i].pid != 0 && strcmp (run->cast[i].role, role) == 0)
-      return FALSE;
-  return TRUE;
+    {
+      Cast *cast = &run->cast[i];
+
+      if (cast->pid == 0 || strcmp (cast->role, role) != 0)
+        continue;
+      any = TRUE;
+      if (g_get_monotonic_time () - cast->told_us < TELL_AGAIN_US)
+        continue;
+      cast->told_us = g_get_monotonic_time ();
+      signal_actor (cast, SIGTERM, "term");
+    }
+  return !any;
 }
 
 static gboolean
-are_writers_gone (Run *run)
+have_writers_ended (Run *run)
 {
-  return is_role_gone (run, "writer");
+  return has_ended (run, "writer");
 }
 
 static gboolean
-are_workers_gone (Run *run)
+have_workers_ended (Run *run)
 {
-  return is_role_gone (run, "worker");
+  return has_ended (run, "worker");
 }
 
 /* All calls have ended, and the only worker that is known of is the last one. */
@@ -578,7 +609,7 @@ is_all_done (Run *run)
   g_mutex_lock (&run->lock);
   done = run->n_waiting == 0 && run->n_workers == 1;
   g_mutex_unlock (&run->lock);
-  return done || are_workers_gone (run);
+  return done;
 }
 
 static gboolean
@@ -599,14 +630,6 @@ has_no_child (Run *run)
 }
 
 static void
-end_role (Run *run, const char *role)
-{
-  for (guint i = 0; i < run->n_cast; i++)
-    if (run->cast[i].pid != 0 && strcmp (run->cast[i].role, role) == 0)
-      signal_actor (&run->cast[i], SIGTERM, "term");
-}
-
-static void
 play (Run *run)
 {
   for (guint i = 0; i < N_WRITERS; i++)
@@ -621,18 +644,15 @@ play (Run *run)
   on_outage_over (run);
   for (guint i = 0; i < run->n_cast; i++)
     on_go_on (&run->cast[i]);
-  end_role (run, "writer");
-  await (run, are_writers_gone, "writers do not end");
-  end_role (run, "worker");
-  await (run, are_workers_gone, "workers do not end");
+  await (run, have_writers_ended, "writers do not end");
+  await (run, have_workers_ended, "workers do not end");
 
   add_cast (run, "worker", "thread", FALSE);
   g_mutex_lock (&run->lock);
   run->counting = TRUE;
   g_mutex_unlock (&run->lock);
   await (run, is_all_done, "the last worker does not get through");
-  end_role (run, "worker");
-  await (run, are_workers_gone, "the last worker does not end");
+  await (run, have_workers_ended, "the last worker does not end");
   await (run, is_everybody_forgotten, "a worker's record is left");
 }
 
@@ -737,6 +757,7 @@ test_no_call_is_lost (gconstpointer stage)
   run.seen = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
   run.n_waiting = run.n_workers = -1;
   run.two_hosts = try_two_hosts (&run);
+  run.namespaces = g_array_new (FALSE, FALSE, sizeof (int));
   run.start_us = g_get_monotonic_time ();
   g_mutex_init (&run.lock);
   run.observer = g_thread_new ("observer", observe, &run);
@@ -763,6 +784,9 @@ test_no_call_is_lost (gconstpointer stage)
   g_mutex_clear (&run.lock);
   g_hash_table_unref (run.seen);
   g_rand_free (run.rand);
+  for (guint i = 0; i < run.namespaces->len; i++)
+    close (g_array_index (run.namespaces, int, i));
+  g_array_unref (run.namespaces);
   close (run.output_fd);
   g_unlink (run.output);
   if (option_log == NULL)
@@ -809,6 +833,7 @@ int
 main (int argc, char **argv)
 {
   const struct rlimit no_core = { 0, 0 };
+  struct rlimit files;
   g_autofree char *name = NULL;
 
   strand_helper_main (argc, argv, actors_register);
@@ -823,6 +848,11 @@ main (int argc, char **argv)
   if (option_seed < 0)
     option_seed = g_random_int_range (0, G_MAXINT);
   g_print ("# seed %d\n", option_seed);
+  if (getrlimit (RLIMIT_NOFILE, &files) == 0)
+    {
+      files.rlim_cur = files.rlim_max; /* one for each namespace there was */
+      setrlimit (RLIMIT_NOFILE, &files);
+    }
   prctl (PR_SET_CHILD_SUBREAPER, 1); /* whoever is left comes to us */
   name = g_strdup_printf ("/chaos/queue/%s/%s", option_store,
                           option_unfenced ? "without-fencing-faults-are-found" : "no-call-is-lost");

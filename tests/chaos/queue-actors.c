@@ -25,6 +25,9 @@
 #define BATCH 40
 #define BATCHES_AHEAD 6
 
+/* What a caller does whom the store refuses. */
+#define PAUSE_US (50 * 1000)
+
 /* One long call in so many is cancelled. */
 #define CANCEL_ONE_IN 4
 
@@ -262,6 +265,8 @@ play_writer (const Part *part)
 
       if (accepted != NULL)
         g_queue_push_tail (launched, accepted);
+      else
+        g_usleep (PAUSE_US);
       while (!is_told_to_end && launched->length > (accepted != NULL ? BATCHES_AHEAD : 0))
         {
           g_autofree char *oldest = g_queue_pop_head (launched);

@@ -79,7 +79,7 @@ stage_new (const char *type)
   if (strcmp (type, "redis") == 0)
     set_up_redis (self);
 #endif
-  if (self->place == NULL)
+  if (self->place == NULL && strcmp (type, "memory") != 0)
     set_up_disk (self);
   return self;
 }
@@ -116,6 +116,8 @@ stage_open_store (const char *type, const char *place)
   if (strcmp (type, "redis") == 0)
     return g_object_new (gtype, "uri", place, "command-timeout", G_USEC_PER_SEC / 2, "auto-cleanup", FALSE,
                          NULL);
+  if (strcmp (type, "memory") == 0)
+    return g_object_new (gtype, "auto-cleanup", FALSE, NULL);
   return g_object_new (gtype, "path", place, "auto-cleanup", FALSE, NULL);
 }
 
