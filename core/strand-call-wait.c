@@ -97,19 +97,32 @@ refuse_longer (StrandCall *self, gint64 timeout_us, GError **error)
   return FALSE;
 }
 
+/* NULL while it has none; one that it has stays. */
+static const char *
+peek_key (StrandCallExtra *extra)
+{
+  const char *key;
+
+  g_mutex_lock (&extra->lock);
+  key = extra->key;
+  g_mutex_unlock (&extra->lock);
+  return key;
+}
+
 /* Two views of one call: itself, its stored call, or one that follows the same record. */
 static gboolean
 is_same_call (StrandCall *self, StrandCall *other)
 {
   StrandCallExtra *extra = g_atomic_pointer_get (&self->extra);
   StrandCallExtra *others = g_atomic_pointer_get (&other->extra);
+  const char *key;
 
   if (self == other || (others != NULL && others->parent == self))
     return TRUE;
-  if (self->recipe->backend == NULL || other->recipe->backend == NULL || extra == NULL || others == NULL ||
-      extra->key == NULL)
+  if (self->recipe->backend == NULL || other->recipe->backend == NULL || extra == NULL || others == NULL)
     return FALSE;
-  return g_strcmp0 (extra->key, strand_call_get_key (other)) == 0 &&
+  key = peek_key (extra);
+  return key != NULL && g_strcmp0 (key, strand_call_get_key (other)) == 0 &&
          strand_backend_get_store (self->recipe->backend) ==
              strand_backend_get_store (other->recipe->backend);
 }
@@ -274,10 +287,11 @@ typedef enum
   WAIT_CIRCLE,
 } Outcome;
 
-/* An end is shown a moment before its callbacks are queued. Whoever dispatches them here waits for that
- * moment, so that a wait returns with all of them done; inside one of them there is nothing to wait for. */
+/* An end is shown a moment before its callbacks are marked as queued, and they are marked a moment before
+ * they can be found. Whoever dispatches them here goes on until they have been, so that a wait returns with
+ * all of them done; inside one of them there is nothing to wait for. */
 static void
-await_callbacks (StrandCall *self)
+dispatch_callbacks (StrandCall *self, StrandDelivery *delivery, gint64 deadline_us)
 {
   StrandRecipe *recipe = self->recipe;
 
@@ -285,6 +299,9 @@ await_callbacks (StrandCall *self)
       is_on_the_stack (self, strand_delivering))
     return;
   while ((strand_call_peek_state (self) & (STATE_QUEUED | STATE_ENDED)) == 0)
+    g_thread_yield ();
+  while (strand_delivery_drain (delivery, deadline_us) &&
+         (strand_call_peek_state (self) & STATE_ENDED) == 0 && g_get_monotonic_time () < deadline_us)
     g_thread_yield ();
 }
 
@@ -318,7 +335,7 @@ wait_blocking (StrandCall *self, StrandSleeper *sleeper, StrandWait *wait, gint6
     {
       strand_delivery_swap_sleeper (delivery, before);
       if (delivery == self->delivery && strand_call_is_ended (self))
-        await_callbacks (self);
+        dispatch_callbacks (self, delivery, deadline_us);
       strand_delivery_drain (delivery, deadline_us);
     }
   return outcome;

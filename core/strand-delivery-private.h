@@ -41,7 +41,7 @@ typedef struct
 void strand_sleeper_wake (StrandSleeper *self);
 
 gboolean strand_delivery_may_dispatch (StrandDelivery *self);
-void strand_delivery_drain (StrandDelivery *self, gint64 deadline_us);
+gboolean strand_delivery_drain (StrandDelivery *self, gint64 deadline_us);
 void strand_delivery_dispatch (StrandDelivery *self, gint64 deadline_us);
 
 /* News wakes @sleeper from now on. Returns who was woken before, to be set again: waits nest. */

@@ -490,17 +490,22 @@ strand_delivery_dispatch (StrandDelivery *self, gint64 deadline_us)
   strand_delivery_unref (self);
 }
 
-/* Dispatches what there is now, and what comes until then, without touching the context. */
-void
+/* Dispatches what there is now, and what comes until then, without touching the context. FALSE if another
+ * thread does. */
+gboolean
 strand_delivery_drain (StrandDelivery *self, gint64 deadline_us)
 {
+  gboolean ours;
+
   strand_delivery_ref (self);
-  if (g_rec_mutex_trylock (&self->dispatching))
+  ours = g_rec_mutex_trylock (&self->dispatching);
+  if (ours)
     {
       dispatch_news (self, deadline_us);
       g_rec_mutex_unlock (&self->dispatching);
     }
   strand_delivery_unref (self);
+  return ours;
 }
 
 StrandSleeper *
