@@ -253,8 +253,9 @@ StrandTaskrunner *
 strand_call_get_runner (StrandCall *self)
 {
   StrandCallExtra *extra = g_atomic_pointer_get (&self->extra);
+  StrandTaskrunner *own = extra != NULL ? g_atomic_pointer_get (&extra->runner) : NULL;
 
-  return extra != NULL && extra->runner != NULL ? extra->runner : self->recipe->runner;
+  return own != NULL ? own : self->recipe->runner;
 }
 
 static gboolean
@@ -285,13 +286,18 @@ strand_call_is_ended (StrandCall *self)
   return strand_state_is_terminal (strand_call_peek_state (self));
 }
 
-static void
+/* Whether there are items to deliver. */
+static gboolean
 tell_listeners (StrandCallExtra *extra)
 {
+  gboolean has_items;
+
   g_mutex_lock (&extra->lock);
   for (guint i = 0; extra->listeners != NULL && i < extra->listeners->len; i++)
     strand_listener_changed (extra->listeners->pdata[i]);
+  has_items = extra->items.length > 0;
   g_mutex_unlock (&extra->lock);
+  return has_items;
 }
 
 /* Something that callbacks or handles show has changed. */
@@ -299,15 +305,16 @@ void
 strand_call_changed (StrandCall *self)
 {
   StrandCallExtra *extra = g_atomic_pointer_get (&self->extra);
+  gboolean has_items;
 
   if (extra == NULL)
     return;
-  tell_listeners (extra);
+  has_items = tell_listeners (extra);
   if (extra->funcs != NULL && extra->funcs->changed != NULL)
     extra->funcs->changed (self, extra->owner);
   if (extra->parent != NULL)
     strand_call_changed (extra->parent);
-  if (extra->items.length > 0 && self->recipe->on_iter != NULL && extra->parent == NULL)
+  if (has_items && self->recipe->on_iter != NULL && extra->parent == NULL)
     deliver (strand_call_ref (self));
 }
 
@@ -380,10 +387,16 @@ has_undelivered (StrandCall *self)
 {
   int state = strand_call_peek_state (self);
   StrandCallExtra *extra = g_atomic_pointer_get (&self->extra);
+  gboolean has_items;
 
   if ((state & STATE_ENDED) != 0)
     return FALSE;
-  return strand_state_is_terminal (state) || (extra != NULL && extra->items.length > 0);
+  if (strand_state_is_terminal (state) || extra == NULL)
+    return strand_state_is_terminal (state);
+  g_mutex_lock (&extra->lock);
+  has_items = extra->items.length > 0;
+  g_mutex_unlock (&extra->lock);
+  return has_items;
 }
 
 /* The call's turn in its context: items first, then its end. The call stays marked as queued meanwhile, so

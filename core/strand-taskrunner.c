@@ -165,7 +165,8 @@ check_data (StrandTaskrunner *self, StrandCall *call, GError **error)
   return FALSE;
 }
 
-/* An attempt's stored call, if it has one here. Notes where it runs, for stopping it. */
+/* An attempt's stored call, if it has one here. Notes where it runs, for stopping it; somebody who waits for
+ * the call may look there at the same time. */
 static StrandCall *
 ref_parent (StrandTaskrunner *self, StrandCall *call)
 {
@@ -173,7 +174,12 @@ ref_parent (StrandTaskrunner *self, StrandCall *call)
 
   if (extra == NULL || extra->funcs == NULL)
     return NULL;
-  g_set_object (&extra->runner, self);
+  if (extra->runner != self)
+    {
+      g_autoptr(StrandTaskrunner) before = extra->runner;
+
+      g_atomic_pointer_set (&extra->runner, g_object_ref (self));
+    }
   return extra->parent != NULL ? strand_call_ref (extra->parent) : NULL;
 }
 

@@ -248,7 +248,7 @@ strand_coroutine_taskrunner_needs_thread (StrandTaskrunner *taskrunner, StrandCa
 {
   StrandCoroutineTaskrunner *self = STRAND_COROUTINE_TASKRUNNER (taskrunner);
   gboolean started = strand_call_get_status (call) == STRAND_STATUS_RUNNING;
-  gpointer own = strand_call_get_runner_data (call); /* its loop, once it has started */
+  gpointer own = started ? strand_call_get_runner_data (call) : NULL; /* its loop */
   gboolean found = FALSE;
   GHashTableIter iter;
   gpointer loop;

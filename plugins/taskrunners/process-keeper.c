@@ -55,11 +55,23 @@ keeper_wake (Keeper *self)
     ;
 }
 
+/* While the keeper rests, who submits a call writes it to the helper itself. */
+static gboolean
+has_to_send (Keeper *self, Helper *helper)
+{
+  gboolean has;
+
+  g_mutex_lock (&self->pool->lock);
+  has = !strand_wire_buffer_is_empty (&helper->out);
+  g_mutex_unlock (&self->pool->lock);
+  return has;
+}
+
 /* Sleeps until something happens; -1 for as long as that takes. */
 guint
 keeper_wait (Keeper *self, Helper *helper, int timeout_ms)
 {
-  gboolean sends = helper != NULL && !strand_wire_buffer_is_empty (&helper->out);
+  gboolean sends = helper != NULL && has_to_send (self, helper);
   struct pollfd fds[] = {
     { self->wake_fd, POLLIN, 0 },
     { helper != NULL ? helper->data : -1, (short) (POLLIN | (sends ? POLLOUT : 0)), 0 },

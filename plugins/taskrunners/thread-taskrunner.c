@@ -138,6 +138,13 @@ pool_unref (Pool *pool)
   g_free (pool);
 }
 
+/* Who looks for work looks here without the lock. */
+static void
+set_first_locked (Pool *pool, StrandCall *call)
+{
+  g_atomic_pointer_set (&pool->first, call);
+}
+
 /* Appends the intake to the line, in the order of pushing. */
 static void
 take_in_locked (Pool *pool)
@@ -158,7 +165,7 @@ take_in_locked (Pool *pool)
   if (pool->last != NULL)
     strand_call_set_runner_data (pool->last, reversed);
   else
-    pool->first = reversed;
+    set_first_locked (pool, reversed);
   pool->last = newest;
 }
 
@@ -172,7 +179,7 @@ pop_line_locked (Pool *pool)
   call = pool->first;
   if (call == NULL)
     return NULL;
-  pool->first = strand_call_get_runner_data (call);
+  set_first_locked (pool, strand_call_get_runner_data (call));
   if (pool->first == NULL)
     pool->last = NULL;
   return call;

@@ -42,8 +42,10 @@ pass (StrandContext *context, GVariant *arguments, gpointer data, GError **error
 static void
 forget_traffic (void)
 {
+  g_mutex_lock (&traffic.lock);
   g_array_set_size (traffic.order, 0);
   traffic.n_now = traffic.n_most = 0;
+  g_mutex_unlock (&traffic.lock);
 }
 
 static void

@@ -844,6 +844,17 @@ remember_later (StrandCall *call, GVariant **value, GError **error)
   return STRAND_VERDICT_LATER;
 }
 
+static guint
+count_waiting (GPtrArray *waiting)
+{
+  guint n;
+
+  g_mutex_lock (&order_lock);
+  n = waiting->len;
+  g_mutex_unlock (&order_lock);
+  return n;
+}
+
 static void
 test_later_holds_no_thread (Fixture *f, gconstpointer unused)
 {
@@ -856,7 +867,7 @@ test_later_holds_no_thread (Fixture *f, gconstpointer unused)
   told_listen (told, task);
   for (guint i = 0; i < 50; i++)
     strand_task_post (task, NULL);
-  wait_until (waiting->len == 50);
+  wait_until (count_waiting (waiting) == 50);
   for (guint i = 0; i < 50; i++)
     g_assert_true (strand_call_resume (waiting->pdata[i], STRAND_VERDICT_CONTINUE, NULL, NULL));
   wait_until (told_count_over (told) == 50);

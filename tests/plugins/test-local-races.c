@@ -262,8 +262,11 @@ note_thread (StrandContext *context, GVariant *arguments, gpointer data, GError 
 {
   Caller *caller = data;
 
-  caller->threads[caller->n_calls++] = g_thread_self ();
-  if (caller->n_calls == 1)
+  guint n = g_atomic_int_get (&caller->n_calls);
+
+  caller->threads[n] = g_thread_self ();
+  g_atomic_int_inc (&caller->n_calls);
+  if (n == 0)
     g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_BUSY, "once more");
   return NULL;
 }
@@ -307,7 +310,7 @@ test_the_callers_context_is_the_callers (Fixture *f, gconstpointer unused)
       make_backend ("local", "store", f->store, "taskrunner", runner, "retry-delay", (gint64) 1000, NULL);
   caller.backend = backend;
   thread = g_thread_new ("caller", call_from_own_context, &caller);
-  wait_until (caller.n_calls == 2);
+  wait_until (g_atomic_int_get (&caller.n_calls) == 2);
   g_assert_true (caller.threads[0] == thread);
   g_assert_true (caller.threads[1] == thread);
   g_thread_join (thread);

@@ -469,7 +469,9 @@ test_a_runner_may_go_with_calls_in_flight (void)
 static void
 drop_runner (StrandCall *call, GVariant *value, gpointer data)
 {
-  g_clear_object ((StrandTaskrunner **) data);
+  StrandTaskrunner *runner = g_atomic_pointer_exchange ((StrandTaskrunner **) data, NULL);
+
+  g_object_unref (runner);
 }
 
 /* The last reference goes on the runner's own thread, which cannot wait for itself. */
