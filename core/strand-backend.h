@@ -48,8 +48,13 @@ struct _StrandBackendInterface
    * block or call strand. Optional: NULL. */
   GThread *(*get_thread) (StrandBackend *self);
 
+  /* A call of this backend that was followed has completed: the value that @record, which is read-only, stands
+   * for, or NULL with an error, which fails the call. A thread of strand's own; may block. Optional: what the
+   * record has. */
+  GVariant *(*get_result) (StrandBackend *self, StrandRecord *record, GError **error);
+
   /*< private >*/
-  gpointer reserved[5];
+  gpointer reserved[4];
 };
 
 /**

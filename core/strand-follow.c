@@ -120,20 +120,37 @@ error_of (StrandRecord *record)
                       strand_record_get_key (record));
 }
 
+/* The value, as the call's backend sees it. */
+static GVariant *
+dup_result (StrandCall *call, StrandRecord *record, GError **error)
+{
+  StrandBackend *backend = call->recipe->backend;
+
+  if (backend != NULL && STRAND_BACKEND_GET_IFACE (backend)->get_result != NULL)
+    return STRAND_BACKEND_GET_IFACE (backend)->get_result (backend, record, error);
+  if (strand_record_get_bytes (record, STRAND_FIELD_VALUE) == NULL)
+    return NULL;
+  return strand_record_dup_value (record, error);
+}
+
 /* Ends the call as its record ended. A value that cannot be read makes a failure that says so. */
 static void
 show_end (StrandCall *call, StrandRecord *record)
 {
   StrandCallExtra *extra = strand_call_extra (call);
+  StrandStatus status = strand_record_get_status (record);
   GVariant *value = NULL;
   GError *error = NULL;
 
-  if (strand_record_get_status (record) != STRAND_STATUS_COMPLETED)
+  if (status != STRAND_STATUS_COMPLETED)
     error = error_of (record);
-  else if (strand_record_get_bytes (record, STRAND_FIELD_VALUE) != NULL)
-    value = strand_record_dup_value (record, &error);
+  else
+    {
+      value = dup_result (call, record, &error);
+      status = value == NULL && error != NULL ? STRAND_STATUS_FAILED : STRAND_STATUS_COMPLETED;
+    }
 
-  strand_call_finish_as (call, strand_record_get_status (record), value, error);
+  strand_call_finish_as (call, status, value, error);
   g_mutex_lock (&extra->lock);
   extra->completed_us = strand_record_get_int (record, STRAND_FIELD_COMPLETED);
   g_mutex_unlock (&extra->lock);

@@ -62,6 +62,8 @@ enum
 
 static GParamSpec *props[N_PROPS];
 
+static guint get_result_signal;
+
 static void backend_init (StrandBackendInterface *iface);
 
 G_DEFINE_FINAL_TYPE_WITH_CODE (StrandStoreBackend, strand_store_backend, G_TYPE_OBJECT,
@@ -415,9 +417,23 @@ strand_store_backend_close (StrandBackend *backend, gint64 deadline_us, GError *
   return FALSE;
 }
 
+/* Somebody may keep values elsewhere, and only where they are in the record. */
+static GVariant *
+strand_store_backend_get_result (StrandBackend *backend, StrandRecord *record, GError **error)
+{
+  GVariant *value = NULL;
+
+  g_signal_emit (backend, get_result_signal, 0, record, &value);
+  if (value != NULL)
+    return g_variant_take_ref (value);
+  return strand_record_get_bytes (record, STRAND_FIELD_VALUE) != NULL ? strand_record_dup_value (record, error)
+                                                                      : NULL;
+}
+
 static void
 backend_init (StrandBackendInterface *iface)
 {
+  iface->get_result = strand_store_backend_get_result;
   iface->launch = strand_store_backend_launch;
   iface->get_store = strand_store_backend_get_store;
   iface->cancel = strand_store_backend_cancel;
@@ -523,6 +539,17 @@ strand_store_backend_finalize (GObject *object)
   G_OBJECT_CLASS (strand_store_backend_parent_class)->finalize (object);
 }
 
+static gboolean
+take_first_value (GSignalInvocationHint *hint, GValue *all, const GValue *one, gpointer unused)
+{
+  GVariant *value = g_value_get_variant (one);
+
+  if (value == NULL)
+    return TRUE;
+  g_value_set_variant (all, value);
+  return FALSE;
+}
+
 static void
 strand_store_backend_class_init (StrandStoreBackendClass *klass)
 {
@@ -557,6 +584,13 @@ strand_store_backend_class_init (StrandStoreBackendClass *klass)
       g_param_spec_uint ("max-pending", NULL, "How many calls this program may wait for", 1, G_MAXUINT,
                          DEFAULT_MAX_PENDING, fixed);
   g_object_class_install_properties (object_class, N_PROPS, props);
+
+  /* `GVariant *handler (StrandBackend *backend, StrandRecord *record, gpointer user_data)`: a call has completed,
+   * and the first handler that returns a value decides what its caller gets; NULL leaves it to the next, and at
+   * last to the record. On a thread of strand's own; may block. */
+  get_result_signal =
+      g_signal_new ("get-result", STRAND_TYPE_STORE_BACKEND, G_SIGNAL_RUN_LAST, 0, take_first_value, NULL, NULL,
+                    G_TYPE_VARIANT, 1, STRAND_TYPE_RECORD | G_SIGNAL_TYPE_STATIC_SCOPE);
 }
 
 static void

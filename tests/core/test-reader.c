@@ -170,6 +170,27 @@ test_call_is_run_by_a_reader (Fixture *f, gconstpointer type)
   g_assert_null (strand_record_get_string (record, STRAND_FIELD_LEASE_OWNER));
 }
 
+static GVariant *
+fetch_elsewhere (StrandBackend *backend, StrandRecord *record, gpointer unused)
+{
+  g_autoptr(GVariant) kept = strand_record_dup_value (record, NULL);
+
+  return g_variant_new_int64 (g_variant_get_int64 (kept) + 1);
+}
+
+static void
+test_hook_fetches_the_result (Fixture *f, gconstpointer type)
+{
+  g_autoptr(StrandHandle) handle = NULL;
+  g_autofree char *log = NULL;
+
+  g_signal_connect (f->backend, "get-result", G_CALLBACK (fetch_elsewhere), NULL);
+  handle = launch (f, "test.add", "(int64 20, int64 22)", NULL);
+  listen (f, NULL, 0);
+  log = finish (f);
+  g_assert_cmpstr (log, ==, "end 43");
+}
+
 static void
 test_reader_that_waits_is_woken (Fixture *f, gconstpointer type)
 {
@@ -428,6 +449,7 @@ main (int argc, char **argv)
   fixture_add_functions ();
 
   ADD ("call-is-run", test_call_is_run_by_a_reader);
+  ADD ("hook-fetches-the-result", test_hook_fetches_the_result);
   ADD ("waiting-reader-is-woken", test_reader_that_waits_is_woken);
   ADD ("failure-keeps-its-cause", test_failure_keeps_its_cause);
   ADD ("items-come-in-order-before-the-end", test_items_come_in_order_before_the_end);
