@@ -505,6 +505,19 @@ test_claims_take_turns (Fixture *f, gconstpointer unused)
   assert_claims (f->store, queues, NOW_US + 99 * SECOND_US, 10, "", 0);
 }
 
+/* What one host's clock has made due is not due for another's, or after it was set back. */
+static void
+test_claims_go_by_their_own_clock (Fixture *f, gconstpointer unused)
+{
+  static const char *const queues[] = { "mail", NULL };
+
+  put_work (f->store, "dawn", "mail", NOW_US, NOW_US + 50 * SECOND_US, 0);
+  put_work (f->store, "noon", "mail", NOW_US, NOW_US + 60 * SECOND_US, 0);
+  assert_claims (f->store, queues, NOW_US + 70 * SECOND_US, 1, "dawn", 0);
+  assert_claims (f->store, queues, NOW_US + 10 * SECOND_US, 10, "", NOW_US + 60 * SECOND_US);
+  assert_claims (f->store, queues, NOW_US + 60 * SECOND_US, 10, "noon", 0);
+}
+
 static void
 test_claimed_record_is_as_the_library_makes_it (Fixture *f, gconstpointer unused)
 {
@@ -941,6 +954,7 @@ main (int argc, char **argv)
   ADD ("server-removes-what-has-expired", test_server_removes_what_has_expired);
   ADD ("rewritten-record-does-not-expire", test_rewritten_record_does_not_expire);
   ADD ("claims-take-turns", test_claims_take_turns);
+  ADD ("claims-go-by-their-own-clock", test_claims_go_by_their_own_clock);
   ADD ("claimed-record-is-as-the-library-makes-it", test_claimed_record_is_as_the_library_makes_it);
   ADD ("no-call-is-claimed-twice", test_no_call_is_claimed_twice);
   ADD ("lease-is-renewed-under-its-fence", test_lease_is_renewed_under_its_fence);
