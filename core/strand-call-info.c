@@ -305,8 +305,9 @@ strand_call_get_progress (StrandCall *self, char **message)
   return progress;
 }
 
+/* @all: what is strand's own, too. */
 static GVariant *
-metadata_locked (StrandCallExtra *extra)
+metadata_locked (StrandCallExtra *extra, gboolean all)
 {
   GVariantBuilder builder;
   GHashTableIter iter;
@@ -317,14 +318,29 @@ metadata_locked (StrandCallExtra *extra)
     {
       g_hash_table_iter_init (&iter, extra->metadata);
       while (g_hash_table_iter_next (&iter, &name, &value))
-        g_variant_builder_add (&builder, "{sv}", name, value);
+        if (all || !strand_key_is_reserved (name))
+          g_variant_builder_add (&builder, "{sv}", name, value);
     }
   return g_variant_ref_sink (g_variant_builder_end (&builder));
+}
+
+static GVariant *
+dup_metadata (StrandCall *self, gboolean all)
+{
+  StrandCallExtra *extra = strand_call_extra (self);
+  GVariant *metadata;
+
+  g_mutex_lock (&extra->lock);
+  metadata = metadata_locked (extra, all);
+  g_mutex_unlock (&extra->lock);
+  return metadata;
 }
 
 /**
  * strand_call_dup_metadata:
  * @self: a call
+ *
+ * Any thread; does not block. Names that begin with `strand.` are strand's own, and left out.
  *
  * Returns: (transfer full): what the function set, `a{sv}`
  * Since: 1.0
@@ -332,16 +348,31 @@ metadata_locked (StrandCallExtra *extra)
 GVariant *
 strand_call_dup_metadata (StrandCall *self)
 {
-  StrandCallExtra *extra;
-  GVariant *metadata;
-
   g_return_val_if_fail (self != NULL, NULL);
 
-  extra = strand_call_extra (self);
+  return dup_metadata (self, FALSE);
+}
+
+GVariant *
+strand_call_dup_all_metadata (StrandCall *self)
+{
+  return dup_metadata (self, TRUE);
+}
+
+gboolean
+strand_call_get_retry_wish (StrandCall *self, gint64 *delay_us)
+{
+  StrandCallExtra *extra = strand_call_extra (self);
+  GVariant *wish;
+  gboolean given;
+
   g_mutex_lock (&extra->lock);
-  metadata = metadata_locked (extra);
+  wish = extra->metadata != NULL ? g_hash_table_lookup (extra->metadata, STRAND_METADATA_RETRY_AFTER) : NULL;
+  given = wish != NULL && g_variant_is_of_type (wish, G_VARIANT_TYPE_INT64);
+  if (given)
+    *delay_us = g_variant_get_int64 (wish);
   g_mutex_unlock (&extra->lock);
-  return metadata;
+  return given;
 }
 
 /**
@@ -508,7 +539,8 @@ set_metadata (StrandCallExtra *extra, const char *name, GVariant *value)
  * @name: a name
  * @value: a value; floating is consumed
  *
- * Keeps something beside the value, for whoever has the call or its record. Any thread; does not block.
+ * Keeps something beside the value, for whoever has the call or its record. A name that begins with `strand.`
+ * is strand's own and stays with the attempt. Any thread; does not block.
  *
  * Since: 1.0
  */
@@ -523,7 +555,7 @@ strand_call_set_metadata (StrandCall *self, const char *name, GVariant *value)
   sunk = g_variant_ref_sink (value);
   extra = strand_call_extra (self);
   set_metadata (extra, name, sunk);
-  if (extra->parent != NULL)
+  if (extra->parent != NULL && !strand_key_is_reserved (name))
     set_metadata (strand_call_extra (extra->parent), name, sunk);
   strand_call_changed (self);
 }

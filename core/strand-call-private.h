@@ -162,6 +162,15 @@ void strand_call_changed (StrandCall *self);
 void strand_call_mark_seen (StrandCall *self);
 void strand_call_drop_child (StrandCall *self);
 GError *strand_call_dup_consumer_error (StrandCall *self);
+
+/* What a function asks about its retry: µs to wait, or -1 for none. Metadata, because that already travels
+ * from a helper process. */
+#define STRAND_METADATA_RETRY_AFTER "strand.retry-after"
+
+gboolean strand_call_get_retry_wish (StrandCall *self, gint64 *delay_us);
+
+/* With what is strand's own: for whoever passes it on to an attempt in another process. */
+GVariant *strand_call_dup_all_metadata (StrandCall *self);
 gboolean strand_call_request_stop (StrandCall *self, gboolean timed_out);
 gboolean strand_call_cancel_pending (StrandCall *self);
 void strand_call_set_stop_hook (StrandCall *self, void (*hook) (StrandCall *self, gpointer data),

@@ -199,6 +199,42 @@ strand_context_set_metadata (StrandContext *self, const char *name, GVariant *va
 }
 
 /**
+ * strand_context_retry_after:
+ * @self: a context
+ * @delay_us: how long to wait, in microseconds from the end of this attempt
+ *
+ * Asks for the next attempt at a time of its own, should this one fail: exactly then, whatever the back-off
+ * says. It does not ask for more attempts than the call has. The last word of an attempt counts, this or
+ * strand_context_never_retry(). Any thread of the function's; does not block.
+ *
+ * Since: 1.0
+ */
+void
+strand_context_retry_after (StrandContext *self, gint64 delay_us)
+{
+  g_return_if_fail (self != NULL && delay_us >= 0);
+
+  strand_call_set_metadata (CALL (self), STRAND_METADATA_RETRY_AFTER, g_variant_new_int64 (delay_us));
+}
+
+/**
+ * strand_context_never_retry:
+ * @self: a context
+ *
+ * Asks for no further attempt, should this one fail: for failures that no other attempt can mend. Somebody
+ * may still launch the call again by hand. Any thread of the function's; does not block.
+ *
+ * Since: 1.0
+ */
+void
+strand_context_never_retry (StrandContext *self)
+{
+  g_return_if_fail (self != NULL);
+
+  strand_call_set_metadata (CALL (self), STRAND_METADATA_RETRY_AFTER, g_variant_new_int64 (-1));
+}
+
+/**
  * strand_context_take_object:
  * @self: a context
  * @object: (transfer full): the result

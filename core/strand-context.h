@@ -31,6 +31,12 @@ STRAND_AVAILABLE_IN_ALL
 void strand_context_set_metadata (StrandContext *self, const char *name, GVariant *value);
 
 STRAND_AVAILABLE_IN_ALL
+void strand_context_retry_after (StrandContext *self, gint64 delay_us);
+
+STRAND_AVAILABLE_IN_ALL
+void strand_context_never_retry (StrandContext *self);
+
+STRAND_AVAILABLE_IN_ALL
 void strand_context_take_object (StrandContext *self, GObject *object);
 
 STRAND_AVAILABLE_IN_ALL

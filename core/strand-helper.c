@@ -1,13 +1,13 @@
 /* strand-helper.c — the other side of a process taskrunner: a program that runs calls for its parent.
  *
- * The main thread reads a call, claims it, runs its function and writes what became of it. A second thread, the watch,
- * sleeps on the control socket and on the parent's pidfd: it passes on cancellation and room for items, and when
- * the parent is gone it ends the process and everything that functions have started, however busy the main thread is.
- *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
+ * The main thread reads a call, claims it, runs its function and writes what became of it. A second thread,
+ * the watch, sleeps on the control socket and on the parent's pidfd: it passes on cancellation and room for
+ * items, and when the parent is gone it ends the process and everything that functions have started, however
+ * busy the main thread is. SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "config.h"
 #include "strand-helper.h"
-#include "strand-call.h"
+#include "strand-call-private.h"
 #include "strand-clock.h"
 #include "strand-error.h"
 #include "strand-function-private.h"
@@ -41,8 +41,8 @@ typedef struct
 
   GMutex lock; /* guards everything below */
   GCond changed;
-  StrandCall *call; /* that runs */
-  guint64 number;   /* its number, or the last one's */
+  StrandCall *call;  /* that runs */
+  guint64 number;    /* its number, or the last one's */
   guint64 cancelled; /* the last number that was cancelled, perhaps before it came */
   guint64 credit;    /* how many items may still be sent */
   StrandWireBuffer out;
@@ -56,7 +56,8 @@ static Helper helper;
 
 static char *program; /* what strand_helper_main() found; NULL without it */
 
-/* Nobody is left to hear more. Takes along what functions have started, for this is the leader of their group. */
+/* Nobody is left to hear more. Takes along what functions have started, for this is the leader of their
+ * group. */
 static void G_GNUC_NORETURN
 end_with_parent (void)
 {
@@ -146,15 +147,15 @@ static void
 send_changed_locked (void)
 {
   g_autofree char *message = NULL;
-  g_autoptr (GVariant) metadata = NULL;
-  g_autoptr (GVariant) news = NULL;
+  g_autoptr(GVariant) metadata = NULL;
+  g_autoptr(GVariant) news = NULL;
   double progress;
   gsize frame;
 
   helper.dirty = FALSE;
   helper.changed_us = g_get_monotonic_time ();
   progress = strand_call_get_progress (helper.call, &message);
-  metadata = strand_call_dup_metadata (helper.call);
+  metadata = strand_call_dup_all_metadata (helper.call);
   news = g_variant_ref_sink (g_variant_new ("(dms@a{sv})", progress, message, metadata));
   frame = strand_wire_begin (&helper.out, STRAND_WIRE_CHANGED, helper.number);
   strand_wire_append_variant (&helper.out, news);
@@ -218,7 +219,7 @@ wait_for_credit (StrandCall *call)
 static gboolean
 on_item (StrandCall *call, GVariant *item, gpointer data, GError **error)
 {
-  g_autoptr (GVariant) boxed = g_variant_ref_sink (g_variant_new_variant (item));
+  g_autoptr(GVariant) boxed = g_variant_ref_sink (g_variant_new_variant (item));
   gboolean sent = FALSE, fits = TRUE;
 
   while (fits && !sent)
@@ -240,8 +241,9 @@ on_item (StrandCall *call, GVariant *item, gpointer data, GError **error)
     }
 
   if (!fits)
-    g_set_error (error, STRAND_ERROR, STRAND_ERROR_TOO_LARGE, "Could not pass on an item of %" G_GSIZE_FORMAT
-                 " bytes: between processes at most %d go", g_variant_get_size (boxed), STRAND_WIRE_MAX_PAYLOAD);
+    g_set_error (error, STRAND_ERROR, STRAND_ERROR_TOO_LARGE,
+                 "Could not pass on an item of %" G_GSIZE_FORMAT " bytes: between processes at most %d go",
+                 g_variant_get_size (boxed), STRAND_WIRE_MAX_PAYLOAD);
   else if (!sent)
     g_set_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED, "The call was told to stop");
   return sent;
@@ -261,8 +263,9 @@ static void
 write_error_locked (const GError *error)
 {
   gsize frame = strand_wire_begin (&helper.out, STRAND_WIRE_ERROR, helper.number);
-  g_autofree char *text = g_utf8_make_valid (error->message, (gssize) strnlen (error->message, STRAND_WIRE_MAX_TEXT));
-  g_autoptr (GVariant) value = g_variant_ref_sink (
+  g_autofree char *text =
+      g_utf8_make_valid (error->message, (gssize) strnlen (error->message, STRAND_WIRE_MAX_TEXT));
+  g_autoptr(GVariant) value = g_variant_ref_sink (
       g_variant_new (STRAND_WIRE_ERROR_TYPE, g_quark_to_string (error->domain), error->code, text));
 
   strand_wire_append_variant (&helper.out, value);
@@ -272,15 +275,17 @@ write_error_locked (const GError *error)
 static void
 write_value_locked (GVariant *value)
 {
-  gsize frame = strand_wire_begin (&helper.out, value != NULL ? STRAND_WIRE_VALUE : STRAND_WIRE_NOTHING, helper.number);
-  g_autoptr (GError) error = NULL;
+  gsize frame =
+      strand_wire_begin (&helper.out, value != NULL ? STRAND_WIRE_VALUE : STRAND_WIRE_NOTHING, helper.number);
+  g_autoptr(GError) error = NULL;
 
   if (value != NULL)
     strand_wire_append_variant (&helper.out, value);
   if (strand_wire_end (&helper.out, frame))
     return;
   error = g_error_new (STRAND_ERROR, STRAND_ERROR_TOO_LARGE,
-                       "The value has %" G_GSIZE_FORMAT " bytes, and between processes at most %d go: write it to a file",
+                       "The value has %" G_GSIZE_FORMAT
+                       " bytes, and between processes at most %d go: write it to a file",
                        g_variant_get_size (value), STRAND_WIRE_MAX_PAYLOAD);
   write_error_locked (error);
 }
@@ -294,7 +299,8 @@ limit_processor_time (void)
 
   if (helper.cpu_seconds == 0 || getrusage (RUSAGE_SELF, &used) != 0 || getrlimit (RLIMIT_CPU, &limit) != 0)
     return;
-  limit.rlim_cur = MIN ((rlim_t) (used.ru_utime.tv_sec + used.ru_stime.tv_sec + 1) + helper.cpu_seconds, limit.rlim_max);
+  limit.rlim_cur =
+      MIN ((rlim_t) (used.ru_utime.tv_sec + used.ru_stime.tv_sec + 1) + helper.cpu_seconds, limit.rlim_max);
   setrlimit (RLIMIT_CPU, &limit);
 }
 
@@ -307,7 +313,7 @@ make_call (const StrandWireHead *head, const guint8 *payload)
   const guint8 *key = headers + (((gsize) fixed->headers_size + 7) & ~(gsize) 7);
   StrandFunction *function = g_ptr_array_index (helper.functions, fixed->function);
   StrandOptions *options = NULL;
-  g_autoptr (GVariant) tuple = NULL;
+  g_autoptr(GVariant) tuple = NULL;
 
   if (fixed->key_size > 0 || fixed->headers_size > 0 || fixed->remaining_us >= 0)
     options = strand_options_new ();
@@ -321,7 +327,8 @@ make_call (const StrandWireHead *head, const guint8 *payload)
     strand_options_set_timeout (options, fixed->remaining_us);
   if (fixed->headers_size > 0)
     {
-      g_autoptr (GVariant) all = strand_wire_read_variant (G_VARIANT_TYPE ("a{ss}"), headers, fixed->headers_size);
+      g_autoptr(GVariant) all =
+          strand_wire_read_variant (G_VARIANT_TYPE ("a{ss}"), headers, fixed->headers_size);
       GVariantIter iter;
       const char *name, *value;
 
@@ -330,7 +337,8 @@ make_call (const StrandWireHead *head, const guint8 *payload)
         strand_options_set_header (options, name, value);
     }
   if (fixed->arguments_size > 0)
-    tuple = strand_wire_read_variant (strand_function_get_parameter_type (function), arguments, fixed->arguments_size);
+    tuple = strand_wire_read_variant (strand_function_get_parameter_type (function), arguments,
+                                      fixed->arguments_size);
   return strand_call_new_for_function (function, tuple, options, fixed->attempt, &attempt_funcs, NULL, -1);
 }
 
@@ -371,7 +379,7 @@ end_call (StrandCall *call)
 static void
 run_call (const StrandWireHead *head, const guint8 *payload)
 {
-  g_autoptr (StrandCall) call = NULL;
+  g_autoptr(StrandCall) call = NULL;
 
   if (!strand_wire_claim (helper.shared, head->number))
     return; /* taken back, to run elsewhere */
@@ -402,7 +410,7 @@ load_modules (const char *const *modules, GVariantBuilder *failed)
 {
   for (guint i = 0; modules[i] != NULL; i++)
     {
-      g_autoptr (GError) error = NULL;
+      g_autoptr(GError) error = NULL;
 
       if (!strand_registry_load_module (strand_registry_get_default (), modules[i], &error))
         {
@@ -417,7 +425,7 @@ static void
 say_hello (GVariantBuilder *failed)
 {
   GVariantBuilder functions;
-  g_autoptr (GVariant) hello = NULL;
+  g_autoptr(GVariant) hello = NULL;
   gsize frame;
 
   helper.functions = strand_registry_list (strand_registry_get_default ());
@@ -444,7 +452,7 @@ set_up (void)
 {
   StrandWireHead head;
   const guint8 *payload;
-  g_autoptr (GVariant) setup = NULL;
+  g_autoptr(GVariant) setup = NULL;
   g_autofree const char **modules = NULL;
   GVariantBuilder failed;
   guint32 protocol;
@@ -458,8 +466,9 @@ set_up (void)
   g_variant_get (setup, "(u^a&sit)", &protocol, &modules, &niceness, &helper.cpu_seconds);
   if (protocol != STRAND_WIRE_PROTOCOL)
     {
-      g_printerr ("The taskrunner speaks protocol %u, and this helper speaks %d: install both from one release\n", protocol,
-                  STRAND_WIRE_PROTOCOL);
+      g_printerr (
+          "The taskrunner speaks protocol %u, and this helper speaks %d: install both from one release\n",
+          protocol, STRAND_WIRE_PROTOCOL);
       return FALSE;
     }
 
@@ -514,18 +523,19 @@ register_portable (StrandModuleRegisterFunc register_functions, GError **error)
 static int
 be_guarded (StrandModuleRegisterFunc register_functions)
 {
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
 
   if (register_portable (register_functions, &error))
     return strand_guarded_main ();
-  g_printerr ("Could not register the program's functions: %s\n", error != NULL ? error->message : "no reason given");
+  g_printerr ("Could not register the program's functions: %s\n",
+              error != NULL ? error->message : "no reason given");
   return 1;
 }
 
 static int
 be_helper (const char *parent, StrandModuleRegisterFunc register_functions)
 {
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
   StrandWireHead head;
   const guint8 *payload;
 
@@ -533,7 +543,8 @@ be_helper (const char *parent, StrandModuleRegisterFunc register_functions)
   g_thread_unref (g_thread_new ("strand-watch", watch, NULL));
   if (!register_portable (register_functions, &error))
     {
-      g_printerr ("Could not register the program's functions: %s\n", error != NULL ? error->message : "no reason given");
+      g_printerr ("Could not register the program's functions: %s\n",
+                  error != NULL ? error->message : "no reason given");
       return 1;
     }
   if (!set_up ())
@@ -550,10 +561,10 @@ be_helper (const char *parent, StrandModuleRegisterFunc register_functions)
  * @argv: (array length=argc): main()'s
  * @register_functions: (nullable): adds the program's functions to the registry that it is given
  *
- * Makes a program's own functions portable: a `process` taskrunner, or strand_process_start(), then starts this program again
- * as its helper. Belongs at the start of main(), before anything that must not happen in a helper. In the program, adds the
- * functions to the default registry and returns; in a helper, runs calls until the program needs it no more, and does not
- * return.
+ * Makes a program's own functions portable: a `process` taskrunner, or strand_process_start(), then starts
+ * this program again as its helper. Belongs at the start of main(), before anything that must not happen in a
+ * helper. In the program, adds the functions to the default registry and returns; in a helper, runs calls
+ * until the program needs it no more, and does not return.
  *
  * Only what @register_functions adds is portable. The thread that calls this runs the functions in a helper.
  *
@@ -562,7 +573,7 @@ be_helper (const char *parent, StrandModuleRegisterFunc register_functions)
 void
 strand_helper_main (int argc, char **argv, StrandModuleRegisterFunc register_functions)
 {
-  g_autoptr (GError) error = NULL;
+  g_autoptr(GError) error = NULL;
 
   if (argc >= 3 && strcmp (argv[1], STRAND_HELPER_OPTION) == 0)
     exit (be_helper (argv[2], register_functions));
@@ -574,7 +585,8 @@ strand_helper_main (int argc, char **argv, StrandModuleRegisterFunc register_fun
   if (program == NULL)
     program = g_file_read_link ("/proc/self/exe", NULL);
   if (!register_portable (register_functions, &error))
-    g_warning ("Could not register the program's functions: %s", error != NULL ? error->message : "no reason given");
+    g_warning ("Could not register the program's functions: %s",
+               error != NULL ? error->message : "no reason given");
 }
 
 /**
@@ -582,9 +594,8 @@ strand_helper_main (int argc, char **argv, StrandModuleRegisterFunc register_fun
  *
  * Any thread; does not block.
  *
- * Returns: (nullable) (type filename): the program itself, if it has called strand_helper_main(), so that it can be
- *   its own helper
- * Since: 1.0
+ * Returns: (nullable) (type filename): the program itself, if it has called strand_helper_main(), so that it
+ * can be its own helper Since: 1.0
  */
 const char *
 strand_helper_get_program (void)

@@ -7,6 +7,7 @@
 
 #include "config.h"
 #include "strand-retry.h"
+#include "strand-call-private.h"
 #include "strand-clock.h"
 #include "strand-error.h"
 
@@ -75,10 +76,11 @@ is_listed (const char *list, const GError *error)
  * @attempt: an attempt that has failed
  * @error: why
  *
- * Whether the call's #STRAND_HEADER_RETRY lets another attempt follow this failure; how many may follow is
- * not looked at. For backends and readers; any thread; does not block.
+ * Whether the function and the call's #STRAND_HEADER_RETRY let another attempt follow this failure; how many
+ * may follow is not looked at. For backends and readers; any thread; does not block.
  *
- * Returns: %TRUE if it does; so it is for a call without the header
+ * Returns: %TRUE if they do; so it is for a call without the header, whose function has not called
+ *   strand_context_never_retry()
  * Since: 1.0
  */
 gboolean
@@ -86,9 +88,12 @@ strand_retry_allowed (StrandCall *attempt, const GError *error)
 {
   g_autofree char *only_for = NULL;
   g_autofree char *never_for = NULL;
+  gint64 wish_us;
 
   g_return_val_if_fail (attempt != NULL && error != NULL, FALSE);
 
+  if (strand_call_get_retry_wish (attempt, &wish_us) && wish_us < 0)
+    return FALSE;
   only_for = dup_word (attempt, "only-for");
   never_for = dup_word (attempt, "never-for");
   return (only_for == NULL || is_listed (only_for, error)) &&
@@ -101,9 +106,10 @@ strand_retry_allowed (StrandCall *attempt, const GError *error)
  * @delay_us: the longest wait before the first retry, where the header does not say
  * @max_delay_us: the longest wait before any retry, where the header does not say
  *
- * How long to wait before the next attempt. Exponential with full jitter ("Exponential Backoff and Jitter",
- * AWS Architecture Blog, 2015), so that calls which failed together do not come back together; not before the
- * time of strand_call_set_retry_after(). For backends and readers; any thread; does not block.
+ * How long to wait before the next attempt: what the function asked for with strand_context_retry_after(), or
+ * else exponential with full jitter ("Exponential Backoff and Jitter", AWS Architecture Blog, 2015), so that
+ * calls which failed together do not come back together. Not before the time of
+ * strand_call_set_retry_after(). For backends and readers; any thread; does not block.
  *
  * Returns: microseconds from now
  * Since: 1.0
@@ -112,14 +118,16 @@ gint64
 strand_retry_delay (StrandCall *attempt, gint64 delay_us, gint64 max_delay_us)
 {
   guint doublings;
-  gint64 asked_us;
+  gint64 asked_us, wish_us;
   double longest;
 
   g_return_val_if_fail (attempt != NULL && delay_us >= 0 && max_delay_us >= 0, 0);
 
+  asked_us = strand_call_get_retry_after (attempt) - strand_clock_now_us ();
+  if (strand_call_get_retry_wish (attempt, &wish_us) && wish_us >= 0)
+    return MAX (wish_us, asked_us);
   doublings = CLAMP (strand_call_get_attempt (attempt), 1, 31) - 1;
   longest = MIN ((double) duration_of (attempt, "delay", delay_us) * (double) (1u << doublings),
                  (double) duration_of (attempt, "max-delay", max_delay_us));
-  asked_us = strand_call_get_retry_after (attempt) - strand_clock_now_us ();
   return MAX ((gint64) g_random_double_range (0, longest + 1), asked_us);
 }
