@@ -56,6 +56,9 @@ void strand_store_explain (StrandStore *self, GError **error, const char *doing,
 /* What a record must have before it is written: its new revision, a ttl, a bearable size. */
 gboolean strand_store_prepare (StrandVisit *visit, StrandRecord *record, guint64 expected, GError **error);
 
+/* The last of these alone. */
+gboolean strand_store_check_size (StrandVisit *visit, StrandRecord *record, GError **error);
+
 /* Writes a record that has been prepared. An expired one is not in its way. */
 gboolean strand_store_put_prepared (StrandStore *self, StrandVisit *visit, StrandRecord *record,
                                     guint64 expected, GError **error);

@@ -393,8 +393,8 @@ strand_store_put_prepared (StrandStore *self, StrandVisit *visit, StrandRecord *
   return FALSE;
 }
 
-static gboolean
-check_size (StrandVisit *visit, StrandRecord *record, GError **error)
+gboolean
+strand_store_check_size (StrandVisit *visit, StrandRecord *record, GError **error)
 {
   g_autofree char *size_text = NULL;
   g_autofree char *limit_text = NULL;
@@ -421,7 +421,7 @@ strand_store_prepare (StrandVisit *visit, StrandRecord *record, guint64 expected
   strand_record_set_int (record, STRAND_FIELD_REVISION, expected + 1);
   if (visit->ttl_us >= 0 && strand_record_get_int (record, STRAND_FIELD_TTL) < 0)
     strand_record_set_int (record, STRAND_FIELD_TTL, visit->ttl_us);
-  return check_size (visit, record, error);
+  return strand_store_check_size (visit, record, error);
 }
 
 void

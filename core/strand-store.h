@@ -178,9 +178,10 @@ struct _StrandStoreInterface
   StrandRecord *(*get) (StrandStore *self, const char *key, GError **error);
 
   /* Required. Writes @record, whole or not at all, if the revision now kept is @expected (0: no record may
-   * be there); its own revision field is @expected + 1 already. Atomic towards every thread and process. On
-   * failure what was there is still there: STRAND_ERROR_EXISTS if @expected is 0 and a record is there, else
-   * STRAND_ERROR_STALE (also where it is gone). Reads @record only, keeps no reference to it. */
+   * be there); its own revision field is @expected + 1 already, or any if @expected is 0 and it is imported.
+   * Atomic towards every thread and process. On failure what was there is still there: STRAND_ERROR_EXISTS if
+   * @expected is 0 and a record is there, else STRAND_ERROR_STALE (also where it is gone). Reads @record only,
+   * keeps no reference to it. */
   gboolean (*put) (StrandStore *self, StrandRecord *record, guint64 expected, GError **error);
 
   /* Required. Removes the record if its revision is @expected, or whatever is there, readable or not, where
@@ -288,6 +289,9 @@ StrandRecord *strand_store_get (StrandStore *self, const char *key, GError **err
 /* On success the record's revision field is the new one. */
 STRAND_AVAILABLE_IN_ALL
 gboolean strand_store_put (StrandStore *self, StrandRecord *record, guint64 expected, GError **error);
+
+STRAND_AVAILABLE_IN_ALL
+gboolean strand_store_import (StrandStore *self, StrandRecord *record, GError **error);
 
 STRAND_AVAILABLE_IN_ALL
 gboolean strand_store_remove (StrandStore *self, const char *key, guint64 expected, GError **error);

@@ -174,7 +174,7 @@ void interrupt_set_inline (gboolean is_inline);
 
 /* The families. */
 
-extern const Option run_options[], map_options[], result_options[], wait_options[], list_options[],
+extern const Option run_options[], map_options[], result_options[], wait_options[], list_options[], import_options[],
     inspect_options[], conformance_options[], launch_options[], worker_options[];
 
 Status run_run (Session *session, char **arguments);
@@ -188,6 +188,7 @@ Status records_wait (Session *session, char **arguments);
 Status records_cancel (Session *session, char **arguments);
 Status records_retry (Session *session, char **arguments);
 Status records_list (Session *session, char **arguments);
+Status import_run (Session *session, char **arguments);
 Status records_cleanup (Session *session, char **arguments);
 Status plugins_list (Session *session, char **arguments);
 Status plugins_inspect (Session *session, char **arguments);

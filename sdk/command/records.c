@@ -16,6 +16,7 @@ static struct
   gint64 timeout_us;
   char *status;
   char *queue;
+  char *kind;
   gboolean dead;
   gint64 limit;
 } given = { .timeout_us = STRAND_UNSET, .limit = -1 };
@@ -34,6 +35,7 @@ const Option wait_options[] = {
 const Option list_options[] = {
   { 0, "status", OPTION_TEXT, &given.status, "STATUS", "pending, running, completed, failed or cancelled" },
   { 0, "queue", OPTION_TEXT, &given.queue, "QUEUE", "Only calls of this queue" },
+  { 0, "kind", OPTION_TEXT, &given.kind, "KIND", "Records of this kind instead of calls; '*' for every kind" },
   { 0, "dead", OPTION_FLAG, &given.dead, NULL, "Only calls whose workers died too often" },
   { 0, "limit", OPTION_NUMBER, &given.limit, "N", "No more than that" },
   { 0 },
@@ -774,7 +776,7 @@ list_store (Session *session, StrandStore *store, const StrandFilter *filter)
 Status
 records_list (Session *session, char **arguments)
 {
-  StrandFilter filter = { .queue = given.queue };
+  StrandFilter filter = { .queue = given.queue, .kind = given.kind };
   g_autoptr(GError) error = NULL;
   g_autoptr(StrandStore) store = NULL;
   StrandStatus status;
@@ -793,6 +795,8 @@ records_list (Session *session, char **arguments)
     filter.statuses = 1u << STRAND_STATUS_FAILED;
   if (given.queue != NULL && !g_utf8_validate (given.queue, -1, NULL))
     return session_usage (session, "The queue's name is not UTF-8 text");
+  if (given.kind != NULL && !g_utf8_validate (given.kind, -1, NULL))
+    return session_usage (session, "The kind's name is not UTF-8 text");
 
   store = session_ref_store (session, &error);
   if (store == NULL)

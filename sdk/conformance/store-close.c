@@ -35,9 +35,9 @@ count_threads (void)
 static void
 opens_nothing (StrandConformance *self)
 {
+  guint n_entries = count_entries (strand_conformance_get_directory (self));
   g_autoptr(StrandStore) first = store_make (self); /* loads what must be loaded */
   guint n_files = count_files (), n_threads = count_threads ();
-  guint n_entries = count_entries (strand_conformance_get_directory (self));
   g_autoptr(StrandStore) store = store_make (self);
 
   g_assert_cmpuint (count_files (), ==, n_files);
@@ -188,7 +188,8 @@ nothing_left (StrandConformance *self)
 {
   guint n_files, n_threads;
 
-  use_all (self); /* starts what GLib and strand keep */
+  use_all (self); /* starts what GLib and strand keep, as the turn does */
+  strand_conformance_turn (self, "a first turn", __FILE__, __LINE__, G_STRFUNC);
   n_files = count_files ();
   n_threads = count_threads ();
   for (guint i = 0; i < 10; i++)

@@ -331,6 +331,27 @@ keeps_no_reference (StrandConformance *self)
   g_assert_null (strand_record_get_string (read, STRAND_FIELD_MESSAGE));
 }
 
+static void
+imported (StrandConformance *self)
+{
+  g_autoptr(StrandStore) store = store_make (self);
+  g_autoptr(StrandRecord) record = full_record ("job-17");
+  g_autoptr(StrandRecord) read = NULL;
+  g_autoptr(GError) error = NULL;
+
+  g_object_set (store, "ttl", STORE_HOUR_US, NULL);
+  strand_record_set_int (record, STRAND_FIELD_REVISION, 41);
+  strand_record_set_int (record, STRAND_FIELD_TTL, -1);
+  g_assert_true (strand_store_import (store, record, &error));
+  g_assert_no_error (error);
+  read = store_get (store, "job-17");
+  store_assert_same (read, record);
+  g_assert_false (strand_store_import (store, record, &error));
+  g_assert_error (error, STRAND_ERROR, STRAND_ERROR_EXISTS);
+  store_put (store, read);
+  g_assert_cmpuint (strand_record_get_revision (read), ==, 42);
+}
+
 const StrandConformanceCase store_put_cases[] = {
   { "put/every-field", "Every field of a record comes back as it was put.", every_field },
   { "put/unset-fields", "A field that is unset comes back unset, also where the record before had it.",
@@ -346,5 +367,7 @@ const StrandConformanceCase store_put_cases[] = {
   { "put/other-kinds", "Records of any kind are kept as calls are.", other_kinds },
   { "put/keeps-no-reference", "What was put is the caller's again; what is kept stays as it is.",
     keeps_no_reference },
+  { "put/imported", "A record that is imported keeps its revision and its ttl, and goes on from there.",
+    imported },
   { 0 },
 };

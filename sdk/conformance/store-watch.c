@@ -108,10 +108,10 @@ unwatched (StrandConformance *self)
   g_assert_cmpuint (store_ear_count (ear), ==, n_told);
 }
 
-/* Ends its own watch when it is told for the first time. */
+/* Ends its own watch when it is told for the first time; another thread may be telling it just then. */
 typedef struct
 {
-  guint id;
+  int id;
   int n_told;
 } Once;
 
@@ -119,42 +119,63 @@ static void
 unwatch_myself (StrandStore *store, const char *key, gpointer data)
 {
   Once *once = data;
+  int id = g_atomic_int_get (&once->id);
 
-  if (g_atomic_int_add (&once->n_told, 1) == 0)
-    strand_store_unwatch (store, once->id);
+  if (id != 0 && g_atomic_int_add (&once->n_told, 1) == 0)
+    strand_store_unwatch (store, (guint) id);
+}
+
+/* Until somebody else has heard of a change, and so everybody has. */
+static void
+change_and_wait (StrandConformance *self, StrandStore *store, StoreEar *ear)
+{
+  store_ear_forget (ear);
+  store_remove (store, "job-17");
+  await (ear, "job-17");
+  store_ear_forget (ear);
+  store_put_key (store, "job-17");
+  await (ear, "job-17");
 }
 
 static void
 unwatch_in_function (StrandConformance *self)
 {
   g_autoptr(StrandStore) store = store_make (self);
+  g_autoptr(StoreEar) ear = NULL;
   Once once = { 0, 0 };
+  int n_told;
 
-  once.id = strand_store_watch (store, "job-17", unwatch_myself, &once, NULL);
+  g_atomic_int_set (&once.id, (int) strand_store_watch (store, "job-17", unwatch_myself, &once, NULL));
   store_put_key (store, "job-17");
   strand_conformance_wait (self, g_atomic_int_get (&once.n_told) > 0);
-  store_remove (store, "job-17");
-  g_assert_cmpint (g_atomic_int_get (&once.n_told), ==, 1);
+  ear = store_ear_new (store, "job-17");
+  change_and_wait (self, store, ear);
+  n_told = g_atomic_int_get (&once.n_told);
+  change_and_wait (self, store, ear);
+  g_assert_cmpint (g_atomic_int_get (&once.n_told), ==, n_told);
 }
 
+/* A key for each round: who may be told twice, and looks at revisions, need not notice that a record was made
+ * anew while nobody looked. */
 static void
 other_object (StrandConformance *self)
 {
   g_autoptr(StrandStore) store = store_make (self);
   g_autoptr(StrandStore) other = store_make (self);
-  g_autoptr(StoreEar) one = store_ear_new (store, "job-17");
   g_autoptr(StoreEar) all = store_ear_new (store, NULL);
 
   for (guint round = 0; round < 3; round++)
     {
-      store_put_key (other, "job-17");
-      await (one, "job-17");
-      await (all, "job-17");
-      store_ear_forget (one);
-      store_remove (other, "job-17");
-      await (one, "job-17");
-      store_ear_forget (one);
+      g_autofree char *key = g_strdup_printf ("job-%u", round);
+      g_autoptr(StoreEar) one = store_ear_new (store, key);
+
       store_ear_forget (all);
+      store_put_key (other, key);
+      await (one, key);
+      await (all, key);
+      store_ear_forget (one);
+      store_remove (other, key);
+      await (one, key);
     }
 }
 
@@ -163,24 +184,25 @@ other_process (StrandConformance *self)
 {
   StrandConformancePeer *hand = strand_conformance_start_peer (self, "hand", NULL);
   g_autoptr(StrandStore) store = store_make (self);
-  g_autoptr(StoreEar) one = store_ear_new (store, "job-17");
   g_autoptr(StoreEar) all = store_ear_new (store, NULL);
 
   for (guint round = 0; round < 3; round++)
     {
-      store_tell_ok (hand, "create job-17");
-      await (one, "job-17");
-      await (all, "job-17");
-      store_assert_there (store, "job-17");
-      store_ear_forget (one);
-      store_tell_ok (hand, "rewrite job-17");
-      await (one, "job-17");
-      store_ear_forget (one);
-      store_tell_ok (hand, "remove job-17");
-      await (one, "job-17");
-      store_assert_gone (store, "job-17");
-      store_ear_forget (one);
+      g_autofree char *key = g_strdup_printf ("job-%u", round);
+      g_autoptr(StoreEar) one = store_ear_new (store, key);
+
       store_ear_forget (all);
+      store_tell_ok (hand, "create %s", key);
+      await (one, key);
+      await (all, key);
+      store_assert_there (store, key);
+      store_ear_forget (one);
+      store_tell_ok (hand, "rewrite %s", key);
+      await (one, key);
+      store_ear_forget (one);
+      store_tell_ok (hand, "remove %s", key);
+      await (one, key);
+      store_assert_gone (store, key);
     }
 }
 
