@@ -246,8 +246,8 @@ exchange (RedisConnection *connection, Run *run, GError **error)
   return TRUE;
 }
 
-/* Drops the first answer of this kind, and all like it, so that their commands are sent again. What it says,
- * or NULL if there is none. */
+/* Drops the first answer of this kind, and all like it, so that their commands are sent again: as if for the
+ * first time, for the server has said that it did nothing. What it says, or NULL if there is none. */
 static char *
 drop_answers (Run *run, RedisFault fault)
 {
@@ -259,6 +259,7 @@ drop_answers (Run *run, RedisFault fault)
         if (text == NULL)
           text = g_strdup (run->replies[i]->str);
         g_clear_pointer (&run->replies[i], freeReplyObject);
+        run->commands[i]->n_sent--;
       }
   return text;
 }

@@ -543,6 +543,19 @@ test_forgotten_scripts_are_loaded_again (void)
   put_key (store, "job-18");
 }
 
+/* What the server has refused to run has not been done, however often it is sent. */
+static void
+test_refused_removal_has_removed_nothing (void)
+{
+  g_autoptr(RedisServer) server = redis_server_start (NULL);
+  g_autoptr(StrandStore) store = open_store (server->uri);
+  g_autoptr(GError) error = NULL;
+
+  tell (server, "SCRIPT FLUSH");
+  g_assert_false (strand_store_remove (store, "job-17", 0, &error));
+  g_assert_error (error, STRAND_ERROR, STRAND_ERROR_NOT_FOUND);
+}
+
 static void
 test_too_many_clients_is_busy (void)
 {
@@ -712,6 +725,7 @@ main (int argc, char **argv)
        test_stopped_server_is_waited_for_no_longer_than_may_be);
   ADD ("server-that-is-gone-says-so-in-time", test_server_that_is_gone_says_so_in_time);
   ADD ("forgotten-scripts-are-loaded-again", test_forgotten_scripts_are_loaded_again);
+  ADD ("refused-removal-has-removed-nothing", test_refused_removal_has_removed_nothing);
   ADD ("too-many-clients-is-busy", test_too_many_clients_is_busy);
   ADD ("watcher-looks-again-after-a-restart", test_watcher_looks_again_after_a_restart);
   ADD ("watcher-may-come-before-the-server", test_watcher_may_come_before_the_server);
