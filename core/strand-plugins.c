@@ -20,6 +20,7 @@
 #include "strand-param.h"
 #include "strand-plugin-file-private.h"
 #include "strand-reader.h"
+#include "strand-schedule.h"
 #include "strand-serializer.h"
 #include "strand-store.h"
 #include "strand-taskrunner.h"
@@ -61,7 +62,8 @@ G_DEFINE_ENUM_TYPE (StrandKind, strand_kind, G_DEFINE_ENUM_VALUE (STRAND_KIND_TA
                     G_DEFINE_ENUM_VALUE (STRAND_KIND_STORE, "store"),
                     G_DEFINE_ENUM_VALUE (STRAND_KIND_SERIALIZER, "serializer"),
                     G_DEFINE_ENUM_VALUE (STRAND_KIND_MIDDLEWARE, "middleware"),
-                    G_DEFINE_ENUM_VALUE (STRAND_KIND_READER, "reader"))
+                    G_DEFINE_ENUM_VALUE (STRAND_KIND_READER, "reader"),
+                    G_DEFINE_ENUM_VALUE (STRAND_KIND_SCHEDULE, "schedule"))
 
 G_DEFINE_ENUM_TYPE (StrandPluginState, strand_plugin_state,
                     G_DEFINE_ENUM_VALUE (STRAND_PLUGIN_STATE_AVAILABLE, "available"),
@@ -71,8 +73,8 @@ G_DEFINE_ENUM_TYPE (StrandPluginState, strand_plugin_state,
 
 G_DEFINE_BOXED_TYPE (StrandPluginInfo, strand_plugin_info, strand_plugin_info_copy, strand_plugin_info_free)
 
-static const char *const kind_names[STRAND_N_KINDS + 1] = { "taskrunner", "backend",    "store",
-                                                            "serializer", "middleware", "reader" };
+static const char *const kind_names[] = { "taskrunner", "backend", "store",   "serializer",
+                                          "middleware", "reader",  "schedule" };
 
 /* --- folders --- */
 
@@ -568,7 +570,7 @@ set_not_found_locked (StrandPlugins *self, StrandKind kind, const char *type, GE
 const char *
 strand_kind_to_string (StrandKind kind)
 {
-  g_return_val_if_fail ((guint) kind <= STRAND_KIND_READER, NULL);
+  g_return_val_if_fail ((guint) kind <= STRAND_KIND_SCHEDULE, NULL);
 
   return kind_names[kind];
 }
@@ -602,7 +604,7 @@ strand_kind_from_string (const char *text, StrandKind *kind)
  * strand_kind_get_interface:
  * @kind: a kind
  *
- * The interface that every type of the kind implements; of readers, the class.
+ * The interface that every type of the kind implements; of readers and schedules, the class.
  *
  * Returns: the interface's type
  * Since: 1.0
@@ -624,6 +626,8 @@ strand_kind_get_interface (StrandKind kind)
       return STRAND_TYPE_MIDDLEWARE;
     case STRAND_KIND_READER:
       return STRAND_TYPE_READER;
+    case STRAND_KIND_SCHEDULE:
+      return STRAND_TYPE_SCHEDULE;
     default:
       g_return_val_if_reached (G_TYPE_INVALID);
     }
@@ -827,7 +831,7 @@ strand_plugins_list_types (StrandPlugins *self, StrandKind kind)
   GStrv types;
 
   g_return_val_if_fail (STRAND_IS_PLUGINS (self), NULL);
-  g_return_val_if_fail ((guint) kind <= STRAND_KIND_READER, NULL);
+  g_return_val_if_fail ((guint) kind <= STRAND_KIND_SCHEDULE, NULL);
 
   g_mutex_lock (&self->lock);
   types = list_types_locked (self, kind);
@@ -897,7 +901,7 @@ strand_plugins_load (StrandPlugins *self, StrandKind kind, const char *type, GEr
   GType gtype = G_TYPE_INVALID;
 
   g_return_val_if_fail (STRAND_IS_PLUGINS (self), G_TYPE_INVALID);
-  g_return_val_if_fail ((guint) kind <= STRAND_KIND_READER, G_TYPE_INVALID);
+  g_return_val_if_fail ((guint) kind <= STRAND_KIND_SCHEDULE, G_TYPE_INVALID);
   g_return_val_if_fail (type != NULL, G_TYPE_INVALID);
 
   g_mutex_lock (&self->lock);

@@ -18,6 +18,7 @@ G_BEGIN_DECLS
  * @STRAND_KIND_SERIALIZER: values to bytes and back
  * @STRAND_KIND_MIDDLEWARE: wraps calls
  * @STRAND_KIND_READER: runs calls that others left in a store: a group of keyfiles, but no plugin's
+ * @STRAND_KIND_SCHEDULE: leaves a call in a store again and again: likewise
  *
  * What a keyfile's groups are of. The first %STRAND_N_KINDS of them are the things that can be plugged in.
  *
@@ -31,6 +32,7 @@ typedef enum
   STRAND_KIND_SERIALIZER,
   STRAND_KIND_MIDDLEWARE,
   STRAND_KIND_READER,
+  STRAND_KIND_SCHEDULE,
 } StrandKind;
 
 /* The kinds that plugins provide. */

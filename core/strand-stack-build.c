@@ -6,6 +6,7 @@
 
 #include "config.h"
 #include "strand-stack-private.h"
+#include "strand-schedule-private.h"
 #include "strand-schema-private.h"
 
 /* The built-in stack, as the keyfile that somebody who wrote none would have written. */
@@ -80,6 +81,8 @@ strand_node_build (StrandNode *self, GPtrArray *objects, GError **error)
   for (guint i = 0; i < self->settings->len; i++)
     g_value_unset (&values[i]);
 
+  if (self->kind == STRAND_KIND_SCHEDULE)
+    strand_schedule_set_name (STRAND_SCHEDULE (object), self->name);
   if (G_IS_INITABLE (object) && !g_initable_init (G_INITABLE (object), NULL, error))
     {
       g_prefix_error (error, "Could not make the %s '%s': ", strand_kind_to_string (self->kind), self->name);

@@ -42,4 +42,9 @@ StrandSetting *strand_checker_read_references (StrandChecker *self, StrandNode *
 void strand_checker_settle_missing (StrandChecker *self);
 void strand_checker_find_cycles (StrandChecker *self);
 
+/* Schedules: times that are understood, and a place to leave calls, which is the default backend's if none is
+ * named. The second, once modules are loaded: arguments that fit their functions, where these are known. */
+void strand_checker_settle_schedules (StrandChecker *self);
+void strand_checker_check_schedules (StrandChecker *self);
+
 G_END_DECLS

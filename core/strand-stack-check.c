@@ -26,7 +26,7 @@ static void
 complain_of_title (StrandChecker *self, StrandKeyfileGroup *group)
 {
   static const char *const words[] = { "strand",     "store",   "serializer", "middleware",
-                                       "taskrunner", "backend", "reader",     NULL };
+                                       "taskrunner", "backend", "reader",     "schedule", NULL };
   g_auto(GStrv) parts = g_strsplit_set (group->title, " \t", 2);
   g_autofree char *hint =
       strand_schema_hint (parts[0], words, "groups are [strand], or [KIND NAME] with a KIND of");
@@ -93,7 +93,7 @@ complain_of_key (StrandChecker *self, StrandNode *node, StrandKeyfileEntry *entr
   g_autoptr(GPtrArray) keys = g_ptr_array_new ();
   g_autofree char *hint = NULL;
 
-  if (node->kind != STRAND_KIND_READER)
+  if (node->kind < STRAND_N_KINDS)
     g_ptr_array_add (keys, (gpointer) "type");
   for (guint i = 0; own[i] != NULL; i++)
     if (node->runner == NULL || strcmp (own[i], STRAND_SHORT_FORM_KEY) != 0)
@@ -420,11 +420,15 @@ strand_plan_check (StrandPlugins *plugins, const char *data, gsize length, const
   read_groups (&self, groups);
   if (plan->default_backend == NULL && !names_default_backend (keyfile))
     choose_default_backend (&self);
+  strand_checker_settle_schedules (&self);
 
   strand_checker_settle_missing (&self);
   strand_checker_find_cycles (&self);
   if (problems->len == 0)
-    load_modules (&self, keyfile);
+    {
+      load_modules (&self, keyfile);
+      strand_checker_check_schedules (&self);
+    }
   g_ptr_array_sort (problems, compare_problems);
   if (problems->len > 0)
     return NULL;

@@ -1,9 +1,8 @@
 /* strand-stack-close.c — the end of a stack: everything that it made is closed, from the top down.
  *
- * Readers and backends first, for they still use what is below them; then the taskrunners, which several backends may
- * share, and the middleware, which may have something to write; then the stores, which have to take the last
- * results.
- *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
+ * Readers and backends first, for they still use what is below them; then the taskrunners, which several
+ * backends may share, and the middleware, which may have something to write; then the stores, which have to
+ * take the last results. SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "config.h"
 #include "strand-stack.h"
@@ -12,6 +11,7 @@
 #include "strand-blocking-private.h"
 #include "strand-middleware.h"
 #include "strand-reader.h"
+#include "strand-schedule.h"
 #include "strand-store.h"
 #include "strand-taskrunner.h"
 
@@ -55,9 +55,10 @@ note_error (GError **first, GError *error)
  * @deadline_us: monotonic time until which calls may finish, or -1 for ever
  * @error: return location for a [error@Strand.Error]
  *
- * Ends all use: stops every reader that the stack has made and closes every backend, and those that a reload replaced while calls
- * still run there, then the taskrunners, the middleware and the stores. Everything is closed even if
- * something fails. From now on targets are %STRAND_ERROR_CLOSED. The second time it does nothing.
+ * Ends all use: stops every reader that the stack has made and closes every backend, and those that a reload
+ * replaced while calls still run there, then the taskrunners, the middleware and the stores. Everything is
+ * closed even if something fails. From now on targets are %STRAND_ERROR_CLOSED. The second time it does
+ * nothing.
  *
  * Blocks. Any thread but one that runs calls of the stack.
  *
@@ -67,6 +68,7 @@ note_error (GError **first, GError *error)
 gboolean
 strand_stack_close (StrandStack *self, gint64 deadline_us, GError **error)
 {
+  g_autoptr(GPtrArray) schedules = g_ptr_array_new_with_free_func (g_object_unref);
   g_autoptr(GPtrArray) readers = g_ptr_array_new_with_free_func (g_object_unref);
   g_autoptr(GPtrArray) backends = g_ptr_array_new_with_free_func (g_object_unref);
   g_autoptr(GPtrArray) runners = g_ptr_array_new_with_free_func (g_object_unref);
@@ -82,6 +84,7 @@ strand_stack_close (StrandStack *self, gint64 deadline_us, GError **error)
   self->closed = TRUE;
   if (!closed)
     {
+      collect_locked (self, STRAND_KIND_SCHEDULE, schedules);
       collect_locked (self, STRAND_KIND_READER, readers);
       collect_locked (self, STRAND_KIND_BACKEND, backends);
       collect_locked (self, STRAND_KIND_TASKRUNNER, runners);
@@ -90,6 +93,8 @@ strand_stack_close (StrandStack *self, gint64 deadline_us, GError **error)
     }
   g_mutex_unlock (&self->lock);
 
+  for (guint i = 0; i < schedules->len; i++)
+    strand_schedule_stop (g_ptr_array_index (schedules, i));
   for (guint i = 0; i < readers->len; i++)
     {
       GError *local_error = NULL;

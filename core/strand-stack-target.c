@@ -260,7 +260,7 @@ strand_stack_ref_object (StrandStack *self, StrandKind kind, const char *name, G
   StrandNode *node;
 
   g_return_val_if_fail (STRAND_IS_STACK (self), NULL);
-  g_return_val_if_fail ((guint) kind <= STRAND_KIND_READER && name != NULL, NULL);
+  g_return_val_if_fail ((guint) kind <= STRAND_KIND_SCHEDULE && name != NULL, NULL);
 
   node = find_node (self, kind, name, &plan);
   if (node == NULL)
@@ -396,4 +396,22 @@ strand_stack_list_readers (StrandStack *self)
   g_return_val_if_fail (STRAND_IS_STACK (self), NULL);
 
   return list_names (self, STRAND_KIND_READER);
+}
+
+/**
+ * strand_stack_list_schedules:
+ * @self: a stack
+ *
+ * Lists the schedules that the keyfile describes; strand_stack_ref_object() makes one, strand_schedule_start()
+ * starts it, and strand_stack_close() stops it. Any thread.
+ *
+ * Returns: (transfer full): the names, sorted
+ * Since: 1.0
+ */
+GStrv
+strand_stack_list_schedules (StrandStack *self)
+{
+  g_return_val_if_fail (STRAND_IS_STACK (self), NULL);
+
+  return list_names (self, STRAND_KIND_SCHEDULE);
 }

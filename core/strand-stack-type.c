@@ -7,7 +7,6 @@
 #include "config.h"
 #include "strand-stack-check-private.h"
 #include "strand-error.h"
-#include "strand-reader.h"
 #include "strand-schema-private.h"
 
 /* The backend that a short form means. */
@@ -111,14 +110,13 @@ strand_checker_resolve_type (StrandChecker *self, StrandKeyfileGroup *group, Str
   g_autoptr(GError) error = NULL;
   GType gtype;
 
-  if (node->kind == STRAND_KIND_READER)
+  if (node->kind >= STRAND_N_KINDS)
     {
-      node->type = g_strdup ("reader");
-      strand_node_set_gtype (node, STRAND_TYPE_READER);
+      node->type = g_strdup (strand_kind_to_string (node->kind));
+      strand_node_set_gtype (node, strand_kind_get_interface (node->kind));
       if (entry != NULL)
         strand_checker_complain (self, entry->line, group->title, "type",
-                                 "there is one type of reader; take the "
-                                 "key out");
+                                 "there is one type of %s; take the key out", node->type);
       return;
     }
   if (entry == NULL)

@@ -55,6 +55,9 @@ STRAND_AVAILABLE_IN_ALL
 GStrv strand_stack_list_readers (StrandStack *self) G_GNUC_WARN_UNUSED_RESULT;
 
 STRAND_AVAILABLE_IN_ALL
+GStrv strand_stack_list_schedules (StrandStack *self) G_GNUC_WARN_UNUSED_RESULT;
+
+STRAND_AVAILABLE_IN_ALL
 GStrv strand_stack_list_targets (StrandStack *self) G_GNUC_WARN_UNUSED_RESULT;
 
 /* Grows with each reload, and is another for another stack: who keeps a target looks again when it differs.

@@ -27,6 +27,7 @@
 #include "strand-store.h"
 #include "strand-life.h"
 #include "strand-work.h"
+#include "strand-schedule.h"
 #include "strand-unique.h"
 #include "strand-serializer.h"
 #include "strand-middleware.h"

@@ -334,6 +334,7 @@ kind_iface_init (gpointer iface, gpointer data)
     case STRAND_KIND_SERIALIZER:
     case STRAND_KIND_MIDDLEWARE:
     case STRAND_KIND_READER:
+    case STRAND_KIND_SCHEDULE:
       break;
     }
 }
