@@ -5,11 +5,16 @@
  * nothing else is left is the store full.
  *
  * Records are copied in and out, so nobody else ever holds one of the store's own. One mutex guards
- * everything and no method does more under it than look up, copy and link. SPDX-License-Identifier:
- * LGPL-2.1-or-later */
+ * everything and no method does more under it than look up, copy and link.
+ *
+ * Pending calls stand in two orders for each queue: those that are due by turn, those that wait for their
+ * time by that. A claim moves what has become due from the one to the other and takes the first, so it costs
+ * the same however many records there are.         SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "config.h"
 
 #include <strand-plugin.h>
+
+#include <string.h>
 
 #define STRAND_TYPE_MEMORY_STORE (strand_memory_store_get_type ())
 G_DECLARE_FINAL_TYPE (StrandMemoryStore, strand_memory_store, STRAND, MEMORY_STORE, GObject)
@@ -26,6 +31,24 @@ G_DECLARE_FINAL_TYPE (StrandMemoryStore, strand_memory_store, STRAND, MEMORY_STO
 /* What a record costs beside what it holds: its table of fields, its key, and our links to it. */
 #define RECORD_OVERHEAD 512
 
+/* What an item costs beside its bytes. */
+#define ITEM_OVERHEAD 64
+
+/* The pending calls of one queue. */
+typedef struct
+{
+  GSequence *due;   /* of Entry, by turn */
+  GSequence *later; /* of Entry, by not-before */
+} Queue;
+
+/* What a call has emitted under one fence. */
+typedef struct
+{
+  guint64 fence;
+  guint64 begin;
+  GQueue items; /* of GBytes */
+} Log;
+
 typedef struct
 {
   StrandRecord *record;
@@ -34,6 +57,10 @@ typedef struct
   GSequenceIter *place; /* in by_serial */
   GList finished_link;  /* in finished, if is_finished */
   gboolean is_finished;
+  Queue *queue;              /* NULL unless it is pending in one */
+  GSequenceIter *queue_iter; /* in one of its orders */
+  gint64 turn;
+  gint64 not_before_us;
 } Entry;
 
 struct _StrandMemoryStore
@@ -47,6 +74,9 @@ struct _StrandMemoryStore
   GSequence *by_serial; /* of Entry */
   GQueue finished;      /* of Entry, the one that ended first in front */
   GList *clean_next;    /* where in finished the next cleanup goes on; NULL for the front */
+  GHashTable *queues;   /* name → Queue */
+  GHashTable *logs;     /* key → GPtrArray of Log */
+  gint64 item_bytes;    /* of the logs; part of bytes */
   guint64 last_serial;
   gint64 bytes;
   guint64 n_dropped;
@@ -85,6 +115,192 @@ compare_serials (gconstpointer a, gconstpointer b, gpointer unused)
   return one->serial < other->serial ? -1 : one->serial > other->serial;
 }
 
+/* --- queues -------------------------------------------------------------------------------------------- */
+
+static void
+queue_free (gpointer data)
+{
+  Queue *queue = data;
+
+  g_sequence_free (queue->due);
+  g_sequence_free (queue->later);
+  g_free (queue);
+}
+
+static int
+compare_turns (gconstpointer a, gconstpointer b, gpointer unused)
+{
+  const Entry *one = a, *other = b;
+
+  if (one->turn != other->turn)
+    return one->turn < other->turn ? -1 : 1;
+  return strcmp (strand_record_get_key (one->record), strand_record_get_key (other->record));
+}
+
+static int
+compare_times (gconstpointer a, gconstpointer b, gpointer unused)
+{
+  const Entry *one = a, *other = b;
+
+  if (one->not_before_us != other->not_before_us)
+    return one->not_before_us < other->not_before_us ? -1 : 1;
+  return compare_turns (a, b, NULL);
+}
+
+static void
+wait_locked (Entry *entry, gint64 now_us)
+{
+  entry->queue_iter = entry->not_before_us > now_us
+                          ? g_sequence_insert_sorted (entry->queue->later, entry, compare_times, NULL)
+                          : g_sequence_insert_sorted (entry->queue->due, entry, compare_turns, NULL);
+}
+
+/* To be called before an entry's record goes or changes. */
+static void
+leave_queue_locked (StrandMemoryStore *self, Entry *entry)
+{
+  Queue *queue = entry->queue;
+
+  if (queue == NULL)
+    return;
+  g_sequence_remove (entry->queue_iter);
+  entry->queue = NULL;
+  if (g_sequence_is_empty (queue->due) && g_sequence_is_empty (queue->later))
+    g_hash_table_remove (self->queues, strand_record_get_string (entry->record, STRAND_FIELD_QUEUE));
+}
+
+/* And after. */
+static void
+enter_queue_locked (StrandMemoryStore *self, Entry *entry)
+{
+  const char *name = strand_record_get_string (entry->record, STRAND_FIELD_QUEUE);
+
+  if (!strand_record_is_waiting (entry->record, NULL))
+    return;
+  entry->queue = g_hash_table_lookup (self->queues, name);
+  if (entry->queue == NULL)
+    {
+      entry->queue = g_new (Queue, 1);
+      entry->queue->due = g_sequence_new (NULL);
+      entry->queue->later = g_sequence_new (NULL);
+      g_hash_table_insert (self->queues, g_strdup (name), entry->queue);
+    }
+  entry->turn = strand_record_get_turn (entry->record);
+  entry->not_before_us = strand_record_get_int (entry->record, STRAND_FIELD_NOT_BEFORE);
+  wait_locked (entry, strand_clock_now_us ());
+}
+
+static Entry *
+peek_first (GSequence *entries)
+{
+  GSequenceIter *first = g_sequence_get_begin_iter (entries);
+
+  return g_sequence_iter_is_end (first) ? NULL : g_sequence_get (first);
+}
+
+/* The call that is next; NULL if none is due. Clocks are set back, too: then what was due waits again. */
+static Entry *
+next_locked (Queue *queue, gint64 now_us)
+{
+  Entry *entry;
+
+  while ((entry = peek_first (queue->later)) != NULL && entry->not_before_us <= now_us)
+    {
+      g_sequence_remove (entry->queue_iter);
+      wait_locked (entry, now_us);
+    }
+  while ((entry = peek_first (queue->due)) != NULL && entry->not_before_us > now_us)
+    {
+      g_sequence_remove (entry->queue_iter);
+      wait_locked (entry, now_us);
+    }
+  return entry;
+}
+
+/* --- what calls emit ----------------------------------------------------------------------------------- */
+
+static gint64
+item_cost (GBytes *item)
+{
+  return (gint64) g_bytes_get_size (item) + ITEM_OVERHEAD;
+}
+
+static void
+log_free (gpointer data)
+{
+  Log *log = data;
+
+  g_queue_clear_full (&log->items, (GDestroyNotify) g_bytes_unref);
+  g_free (log);
+}
+
+static Log *
+find_log_locked (StrandMemoryStore *self, const char *key, guint64 fence)
+{
+  GPtrArray *logs = g_hash_table_lookup (self->logs, key);
+
+  for (guint i = 0; logs != NULL && i < logs->len; i++)
+    if (((Log *) g_ptr_array_index (logs, i))->fence == fence)
+      return g_ptr_array_index (logs, i);
+  return NULL;
+}
+
+static Log *
+make_log_locked (StrandMemoryStore *self, const char *key, guint64 fence)
+{
+  Log *log = find_log_locked (self, key, fence);
+  GPtrArray *logs = g_hash_table_lookup (self->logs, key);
+
+  if (log != NULL)
+    return log;
+  if (logs == NULL)
+    {
+      logs = g_ptr_array_new_with_free_func (log_free);
+      g_hash_table_insert (self->logs, g_strdup (key), logs);
+    }
+  log = g_new0 (Log, 1);
+  log->fence = fence;
+  g_queue_init (&log->items);
+  g_ptr_array_add (logs, log);
+  return log;
+}
+
+static void
+note_item_locked (StrandMemoryStore *self, gint64 bytes)
+{
+  self->item_bytes += bytes;
+  self->bytes += bytes;
+}
+
+static void
+drop_item_locked (StrandMemoryStore *self, GBytes *item)
+{
+  note_item_locked (self, -item_cost (item));
+  g_bytes_unref (item);
+}
+
+/* All logs of a call under @fence and earlier ones. */
+static void
+forget_items_locked (StrandMemoryStore *self, const char *key, guint64 fence)
+{
+  GPtrArray *logs = g_hash_table_lookup (self->logs, key);
+
+  for (guint i = logs != NULL ? logs->len : 0; i > 0; i--)
+    {
+      Log *log = g_ptr_array_index (logs, i - 1);
+
+      if (log->fence > fence)
+        continue;
+      while (!g_queue_is_empty (&log->items))
+        drop_item_locked (self, g_queue_pop_tail (&log->items));
+      g_ptr_array_remove_index (logs, i - 1);
+    }
+  if (logs != NULL && logs->len == 0)
+    g_hash_table_remove (self->logs, key);
+}
+
+/* --- records ------------------------------------------------------------------------------------------- */
+
 static void
 set_finished_locked (StrandMemoryStore *self, Entry *entry, gboolean finished)
 {
@@ -107,6 +323,8 @@ static void
 unlink_locked (StrandMemoryStore *self, Entry *entry)
 {
   set_finished_locked (self, entry, FALSE);
+  leave_queue_locked (self, entry);
+  forget_items_locked (self, strand_record_get_key (entry->record), G_MAXUINT64);
   g_hash_table_remove (self->entries, strand_record_get_key (entry->record));
   g_sequence_remove (entry->place);
   self->bytes -= entry->bytes;
@@ -226,6 +444,17 @@ strand_memory_store_get (StrandStore *store, const char *key, GError **error)
   return strand_record_copy (record);
 }
 
+static void
+tell_of_dropped (StrandStore *store, GPtrArray *dropped)
+{
+  for (guint i = 0; i < dropped->len; i++)
+    {
+      Entry *gone = g_ptr_array_index (dropped, i);
+
+      strand_store_changed (store, strand_record_get_key (gone->record));
+    }
+}
+
 static gboolean
 strand_memory_store_put (StrandStore *store, StrandRecord *record, guint64 expected, GError **error)
 {
@@ -247,19 +476,18 @@ strand_memory_store_put (StrandStore *store, StrandRecord *record, guint64 expec
       if (entry == NULL)
         entry = insert_locked (self, g_steal_pointer (&copy));
       else
-        replace_locked (self, entry, g_steal_pointer (&copy));
+        {
+          leave_queue_locked (self, entry);
+          replace_locked (self, entry, g_steal_pointer (&copy));
+        }
+      enter_queue_locked (self, entry);
       self->bytes += bytes - entry->bytes;
       entry->bytes = bytes;
       set_finished_locked (self, entry, finished);
     }
   g_mutex_unlock (&self->lock);
 
-  for (guint i = 0; i < dropped->len; i++)
-    {
-      Entry *gone = g_ptr_array_index (dropped, i);
-
-      strand_store_changed (store, strand_record_get_key (gone->record));
-    }
+  tell_of_dropped (store, dropped);
   return done;
 }
 
@@ -403,9 +631,140 @@ strand_memory_store_cleanup_expired (StrandStore *store, gint64 now_us, gint64 b
   return gone->len;
 }
 
+/* --- work ---------------------------------------------------------------------------------------------- */
+
+/* Claims the call of an entry. What it then costs beyond its place is not worth a refusal. */
+static StrandRecord *
+claim_entry_locked (StrandMemoryStore *self, Entry *entry, const StrandClaim *claim)
+{
+  StrandRecord *record = strand_record_copy (entry->record);
+
+  strand_record_claim (record, claim->owner, claim->now_us);
+  strand_record_set_int (record, STRAND_FIELD_REVISION,
+                         (gint64) strand_record_get_revision (entry->record) + 1);
+  leave_queue_locked (self, entry);
+  replace_locked (self, entry, strand_record_copy (record));
+  return record;
+}
+
+static void
+claim_from_locked (StrandMemoryStore *self, const char *name, const StrandClaim *claim, GPtrArray *claimed,
+                   gint64 *next_due_us)
+{
+  Queue *queue;
+  Entry *entry;
+
+  while (claimed->len < claim->limit && (queue = g_hash_table_lookup (self->queues, name)) != NULL &&
+         (entry = next_locked (queue, claim->now_us)) != NULL)
+    g_ptr_array_add (claimed, claim_entry_locked (self, entry, claim));
+
+  queue = g_hash_table_lookup (self->queues, name);
+  if (queue == NULL)
+    return;
+  next_locked (queue, claim->now_us);
+  entry = peek_first (queue->later);
+  if (entry != NULL && (*next_due_us == 0 || entry->not_before_us < *next_due_us))
+    *next_due_us = entry->not_before_us;
+}
+
+static GPtrArray *
+strand_memory_store_claim (StrandStore *store, const StrandClaim *claim, gint64 *next_due_us, GError **error)
+{
+  StrandMemoryStore *self = STRAND_MEMORY_STORE (store);
+  GPtrArray *claimed = g_ptr_array_new_with_free_func ((GDestroyNotify) strand_record_unref);
+
+  g_mutex_lock (&self->lock);
+  for (guint i = 0; claim->queues[i] != NULL; i++)
+    claim_from_locked (self, claim->queues[i], claim, claimed, next_due_us);
+  g_mutex_unlock (&self->lock);
+  return claimed;
+}
+
+/* At least one item is kept. Where it begins, and what is there from @first on, are as the contract says. */
+static void
+append_locked (StrandMemoryStore *self, Log *log, guint64 first, GBytes *const *items, guint n,
+               guint max_items)
+{
+  gboolean reaches = first >= log->begin && first <= log->begin + log->items.length;
+  guint64 keep = reaches ? first - log->begin : 0;
+
+  while (log->items.length > keep)
+    drop_item_locked (self, g_queue_pop_tail (&log->items));
+  if (log->items.length == 0)
+    log->begin = first;
+  for (guint i = 0; i < n; i++)
+    {
+      g_queue_push_tail (&log->items, g_bytes_ref (items[i]));
+      note_item_locked (self, item_cost (items[i]));
+    }
+  while (log->items.length > MAX (max_items, 1))
+    {
+      drop_item_locked (self, g_queue_pop_head (&log->items));
+      log->begin++;
+    }
+}
+
+static gboolean
+strand_memory_store_append_items (StrandStore *store, const char *key, guint64 fence, guint64 first,
+                                  GBytes *const *items, guint n, guint max_items, GError **error)
+{
+  StrandMemoryStore *self = STRAND_MEMORY_STORE (store);
+  g_autoptr(GPtrArray) dropped = g_ptr_array_new_with_free_func (entry_free);
+  gint64 bytes = 0;
+  gboolean done;
+
+  for (guint i = 0; i < n; i++)
+    bytes += item_cost (items[i]);
+  g_mutex_lock (&self->lock);
+  done = n == 0 || make_room_locked (self, 0, bytes, NULL, dropped, error);
+  if (n > 0 && done)
+    append_locked (self, make_log_locked (self, key, fence), first, items, n, max_items);
+  g_mutex_unlock (&self->lock);
+
+  tell_of_dropped (store, dropped);
+  return done;
+}
+
+static GPtrArray *
+strand_memory_store_read_items (StrandStore *store, const char *key, guint64 fence, guint64 from, guint limit,
+                                guint64 *first, GError **error)
+{
+  StrandMemoryStore *self = STRAND_MEMORY_STORE (store);
+  GPtrArray *found = g_ptr_array_new_with_free_func ((GDestroyNotify) g_bytes_unref);
+  GList *link = NULL;
+  Log *log;
+
+  g_mutex_lock (&self->lock);
+  log = find_log_locked (self, key, fence);
+  *first = log != NULL ? MAX (from, log->begin) : from;
+  if (log != NULL && *first - log->begin < log->items.length)
+    link = g_queue_peek_nth_link (&log->items, (guint) (*first - log->begin));
+  for (; link != NULL && found->len < limit; link = link->next)
+    g_ptr_array_add (found, g_bytes_ref (link->data));
+  g_mutex_unlock (&self->lock);
+  return found;
+}
+
+static gboolean
+strand_memory_store_remove_items (StrandStore *store, const char *key, guint64 fence, GError **error)
+{
+  StrandMemoryStore *self = STRAND_MEMORY_STORE (store);
+
+  g_mutex_lock (&self->lock);
+  forget_items_locked (self, key, fence);
+  g_mutex_unlock (&self->lock);
+  return TRUE;
+}
+
 /* No other process can write here. */
 static gboolean
 strand_memory_store_set_watching (StrandStore *store, gboolean watching, GError **error)
+{
+  return TRUE;
+}
+
+static gboolean
+strand_memory_store_set_watching_queues (StrandStore *store, const char *const *queues, GError **error)
 {
   return TRUE;
 }
@@ -420,6 +779,11 @@ store_init (StrandStoreInterface *iface)
   iface->set_watching = strand_memory_store_set_watching;
   iface->count = strand_memory_store_count;
   iface->cleanup_expired = strand_memory_store_cleanup_expired;
+  iface->claim = strand_memory_store_claim;
+  iface->set_watching_queues = strand_memory_store_set_watching_queues;
+  iface->append_items = strand_memory_store_append_items;
+  iface->read_items = strand_memory_store_read_items;
+  iface->remove_items = strand_memory_store_remove_items;
 }
 
 static void
@@ -469,6 +833,8 @@ strand_memory_store_finalize (GObject *object)
   GHashTableIter iter;
   gpointer entry;
 
+  g_hash_table_unref (self->queues);
+  g_hash_table_unref (self->logs);
   g_hash_table_iter_init (&iter, self->entries);
   while (g_hash_table_iter_next (&iter, NULL, &entry))
     entry_free (entry);
@@ -510,6 +876,8 @@ strand_memory_store_init (StrandMemoryStore *self)
   g_queue_init (&self->finished);
   self->entries = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, NULL);
   self->by_serial = g_sequence_new (NULL);
+  self->queues = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, queue_free);
+  self->logs = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify) g_ptr_array_unref);
 }
 
 STRAND_PLUGIN_DEFINE ("memory-store", STRAND_VERSION, "LGPL-2.1-or-later",

@@ -324,9 +324,61 @@ strand_temporary_store_list (StrandStore *store, const StrandFilter *filter, con
   return inner != NULL ? STRAND_STORE_GET_IFACE (inner)->list (inner, filter, cursor, limit, error) : NULL;
 }
 
+static GPtrArray *
+strand_temporary_store_claim (StrandStore *store, const StrandClaim *claim, gint64 *next_due_us,
+                              GError **error)
+{
+  StrandStore *inner = peek_inner (STRAND_TEMPORARY_STORE (store), error);
+
+  return inner != NULL ? STRAND_STORE_GET_IFACE (inner)->claim (inner, claim, next_due_us, error) : NULL;
+}
+
+static gboolean
+strand_temporary_store_renew (StrandStore *store, StrandRenewal *renewals, guint n, GError **error)
+{
+  StrandStore *inner = peek_inner (STRAND_TEMPORARY_STORE (store), error);
+
+  return inner != NULL && STRAND_STORE_GET_IFACE (inner)->renew (inner, renewals, n, error);
+}
+
+static gboolean
+strand_temporary_store_append_items (StrandStore *store, const char *key, guint64 fence, guint64 first,
+                                     GBytes *const *items, guint n, guint max_items, GError **error)
+{
+  StrandStore *inner = peek_inner (STRAND_TEMPORARY_STORE (store), error);
+
+  return inner != NULL &&
+         STRAND_STORE_GET_IFACE (inner)->append_items (inner, key, fence, first, items, n, max_items, error);
+}
+
+static GPtrArray *
+strand_temporary_store_read_items (StrandStore *store, const char *key, guint64 fence, guint64 from,
+                                   guint limit, guint64 *first, GError **error)
+{
+  StrandStore *inner = peek_inner (STRAND_TEMPORARY_STORE (store), error);
+
+  return inner != NULL
+             ? STRAND_STORE_GET_IFACE (inner)->read_items (inner, key, fence, from, limit, first, error)
+             : NULL;
+}
+
+static gboolean
+strand_temporary_store_remove_items (StrandStore *store, const char *key, guint64 fence, GError **error)
+{
+  StrandStore *inner = peek_inner (STRAND_TEMPORARY_STORE (store), error);
+
+  return inner != NULL && STRAND_STORE_GET_IFACE (inner)->remove_items (inner, key, fence, error);
+}
+
 /* Nobody else writes here. */
 static gboolean
 strand_temporary_store_set_watching (StrandStore *store, gboolean watching, GError **error)
+{
+  return TRUE;
+}
+
+static gboolean
+strand_temporary_store_set_watching_queues (StrandStore *store, const char *const *queues, GError **error)
 {
   return TRUE;
 }
@@ -358,6 +410,12 @@ store_init (StrandStoreInterface *iface)
   iface->list = strand_temporary_store_list;
   iface->set_watching = strand_temporary_store_set_watching;
   iface->close = strand_temporary_store_close;
+  iface->claim = strand_temporary_store_claim;
+  iface->renew = strand_temporary_store_renew;
+  iface->set_watching_queues = strand_temporary_store_set_watching_queues;
+  iface->append_items = strand_temporary_store_append_items;
+  iface->read_items = strand_temporary_store_read_items;
+  iface->remove_items = strand_temporary_store_remove_items;
 }
 
 static void
