@@ -155,8 +155,24 @@ unwatch_in_function (StrandConformance *self)
   g_assert_cmpint (g_atomic_int_get (&once.n_told), ==, n_told);
 }
 
-/* A key for each round: who may be told twice, and looks at revisions, need not notice that a record was made
- * anew while nobody looked. */
+/* Who looks for changes now and then tells of a key that it sees for the first time, too; and does not notice
+ * what was made and removed between two looks. So the looks are waited for: the second of two that find a key
+ * which nobody knew has seen all that was watched before. */
+static void
+settle (StrandConformance *self, StrandStore *other, StrandConformancePeer *hand, StoreEar *all, guint round)
+{
+  for (guint i = 0; i < 2; i++)
+    {
+      g_autofree char *key = g_strdup_printf ("fresh-%u-%u", round, i);
+
+      if (hand != NULL)
+        store_tell_ok (hand, "create %s", key);
+      else
+        store_put_key (other, key);
+      await (all, key);
+    }
+}
+
 static void
 other_object (StrandConformance *self)
 {
@@ -169,7 +185,8 @@ other_object (StrandConformance *self)
       g_autofree char *key = g_strdup_printf ("job-%u", round);
       g_autoptr(StoreEar) one = store_ear_new (store, key);
 
-      store_ear_forget (all);
+      settle (self, other, NULL, all, round);
+      store_ear_forget (one);
       store_put_key (other, key);
       await (one, key);
       await (all, key);
@@ -191,7 +208,8 @@ other_process (StrandConformance *self)
       g_autofree char *key = g_strdup_printf ("job-%u", round);
       g_autoptr(StoreEar) one = store_ear_new (store, key);
 
-      store_ear_forget (all);
+      settle (self, NULL, hand, all, round);
+      store_ear_forget (one);
       store_tell_ok (hand, "create %s", key);
       await (one, key);
       await (all, key);
