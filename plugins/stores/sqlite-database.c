@@ -19,7 +19,7 @@
 /* Waiting for another process's lock: SQLite cannot tell when it is free. A write holds it for some 20 µs, or
  * for as long as the disk needs with sync=full. */
 #define SHORTEST_WAIT_US 50
-#define LONGEST_WAIT_US 5000
+#define LONGEST_WAIT_US 500
 
 struct _SqliteDatabase
 {

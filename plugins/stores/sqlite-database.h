@@ -73,3 +73,13 @@ const char *sqlite_database_get_path (SqliteDatabase *self);
 #define SQLITE_TURN                                                                                          \
   "min(max(\"created\", \"not-before\"), 4611686018427387903) - "                                            \
   "min(max(\"priority\", -10000000), 10000000) * 30000000"
+
+/* Where a test kills the process: after each step that must not be the last one that counts. */
+#ifdef STRAND_CRASH_POINTS
+void strand_crash_point (const char *name);
+#define CRASH_POINT(name) strand_crash_point (name)
+#else
+#define CRASH_POINT(name)                                                                                    \
+  G_STMT_START {}                                                                                            \
+  G_STMT_END
+#endif

@@ -327,6 +327,7 @@ sqlite_row_put (SqliteDatabase *database, StrandRecord *record, guint64 expected
     sqlite3_bind_int64 (statement, PARAM_EXPECTED, expected);
 
   n_changed = change_row (database, statement, error);
+  CRASH_POINT ("put row");
   if (n_changed == 0 && expected > 0)
     explain_revision (database, strand_record_get_key (record), expected, sqlite_row_set_gone, error);
   else if (n_changed == 0)

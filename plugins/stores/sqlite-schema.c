@@ -79,8 +79,11 @@ static gboolean
 execute_all (SqliteDatabase *database, const char *const *statements, GError **error)
 {
   for (guint i = 0; statements[i] != NULL; i++)
-    if (!sqlite_database_execute (database, statements[i], NULL, error))
-      return FALSE;
+    {
+      if (!sqlite_database_execute (database, statements[i], NULL, error))
+        return FALSE;
+      CRASH_POINT ("schema");
+    }
   return TRUE;
 }
 

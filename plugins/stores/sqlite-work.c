@@ -197,8 +197,10 @@ claim_from (SqliteDatabase *database, const char *queue, const StrandClaim *clai
   g_autoptr(GPtrArray) found = g_ptr_array_new_with_free_func ((GDestroyNotify) strand_record_unref);
   g_autoptr(GArray) early = g_array_new (FALSE, FALSE, sizeof (gint64));
 
-  if (!move_due (database, queue, claim->now_us, error) ||
-      !read_first (database, queue, claim->now_us, claim->limit - claimed->len, found, early, error))
+  if (!move_due (database, queue, claim->now_us, error))
+    return FALSE;
+  CRASH_POINT ("move due");
+  if (!read_first (database, queue, claim->now_us, claim->limit - claimed->len, found, early, error))
     return FALSE;
   for (guint i = 0; i < early->len; i++)
     if (!move_back (database, g_array_index (early, gint64, i), error))
@@ -212,6 +214,7 @@ claim_from (SqliteDatabase *database, const char *queue, const StrandClaim *clai
                              strand_record_get_int (record, STRAND_FIELD_REVISION) + 1);
       if (!write_claim (database, record, error))
         return FALSE;
+      CRASH_POINT ("claim row");
       g_ptr_array_add (claimed, strand_record_ref (record));
     }
   return TRUE;
@@ -365,9 +368,13 @@ sqlite_work_append_items (SqliteDatabase *database, const char *key, guint64 fen
                    fence, (gint64) first, error) ||
       !is_reached (database, key, fence, first, &reached, error))
     return FALSE;
+  CRASH_POINT ("cut items");
   for (guint i = 0; i < n; i++)
-    if (!insert_item (database, key, fence, first + i, items[i], error))
-      return FALSE;
+    {
+      if (!insert_item (database, key, fence, first + i, items[i], error))
+        return FALSE;
+      CRASH_POINT ("add item");
+    }
   /* Where it did not reach, the log begins anew. */
   return run_on_log (database, "DELETE FROM items WHERE \"key\" = ?1 AND fence = ?2 AND number < ?3", key,
                      fence, (gint64) (reached ? end - MIN (end, max_items) : first), error);

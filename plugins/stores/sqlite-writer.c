@@ -126,6 +126,7 @@ run_job (SqliteWriter *self, Entry *entry)
 {
   g_clear_error (&entry->error);
   entry->succeeded = entry->job (self->database, entry->data, &entry->error);
+  CRASH_POINT ("job");
 }
 
 /* All in one transaction. FALSE if it was lost, with the reason. */
@@ -134,6 +135,7 @@ run_together (SqliteWriter *self, GPtrArray *entries, GError **error)
 {
   if (!sqlite_database_run (self->database, g_intern_static_string ("BEGIN IMMEDIATE"), error))
     return FALSE;
+  CRASH_POINT ("begin");
   for (guint i = 0; i < entries->len; i++)
     {
       Entry *entry = g_ptr_array_index (entries, i);
@@ -211,8 +213,10 @@ carry_out (SqliteWriter *self, GPtrArray *entries)
   gint64 before = self->database != NULL ? sqlite_database_count_all_changes (self->database) : 0;
 
   run_all (self, entries);
+  CRASH_POINT ("commit");
   if (self->database != NULL && sqlite_database_count_all_changes (self->database) != before)
     ring (self);
+  CRASH_POINT ("ring");
 }
 
 /* --- the queue ----------------------------------------------------------------------------------------- */
@@ -231,9 +235,9 @@ take_waiting_locked (SqliteWriter *self)
   return entries;
 }
 
-/* Does the work of all that wait, this thread's own among them. */
+/* Does the work of all that wait, @own among them. */
 static void
-lead_locked (SqliteWriter *self)
+lead_locked (SqliteWriter *self, Entry *own)
 {
   g_autoptr(GPtrArray) entries = take_waiting_locked (self);
 
@@ -248,7 +252,8 @@ lead_locked (SqliteWriter *self)
       Entry *entry = g_ptr_array_index (entries, i);
 
       entry->done = TRUE;
-      g_cond_signal (&entry->woken);
+      if (entry != own)
+        g_cond_signal (&entry->woken);
     }
   if (self->waiting.head != NULL)
     g_cond_signal (&((Entry *) self->waiting.head->data)->woken);
@@ -283,7 +288,7 @@ sqlite_writer_run (SqliteWriter *self, SqliteWriteFlags flags, SqliteJob job, gp
       if (!in_time)
         g_queue_unlink (&self->waiting, &entry.link);
       else if (!entry.done)
-        lead_locked (self);
+        lead_locked (self, &entry);
     }
   g_mutex_unlock (&self->lock);
   g_cond_clear (&entry.woken);

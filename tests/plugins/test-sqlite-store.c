@@ -108,6 +108,37 @@ query (const char *path, const char *sql)
   return answer;
 }
 
+static void
+launch (Fixture *f, const char *key, gint64 created_s, gint64 not_before_s, gint64 priority)
+{
+  g_autoptr(StrandRecord) record = store_contract_record (key);
+
+  strand_record_set_string (record, STRAND_FIELD_QUEUE, "mail");
+  strand_record_set_int (record, STRAND_FIELD_CREATED, created_s * G_USEC_PER_SEC);
+  strand_record_set_int (record, STRAND_FIELD_NOT_BEFORE, not_before_s * G_USEC_PER_SEC);
+  strand_record_set_int (record, STRAND_FIELD_PRIORITY, priority);
+  g_assert_true (strand_store_put (f->store, record, 0, NULL));
+}
+
+/* Claims all that is due, and says in which order: the keys, with commas. */
+static char *
+claim_all (Fixture *f, gint64 now_s, gint64 *next_due_s)
+{
+  static const char *const queues[] = { "mail", NULL };
+  const StrandClaim claim = { queues, "reader-15000:test", now_s * G_USEC_PER_SEC, 100 };
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GString) keys = g_string_new (NULL);
+  gint64 next_due_us = -1;
+  g_autoptr(GPtrArray) claimed = strand_store_claim (f->store, &claim, &next_due_us, &error);
+
+  g_assert_no_error (error);
+  for (guint i = 0; i < claimed->len; i++)
+    g_string_append_printf (keys, "%s%s", i > 0 ? "," : "",
+                            strand_record_get_key (g_ptr_array_index (claimed, i)));
+  *next_due_s = next_due_us / G_USEC_PER_SEC;
+  return g_string_free (g_steal_pointer (&keys), FALSE);
+}
+
 /* --- files --------------------------------------------------------------------------------------------- */
 
 static void
@@ -287,6 +318,76 @@ test_missing_columns_are_added (Fixture *f, gconstpointer unused)
                    1);
 }
 
+/* Made as an older strand made it, with a column of somebody else's. */
+static void
+make_schema_1 (Fixture *f)
+{
+  g_autofree char *folder = g_path_get_dirname (f->path);
+  g_autofree char *file =
+      g_test_build_filename (G_TEST_DIST, "fixtures", "stores", "sqlite-schema-1.sql", NULL);
+  g_autofree char *sql = NULL;
+  g_autoptr(GError) error = NULL;
+
+  g_assert_cmpint (g_mkdir (folder, 0700), ==, 0);
+  g_file_get_contents (file, &sql, NULL, &error);
+  g_assert_no_error (error);
+  query (f->path, g_strstrip (sql));
+}
+
+static void
+test_schema_1_is_brought_up (Fixture *f, gconstpointer unused)
+{
+  g_autoptr(StrandRecord) waits = NULL;
+  g_autoptr(StrandRecord) runs = NULL;
+  g_autoptr(StrandRecord) failed = NULL;
+  g_autoptr(GError) cause = NULL;
+  g_autofree char *due = NULL;
+  gint64 next_due_s;
+
+  make_schema_1 (f);
+  waits = strand_store_get (f->store, "waits", NULL);
+  runs = strand_store_get (f->store, "runs", NULL);
+  failed = strand_store_get (f->store, "failed", NULL);
+  g_assert_cmpuint (strand_record_get_revision (waits), ==, 3);
+  g_assert_cmpint (g_bytes_get_size (strand_record_get_bytes (waits, STRAND_FIELD_ARGUMENTS)), ==, 5);
+  g_assert_cmpint (g_variant_n_children (strand_record_get_variant (waits, STRAND_FIELD_HEADERS)), ==, 1);
+  g_assert_cmpstr (strand_record_get_string (runs, STRAND_FIELD_LEASE_OWNER), ==, "reader-15000:somebody");
+  g_assert_cmpfloat (strand_record_get_double (runs, STRAND_FIELD_PROGRESS), ==, 0.5);
+  cause = strand_record_dup_error (failed);
+  g_assert_error (cause, G_IO_ERROR, G_IO_ERROR_NOT_FOUND);
+
+  g_assert_cmpint (strand_store_count (f->store, &(StrandFilter){ .kind = "*" }, NULL), ==, 6);
+  g_assert_cmpint (query (f->path, "SELECT count(*) FROM records WHERE \"colour\" = 'blue'"), ==, 1);
+  g_assert_cmpint (query (f->path, "PRAGMA user_version"), ==, 2);
+  g_assert_cmpint (query (f->path, "SELECT count(*) FROM sqlite_schema WHERE name = 'records_1'"), ==, 0);
+  due = claim_all (f, 1700000010, &next_due_s);
+  g_assert_cmpstr (due, ==, "waits");
+  g_assert_cmpint (next_due_s, ==, 1800000000);
+}
+
+/* Role: opens the database. */
+static int
+play_look_once (const char *path)
+{
+  g_autoptr(StrandStore) store = open_place ((char *) path);
+
+  g_assert_cmpint (strand_store_count (store, &(StrandFilter){ .kind = "*" }, NULL), ==, 6);
+  return 0;
+}
+
+/* Whoever comes first does it, and once. */
+static void
+test_schema_1_is_brought_up_by_one_of_many (Fixture *f, gconstpointer unused)
+{
+  GPid pids[4];
+
+  make_schema_1 (f);
+  for (guint i = 0; i < G_N_ELEMENTS (pids); i++)
+    pids[i] = store_process_start ("--look-once", f->path, NULL);
+  for (guint i = 0; i < G_N_ELEMENTS (pids); i++)
+    g_assert_cmpint (store_process_reap (pids[i]), ==, 0);
+}
+
 static void
 test_damaged_database_is_named_and_kept (Fixture *f, gconstpointer unused)
 {
@@ -389,37 +490,6 @@ test_row_of_another_program_is_a_record (Fixture *f, gconstpointer unused)
   g_assert_true (strand_store_put (f->store, record, 1, &error));
   g_assert_no_error (error);
   g_assert_cmpint (strand_store_count (f->store, &(StrandFilter){ .queue = "mail" }, NULL), ==, 1);
-}
-
-static void
-launch (Fixture *f, const char *key, gint64 created_s, gint64 not_before_s, gint64 priority)
-{
-  g_autoptr(StrandRecord) record = store_contract_record (key);
-
-  strand_record_set_string (record, STRAND_FIELD_QUEUE, "mail");
-  strand_record_set_int (record, STRAND_FIELD_CREATED, created_s * G_USEC_PER_SEC);
-  strand_record_set_int (record, STRAND_FIELD_NOT_BEFORE, not_before_s * G_USEC_PER_SEC);
-  strand_record_set_int (record, STRAND_FIELD_PRIORITY, priority);
-  g_assert_true (strand_store_put (f->store, record, 0, NULL));
-}
-
-/* Claims all that is due, and says in which order: the keys, with commas. */
-static char *
-claim_all (Fixture *f, gint64 now_s, gint64 *next_due_s)
-{
-  static const char *const queues[] = { "mail", NULL };
-  const StrandClaim claim = { queues, "reader-15000:test", now_s * G_USEC_PER_SEC, 100 };
-  g_autoptr(GError) error = NULL;
-  g_autoptr(GString) keys = g_string_new (NULL);
-  gint64 next_due_us = -1;
-  g_autoptr(GPtrArray) claimed = strand_store_claim (f->store, &claim, &next_due_us, &error);
-
-  g_assert_no_error (error);
-  for (guint i = 0; i < claimed->len; i++)
-    g_string_append_printf (keys, "%s%s", i > 0 ? "," : "",
-                            strand_record_get_key (g_ptr_array_index (claimed, i)));
-  *next_due_s = next_due_us / G_USEC_PER_SEC;
-  return g_string_free (g_steal_pointer (&keys), FALSE);
 }
 
 static void
@@ -570,6 +640,59 @@ test_locked_database_is_busy_after_a_while (Fixture *f, gconstpointer unused)
   sqlite3_close (handle);
 }
 
+typedef struct
+{
+  StrandStore *store;
+  guint number;
+  guint n_won;
+} Thread;
+
+static gpointer
+put_from_thread (gpointer data)
+{
+  Thread *thread = data;
+
+  for (guint i = 0; i < 200; i++)
+    {
+      g_autofree char *own = g_strdup_printf ("job-%u-%u", thread->number, i);
+      g_autofree char *common = g_strdup_printf ("common-%u", i);
+      g_autoptr(StrandRecord) first = store_contract_record (own);
+      g_autoptr(StrandRecord) second = store_contract_record (common);
+      g_autoptr(GError) error = NULL;
+
+      g_assert_true (strand_store_put (thread->store, first, 0, NULL));
+      if (strand_store_put (thread->store, second, 0, &error))
+        thread->n_won++;
+      else
+        g_assert_error (error, STRAND_ERROR, STRAND_ERROR_EXISTS);
+      g_assert_true (strand_store_remove (thread->store, own, 1, NULL));
+      g_assert_true (strand_store_put (thread->store, first, 0, NULL));
+    }
+  return NULL;
+}
+
+/* Threads that write at once share transactions, and each has its own verdict. */
+static void
+test_threads_share_transactions (Fixture *f, gconstpointer unused)
+{
+  Thread threads[8];
+  GThread *running[8];
+  guint n_won = 0;
+
+  for (guint i = 0; i < G_N_ELEMENTS (threads); i++)
+    {
+      threads[i] = (Thread){ f->store, i, 0 };
+      running[i] = g_thread_new ("put", put_from_thread, &threads[i]);
+    }
+  for (guint i = 0; i < G_N_ELEMENTS (threads); i++)
+    {
+      g_thread_join (running[i]);
+      n_won += threads[i].n_won;
+    }
+  g_assert_cmpuint (n_won, ==, 200);
+  g_assert_cmpint (strand_store_count (f->store, NULL, NULL), ==, 8 * 200 + 200);
+}
+
 /* --- the machine --------------------------------------------------------------------------------------- */
 
 /* Role: fills a small disk. */
@@ -708,6 +831,7 @@ test_closed_files_and_directories_say_so (Fixture *f, gconstpointer unused)
 }
 
 static const StoreRole roles[] = { { "--writer", play_writer },
+                                   { "--look-once", play_look_once },
                                    { "--put-once", play_put_once },
                                    { "--remove-once", play_remove_once },
                                    { "--full-disk", play_full_disk },
@@ -739,6 +863,8 @@ main (int argc, char **argv)
   ADD ("newer-schema-is-refused", test_newer_schema_is_refused);
   ADD ("database-of-another-program-is-refused", test_database_of_another_program_is_refused);
   ADD ("missing-columns-are-added", test_missing_columns_are_added);
+  ADD ("schema-1-is-brought-up", test_schema_1_is_brought_up);
+  ADD ("schema-1-is-brought-up-by-one-of-many", test_schema_1_is_brought_up_by_one_of_many);
   ADD ("damaged-database-is-named-and-kept", test_damaged_database_is_named_and_kept);
   ADD ("file-that-is-no-database-is-named-and-kept", test_file_that_is_no_database_is_named_and_kept);
   ADD ("path-that-is-a-directory-says-so", test_path_that_is_a_directory_says_so);
@@ -749,6 +875,7 @@ main (int argc, char **argv)
   ADD ("watcher-wakes-for-another-process", test_watcher_wakes_for_another_process);
   ADD ("watcher-wakes-for-another-program", test_watcher_wakes_for_another_program);
   ADD ("killed-writers-lose-nothing-that-was-accepted", test_killed_writers_lose_nothing_that_was_accepted);
+  ADD ("threads-share-transactions", test_threads_share_transactions);
   ADD ("locked-database-is-busy-after-a-while", test_locked_database_is_busy_after_a_while);
   ADD ("full-disk-loses-nothing", test_full_disk_loses_nothing);
   ADD ("read-only-disk-can-be-read", test_read_only_disk_can_be_read);
