@@ -8,6 +8,7 @@
 #include "strand-blocking-private.h"
 #include "strand-clock.h"
 #include "strand-error.h"
+#include "strand-flow-private.h"
 #include "strand-lease.h"
 #include "strand-life.h"
 #include "strand-plugins.h"
@@ -135,6 +136,8 @@ strand_record_new_for_call (StrandCall *call, StrandSerializer *serializer, GErr
   timeout_us = strand_options_get_timeout (options);
   strand_call_get_times (call, &created_us, NULL, NULL);
   strand_record_set_string (self, STRAND_FIELD_FUNCTION, strand_call_get_function_name (call));
+  if (strand_flow_is_name (strand_call_get_function_name (call)))
+    strand_record_set_string (self, STRAND_FIELD_KIND, STRAND_FLOW_KIND);
   strand_record_set_int (self, STRAND_FIELD_CREATED, created_us > 0 ? created_us : strand_clock_now_us ());
   strand_record_set_int (self, STRAND_FIELD_TTL,
                          ttl_us == STRAND_UNSET ? -1
@@ -174,6 +177,14 @@ strand_record_set_arguments (StrandRecord *self, GVariant *arguments, StrandSeri
 
   return write_payload (self, arguments, STRAND_FIELD_ARGUMENTS_TYPE, STRAND_FIELD_ARGUMENTS, serializer,
                         error);
+}
+
+gboolean
+strand_record_rewrite_arguments (StrandRecord *self, GVariant *arguments, GError **error)
+{
+  StrandSerializer *serializer = serializer_of (self, error);
+
+  return serializer != NULL && strand_record_set_arguments (self, arguments, serializer, error);
 }
 
 /**
@@ -362,7 +373,8 @@ strand_store_fail_expired (StrandStore *store, StrandRecord *record)
   strand_record_add_cause (expired, "", cause);
   strand_record_end (expired, STRAND_STATUS_FAILED, now_us);
   /* STALE: somebody else was first. */
-  strand_store_put (store, expired, strand_record_get_revision (record), NULL);
+  if (strand_store_put (store, expired, strand_record_get_revision (record), NULL))
+    strand_flow_member_ended (store, expired);
   return TRUE;
 }
 
@@ -387,6 +399,7 @@ make_again (StrandRecord *old, const char *queue)
                              strand_record_get_variant (old, STRAND_FIELD_HEADERS));
   strand_record_set_string (record, STRAND_FIELD_RETRY_OF, strand_record_get_key (old));
   strand_record_set_int (record, STRAND_FIELD_CREATED, strand_clock_now_us ());
+  strand_flow_drop_headers (record); /* its flow has gone on without it */
   if (queue != NULL)
     strand_record_set_string (record, STRAND_FIELD_QUEUE, queue);
   return record;
@@ -428,11 +441,14 @@ strand_store_retry_call (StrandStore *store, const char *key, const char *queue,
   if (queue == NULL && strand_record_get_string (old, STRAND_FIELD_QUEUE) == NULL)
     queue = DEFAULT_QUEUE;
   record = make_again (old, queue);
-  if (!strand_store_put (store, record, 0, error))
+  if ((strand_flow_is_one (old) && !strand_flow_make_again (store, old, record, error)) ||
+      !strand_store_put (store, record, 0, error))
     {
       g_prefix_error (error, "Could not retry call '%s': ", key);
       return NULL;
     }
+  if (strand_flow_is_one (record))
+    strand_store_advance_flow (store, strand_record_get_key (record), NULL);
   return g_strdup (strand_record_get_key (record));
 }
 
@@ -449,28 +465,15 @@ static void
 write_cancellation (StrandRecord *record)
 {
   strand_record_set_int (record, STRAND_FIELD_CANCEL_REQUESTED, TRUE);
-  if (has_live_holder (record))
+  if (has_live_holder (record) || strand_flow_is_one (record))
     return;
   strand_record_end (record, STRAND_STATUS_CANCELLED, strand_clock_now_us ());
 }
 
-/**
- * strand_store_cancel_call:
- * @store: where the record is
- * @key: a call's key
- * @error: return location for a #GError
- *
- * Asks whoever holds a call to stop it; where nobody does, ends it here. Blocks as the store does.
- *
- * Returns: %TRUE if that was requested; %FALSE without error if the call has ended; %FALSE with
- *   %STRAND_ERROR_NOT_FOUND or what the store says
- * Since: 1.0
- */
+/* @asked: (out): the record as it is now, where that is known */
 gboolean
-strand_store_cancel_call (StrandStore *store, const char *key, GError **error)
+strand_store_request_cancel (StrandStore *store, const char *key, StrandRecord **asked, GError **error)
 {
-  g_return_val_if_fail (STRAND_IS_STORE (store) && key != NULL, FALSE);
-
   for (guint i = 0; i < MAX_TRIES; i++)
     {
       g_autoptr(StrandRecord) record = strand_store_get (store, key, error);
@@ -478,11 +481,18 @@ strand_store_cancel_call (StrandStore *store, const char *key, GError **error)
 
       if (record == NULL || strand_status_is_terminal (strand_record_get_status (record)))
         return FALSE;
-      if (strand_record_get_int (record, STRAND_FIELD_CANCEL_REQUESTED) && has_live_holder (record))
-        return TRUE;
+      if (strand_record_get_int (record, STRAND_FIELD_CANCEL_REQUESTED) &&
+          (has_live_holder (record) || strand_flow_is_one (record)))
+        {
+          *asked = g_steal_pointer (&record);
+          return TRUE;
+        }
       write_cancellation (record);
       if (strand_store_put (store, record, strand_record_get_revision (record), &local))
-        return TRUE;
+        {
+          *asked = g_steal_pointer (&record);
+          return TRUE;
+        }
       if (!g_error_matches (local, STRAND_ERROR, STRAND_ERROR_STALE))
         {
           g_propagate_prefixed_error (error, g_steal_pointer (&local), "Could not cancel call '%s': ", key);
@@ -492,6 +502,36 @@ strand_store_cancel_call (StrandStore *store, const char *key, GError **error)
   g_set_error (error, STRAND_ERROR, STRAND_ERROR_STALE,
                "Could not cancel call '%s': its record changed at each of %d tries", key, MAX_TRIES);
   return FALSE;
+}
+
+/**
+ * strand_store_cancel_call:
+ * @store: where the record is
+ * @key: a call's key
+ * @error: return location for a #GError
+ *
+ * Asks whoever holds a call to stop it; where nobody does, ends it here. Of a flow, every part that has not
+ * ended is asked, and no other is started. Blocks as the store does.
+ *
+ * Returns: %TRUE if that was requested; %FALSE without error if the call has ended; %FALSE with
+ *   %STRAND_ERROR_NOT_FOUND or what the store says
+ * Since: 1.0
+ */
+gboolean
+strand_store_cancel_call (StrandStore *store, const char *key, GError **error)
+{
+  g_autoptr(StrandRecord) asked = NULL;
+
+  g_return_val_if_fail (STRAND_IS_STORE (store) && key != NULL, FALSE);
+
+  if (!strand_store_request_cancel (store, key, &asked, error))
+    return FALSE;
+  /* What follows in a flow is done by others if it cannot be done here. */
+  if (strand_flow_is_one (asked))
+    strand_store_advance_flow (store, key, NULL);
+  else
+    strand_flow_member_ended (store, asked);
+  return TRUE;
 }
 
 static void

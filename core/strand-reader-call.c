@@ -9,6 +9,7 @@
 
 #include "strand-clock.h"
 #include "strand-error.h"
+#include "strand-flow-private.h"
 #include "strand-log.h"
 #include "strand-payload.h"
 #include "strand-registry.h"
@@ -188,7 +189,7 @@ make_attempt (ReaderCall *call, GError **error)
     g_set_error (error, STRAND_ERROR, STRAND_ERROR_EXPIRED,
                  "The call of '%s' was not started before it expired",
                  strand_record_get_string (record, STRAND_FIELD_FUNCTION));
-  else
+  else if (strand_flow_admits (self->store, record, error))
     function = find_function (self, record, error);
   if (function == NULL)
     return NULL;

@@ -19,6 +19,7 @@
 
 #include "strand-clock.h"
 #include "strand-error.h"
+#include "strand-flow-private.h"
 #include "strand-lease-private.h"
 #include "strand-log.h"
 #include "strand-payload.h"
@@ -308,7 +309,10 @@ recover (StrandReader *self, StrandRecord *record, const char *why)
       strand_record_give_back (changed);
     }
   if (strand_store_put (self->store, changed, strand_record_get_revision (record), &error))
-    g_message ("Call '%s' was recovered: its worker %s", strand_record_get_key (record), why);
+    {
+      g_message ("Call '%s' was recovered: its worker %s", strand_record_get_key (record), why);
+      strand_flow_member_ended (self->store, changed);
+    }
   else if (!g_error_matches (error, STRAND_ERROR, STRAND_ERROR_STALE))
     strand_debug (STRAND_TOPIC_BACKEND, "%s", error->message);
 }
@@ -600,6 +604,7 @@ keep (Keeper *keeper)
           keeper->sweep_us = now_us + self->lease_us;
           sweep (keeper, NULL, NULL);
           strand_store_finish_unique (self->store, NULL);
+          strand_store_finish_flows (self->store, NULL);
         }
       wait_for_news (keeper, MIN (busy ? now_us + READER_LOOK_US : G_MAXINT64, keeper->renew_us));
     }

@@ -10,6 +10,7 @@
 
 #include "strand-clock.h"
 #include "strand-error.h"
+#include "strand-flow-private.h"
 #include "strand-log.h"
 #include "strand-payload.h"
 #include "strand-retry.h"
@@ -323,7 +324,10 @@ write_again (Verdict *verdict)
       strand_store_change (call->reader->store, call->record, apply, verdict, &error);
 
   if (written != NULL)
-    drop (call);
+    {
+      strand_flow_member_ended (call->reader->store, written);
+      drop (call);
+    }
   else
     take_refusal (verdict, error);
 }
@@ -335,6 +339,7 @@ write_verdicts (StrandReader *self, GPtrArray *verdicts)
   g_autoptr(GPtrArray) records = g_ptr_array_new_full (n, (GDestroyNotify) strand_record_unref);
   g_autofree guint64 *expected = g_new (guint64, n);
   g_autofree GError **errors = g_new0 (GError *, n);
+  g_autoptr(GHashTable) flows = NULL;
 
   if (n == 0)
     return;
@@ -348,6 +353,13 @@ write_verdicts (StrandReader *self, GPtrArray *verdicts)
       g_ptr_array_add (records, record);
     }
   strand_store_put_batch (self->store, (StrandRecord *const *) records->pdata, expected, n, errors);
+
+  /* Before the calls are dropped, so that a reader is not idle while more is to come. */
+  flows = strand_flow_notes_new ();
+  for (guint i = 0; i < n; i++)
+    if (errors[i] == NULL)
+      strand_flow_note_ended (flows, g_ptr_array_index (records, i));
+  strand_flow_follow_notes (flows, self->store);
   for (guint i = 0; i < n; i++)
     {
       Verdict *verdict = g_ptr_array_index (verdicts, i);

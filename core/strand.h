@@ -29,6 +29,7 @@
 #include "strand-work.h"
 #include "strand-schedule.h"
 #include "strand-unique.h"
+#include "strand-flow.h"
 #include "strand-serializer.h"
 #include "strand-middleware.h"
 #include "strand-retry.h"

@@ -1,0 +1,921 @@
+/* strand-flow-run.c — the life of a flow in a store.
+ *
+ * A flow's record carries the whole flow, and how many of its members are known to have ended, in order. To
+ * advance a flow is to look at the next member after those, and to write what follows from it, at the
+ * revision that was read: anybody may do so at any time, any number of them at once, and each step is written
+ * once. Whoever ends a member advances its flow; if that one dies in between, a reader's keeper or whoever
+ * follows the flow does it later.
+ *
+ * Nothing is missed: the member's end is written before the flow is read, and who has written a step looks at
+ * the next member after that. So of two who meet, at least one sees what the other wrote.
+ *
+ * Launching a member is reserved first: the flow says which step is next before the member is put, and that
+ * it has been launched after that. Until then anybody launches it again, under the same key. One who wakes up
+ * too late may put a member that has long been there and gone: such a member is not run, because a reader
+ * asks strand_flow_admits() first, and a flow that has ended, or has gone on, admits nothing.
+ *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "config.h"
+#include "strand-flow-private.h"
+
+#include <string.h>
+
+#include "strand-clock.h"
+#include "strand-error.h"
+#include "strand-log.h"
+#include "strand-payload.h"
+#include "strand-work.h"
+
+/* Each failure is somebody else's step. */
+#define MAX_TRIES 100000
+#define PAGE_SIZE 256
+
+/* How many members go into one put. */
+#define BATCH 256
+
+/* What a flow's record says, in `metadata`: */
+#define KNOWS_ENDED "strand.ended"       /* u: how many of the first members have ended */
+#define KNOWS_OF "strand.of"             /* u: how many there are */
+#define KNOWS_FAILED "strand.failed"     /* u: 1 + the place of the first that did not complete; 0 for none */
+#define KNOWS_LAUNCHED "strand.launched" /* b: what is to run now has been put */
+#define KNOWS_STOPPING "strand.stopping" /* b: the others are to be cancelled */
+#define KNOWS_STOPPED "strand.stopped"   /* b: they have been */
+#define KNOWS_STRICT "strand.strict"     /* b: a failure stops the others */
+#define KNOWS_KEEPS "strand.keeps"       /* b: members are kept longer than they are to be after the end */
+#define KNOWS_RESULT "strand.result"     /* u: the status that it is going to end with */
+
+typedef struct
+{
+  StrandStore *store;
+  StrandRecord *old; /* as it was read */
+  StrandRecord *record;
+  gboolean is_chain;
+  GVariant *known; /* of the body; NULL where it is gone, as the next */
+  GVariant *parts;
+
+  guint32 n;
+  guint32 n_ended;
+  guint32 failed;
+  gboolean launched;
+  gboolean stopping;
+  gboolean stopped;
+  gboolean strict;
+  gboolean keeps;
+  guint32 result;
+} Step;
+
+/* What became of looking at a flow. */
+typedef enum
+{
+  LOOK_NOTHING, /* there is nothing to do now */
+  LOOK_CHANGED, /* the step says what is to be written */
+  LOOK_ERROR,   /* the store has failed; it is left for later */
+} Look;
+
+static gboolean advance_one (StrandStore *store, const char *key, int failed, char **above, GError **error);
+
+/* --- the record -------------------------------------------------------------------------------------------
+ */
+
+static void
+step_clear (Step *step)
+{
+  g_clear_pointer (&step->old, strand_record_unref);
+  g_clear_pointer (&step->record, strand_record_unref);
+  g_clear_pointer (&step->known, g_variant_unref);
+  g_clear_pointer (&step->parts, g_variant_unref);
+}
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Step, step_clear)
+
+static void
+read_metadata (Step *step)
+{
+  GVariant *metadata = strand_record_get_variant (step->old, STRAND_FIELD_METADATA);
+
+  if (metadata == NULL)
+    return;
+  g_variant_lookup (metadata, KNOWS_ENDED, "u", &step->n_ended);
+  g_variant_lookup (metadata, KNOWS_OF, "u", &step->n);
+  g_variant_lookup (metadata, KNOWS_FAILED, "u", &step->failed);
+  g_variant_lookup (metadata, KNOWS_LAUNCHED, "b", &step->launched);
+  g_variant_lookup (metadata, KNOWS_STOPPING, "b", &step->stopping);
+  g_variant_lookup (metadata, KNOWS_STOPPED, "b", &step->stopped);
+  g_variant_lookup (metadata, KNOWS_STRICT, "b", &step->strict);
+  g_variant_lookup (metadata, KNOWS_KEEPS, "b", &step->keeps);
+  g_variant_lookup (metadata, KNOWS_RESULT, "u", &step->result);
+}
+
+/* FALSE where the record does not say what is to be run. */
+static gboolean
+read_body (Step *step, GError **error)
+{
+  g_autoptr(GVariant) body = NULL;
+
+  if (strand_record_get_bytes (step->old, STRAND_FIELD_ARGUMENTS) == NULL)
+    return TRUE;
+  body = strand_record_dup_arguments (step->old, error);
+  if (body == NULL)
+    return FALSE;
+  if (!g_variant_is_of_type (body, G_VARIANT_TYPE (STRAND_FLOW_TYPE)))
+    {
+      g_set_error (error, STRAND_ERROR, STRAND_ERROR_CORRUPT,
+                   "The arguments of flow '%s' are of type '%s', not '%s'", strand_record_get_key (step->old),
+                   g_variant_get_type_string (body), STRAND_FLOW_TYPE);
+      return FALSE;
+    }
+  g_variant_get (body, "(s@a{sv}@av)", NULL, &step->known, &step->parts);
+  step->n = (guint32) g_variant_n_children (step->parts);
+  g_variant_lookup (step->known, "stop", "b", &step->strict);
+  return TRUE;
+}
+
+static gboolean
+read_step (Step *step, GError **error)
+{
+  step->is_chain =
+      g_strcmp0 (strand_record_get_string (step->old, STRAND_FIELD_FUNCTION), STRAND_FLOW_CHAIN) == 0;
+  read_metadata (step);
+  return read_body (step, error);
+}
+
+static void
+know (GVariantDict *dict, const char *name, gboolean value)
+{
+  g_variant_dict_remove (dict, name);
+  if (value)
+    g_variant_dict_insert (dict, name, "b", TRUE);
+}
+
+static void
+write_step (Step *step)
+{
+  GVariantDict dict;
+
+  g_variant_dict_init (&dict, strand_record_get_variant (step->record, STRAND_FIELD_METADATA));
+  g_variant_dict_insert (&dict, KNOWS_ENDED, "u", step->n_ended);
+  g_variant_dict_insert (&dict, KNOWS_OF, "u", step->n);
+  g_variant_dict_insert (&dict, KNOWS_FAILED, "u", step->failed);
+  know (&dict, KNOWS_LAUNCHED, step->launched);
+  know (&dict, KNOWS_STOPPING, step->stopping);
+  know (&dict, KNOWS_STOPPED, step->stopped);
+  know (&dict, KNOWS_STRICT, step->strict);
+  know (&dict, KNOWS_KEEPS, step->keeps);
+  g_variant_dict_remove (&dict, KNOWS_RESULT);
+  if (step->result != 0)
+    g_variant_dict_insert (&dict, KNOWS_RESULT, "u", step->result);
+  strand_record_set_variant (step->record, STRAND_FIELD_METADATA, g_variant_dict_end (&dict));
+  if (step->n > 0)
+    strand_record_set_double (step->record, STRAND_FIELD_PROGRESS, (double) step->n_ended / step->n);
+}
+
+static gboolean
+is_cancelled (Step *step)
+{
+  return strand_record_get_int (step->record, STRAND_FIELD_CANCEL_REQUESTED) != 0;
+}
+
+/* The record of a member; NULL without error where it is gone. */
+static StrandRecord *
+get_member (Step *step, guint place, GError **error)
+{
+  g_autofree char *key = strand_flow_member_key (step->old, place);
+  g_autoptr(GError) local_error = NULL;
+  StrandRecord *member = strand_store_get (step->store, key, &local_error);
+
+  if (member == NULL && !g_error_matches (local_error, STRAND_ERROR, STRAND_ERROR_NOT_FOUND))
+    g_propagate_error (error, g_steal_pointer (&local_error));
+  return member;
+}
+
+/* What the store may well take later. All else fails the flow, because it would go on for ever. */
+static gboolean
+is_lasting (const GError *error)
+{
+  return error->domain == STRAND_ERROR && error->code != STRAND_ERROR_CLOSED &&
+         error->code != STRAND_ERROR_STALE && error->code != STRAND_ERROR_FULL;
+}
+
+/* Nothing of the flow is started any more; it fails once nothing runs. Takes over @error. */
+static Look
+fail_later (Step *step, GError *error)
+{
+  if (!is_lasting (error))
+    {
+      strand_debug (STRAND_TOPIC_BACKEND, "%s", error->message);
+      g_error_free (error);
+      return LOOK_ERROR;
+    }
+  strand_record_add_cause (step->record, "", error);
+  step->stopping = TRUE;
+  if (step->stopped)
+    step->result = STRAND_STATUS_FAILED;
+  g_error_free (error);
+  return LOOK_CHANGED;
+}
+
+/* --- launching ------------------------------------------------------------------------------------------ */
+
+/* What the members that are launched now get; NULL without error for nothing. */
+static GVariant *
+dup_input (Step *step, GError **error)
+{
+  g_autoptr(StrandRecord) before = NULL;
+
+  if (!step->is_chain || step->n_ended == 0)
+    return g_variant_lookup_value (step->known, "input", NULL);
+  before = get_member (step, step->n_ended - 1, error);
+  if (before != NULL)
+    return strand_record_dup_value (before, error);
+  if (error != NULL && *error == NULL)
+    g_set_error (error, STRAND_ERROR, STRAND_ERROR_LOST,
+                 "The record of part %u of flow '%s' has been removed before its value was used",
+                 step->n_ended, strand_record_get_key (step->old));
+  return NULL;
+}
+
+/* Puts some members; those that are there already were put by somebody else who did this. */
+static gboolean
+put_members (Step *step, GPtrArray *members, GError **error)
+{
+  g_autofree guint64 *expected = g_new0 (guint64, members->len);
+  g_autofree GError **errors = g_new0 (GError *, members->len);
+  gboolean done = TRUE;
+
+  strand_store_put_batch (step->store, (StrandRecord *const *) members->pdata, expected, members->len,
+                          errors);
+  for (guint i = 0; i < members->len; i++)
+    {
+      StrandRecord *member = g_ptr_array_index (members, i);
+
+      if (errors[i] != NULL && !g_error_matches (errors[i], STRAND_ERROR, STRAND_ERROR_EXISTS) && done)
+        {
+          done = FALSE;
+          g_propagate_error (error, g_steal_pointer (&errors[i]));
+        }
+      /* A flow in this one starts by itself; where that fails, it is found later. */
+      else if (strand_flow_is_one (member))
+        advance_one (step->store, strand_record_get_key (member), -1, NULL, NULL);
+      g_clear_error (&errors[i]);
+    }
+  return done;
+}
+
+static gboolean
+launch_places (Step *step, guint first, guint last, GVariant *input, GError **error)
+{
+  g_autoptr(GPtrArray) members = g_ptr_array_new_with_free_func ((GDestroyNotify) strand_record_unref);
+
+  for (guint place = first; place < last; place++)
+    {
+      g_autoptr(GVariant) boxed = g_variant_get_child_value (step->parts, place);
+      g_autoptr(GVariant) part = g_variant_get_variant (boxed);
+      StrandRecord *member = strand_flow_make_member (step->old, place, part, input, error);
+
+      if (member == NULL)
+        return FALSE;
+      step->keeps |= strand_flow_header (member, STRAND_FLOW_HEADER_TTL) != NULL;
+      g_ptr_array_add (members, member);
+      if (members->len < BATCH && place + 1 < last)
+        continue;
+      if (!put_members (step, members, error))
+        return FALSE;
+      g_ptr_array_set_size (members, 0);
+    }
+  return TRUE;
+}
+
+/* The next part of a chain, or all parts of a group. */
+static Look
+launch (Step *step)
+{
+  g_autoptr(GVariant) input = NULL;
+  GError *error = NULL;
+  guint first = step->is_chain ? step->n_ended : 0;
+  guint last = step->is_chain ? step->n_ended + 1 : step->n;
+
+  if (step->parts == NULL)
+    return fail_later (step, g_error_new (STRAND_ERROR, STRAND_ERROR_CORRUPT,
+                                          "Flow '%s' does not say what it consists of",
+                                          strand_record_get_key (step->old)));
+  input = dup_input (step, &error);
+  if (error != NULL || !launch_places (step, first, last, input, &error))
+    return fail_later (step, error);
+
+  step->launched = TRUE;
+  if (strand_record_get_status (step->record) == STRAND_STATUS_PENDING)
+    {
+      strand_record_set_int (step->record, STRAND_FIELD_STATUS, STRAND_STATUS_RUNNING);
+      strand_record_set_int (step->record, STRAND_FIELD_STARTED, strand_clock_now_us ());
+    }
+  if (!step->is_chain) /* its members carry it now, and each step need not write it again */
+    {
+      strand_record_set_bytes (step->record, STRAND_FIELD_ARGUMENTS, NULL);
+      strand_record_set_string (step->record, STRAND_FIELD_ARGUMENTS_TYPE, NULL);
+    }
+  return LOOK_CHANGED;
+}
+
+/* --- stopping ------------------------------------------------------------------------------------------- */
+
+static gboolean
+cancel_member (Step *step, guint place, GError **error)
+{
+  g_autoptr(GError) local_error = NULL;
+  g_autofree char *key = strand_flow_member_key (step->old, place);
+  g_autoptr(StrandRecord) asked = NULL;
+
+  if (!strand_store_request_cancel (step->store, key, &asked, &local_error) && local_error != NULL &&
+      is_lasting (local_error))
+    return TRUE; /* it is gone, or nobody can read it */
+  if (local_error != NULL)
+    {
+      g_propagate_error (error, g_steal_pointer (&local_error));
+      return FALSE;
+    }
+  if (asked != NULL && strand_flow_is_one (asked))
+    advance_one (step->store, key, -1, NULL, NULL);
+  return TRUE;
+}
+
+/* Asks all that may still run to stop. */
+static Look
+stop (Step *step)
+{
+  guint last = step->is_chain ? MIN (step->n_ended + 1, step->n) : step->n;
+
+  for (guint place = step->n_ended; place < last; place++)
+    {
+      GError *error = NULL;
+
+      if (!cancel_member (step, place, &error))
+        {
+          strand_debug (STRAND_TOPIC_BACKEND, "%s", error->message);
+          g_error_free (error);
+          return LOOK_ERROR;
+        }
+    }
+  step->stopped = TRUE;
+  step->launched = TRUE; /* as far as it ever will be: what was not put has ended */
+  return LOOK_CHANGED;
+}
+
+/* --- the end -------------------------------------------------------------------------------------------- */
+
+/* How the flow says why @member did not complete. */
+static GError *
+explain (Step *step, guint place, StrandRecord *member)
+{
+  const char *function = strand_record_get_string (member, STRAND_FIELD_FUNCTION);
+  GError *error = strand_record_dup_error (member);
+
+  if (error == NULL && strand_record_get_status (member) == STRAND_STATUS_CANCELLED)
+    error = g_error_new (G_IO_ERROR, G_IO_ERROR_CANCELLED, "it was cancelled");
+  else if (error == NULL)
+    error = g_error_new (STRAND_ERROR, STRAND_ERROR_FAILED, "its record does not say why");
+  g_prefix_error (&error, "Part %u of flow '%s', '%s', did not complete: ", place + 1,
+                  strand_record_get_key (step->old), function != NULL ? function : "?");
+  return error;
+}
+
+/* The first member that failed; where none did, the first that was cancelled, or is gone. FALSE if the store
+ * has failed. */
+static gboolean
+blame (Step *step, GError **why, GError **error)
+{
+  g_autoptr(GError) cancelled = NULL;
+  g_autoptr(GError) gone = NULL;
+
+  for (guint place = step->failed - 1; place < step->n_ended; place++)
+    {
+      GError *local_error = NULL;
+      g_autoptr(StrandRecord) member = get_member (step, place, &local_error);
+      StrandStatus status = member != NULL ? strand_record_get_status (member) : STRAND_STATUS_COMPLETED;
+
+      if (local_error != NULL && !is_lasting (local_error))
+        {
+          g_propagate_error (error, local_error);
+          return FALSE;
+        }
+      if (member == NULL && local_error == NULL)
+        local_error = g_error_new (STRAND_ERROR, STRAND_ERROR_LOST,
+                                   "The record of part %u of flow '%s' has been removed", place + 1,
+                                   strand_record_get_key (step->old));
+      if (local_error != NULL && gone == NULL)
+        gone = g_steal_pointer (&local_error);
+      g_clear_error (&local_error);
+      if (status == STRAND_STATUS_FAILED)
+        {
+          *why = explain (step, place, member);
+          return TRUE;
+        }
+      if (status == STRAND_STATUS_CANCELLED && cancelled == NULL)
+        cancelled = explain (step, place, member);
+    }
+  *why = cancelled != NULL ? g_steal_pointer (&cancelled) : g_steal_pointer (&gone);
+  return TRUE;
+}
+
+static Look
+set_value (Step *step, GVariant *value, GError *error)
+{
+  if (error == NULL && strand_record_set_value (step->record, value, NULL, &error))
+    {
+      step->result = STRAND_STATUS_COMPLETED;
+      return LOOK_CHANGED;
+    }
+  return fail_later (step, error);
+}
+
+/* All members have completed. */
+static Look
+complete (Step *step)
+{
+  GError *error = NULL;
+  GVariantBuilder values;
+
+  g_variant_builder_init (&values, G_VARIANT_TYPE ("av"));
+  for (guint place = step->is_chain ? step->n - 1 : 0; place < step->n && error == NULL; place++)
+    {
+      g_autoptr(StrandRecord) member = get_member (step, place, &error);
+      g_autoptr(GVariant) value = member != NULL ? strand_record_dup_value (member, &error) : NULL;
+
+      if (member == NULL && error == NULL)
+        error = g_error_new (STRAND_ERROR, STRAND_ERROR_LOST,
+                             "The record of part %u of flow '%s' has been removed before its value was used",
+                             place + 1, strand_record_get_key (step->old));
+      if (value != NULL && step->is_chain)
+        {
+          g_variant_builder_clear (&values);
+          return set_value (step, value, NULL);
+        }
+      if (value != NULL)
+        g_variant_builder_add (&values, "v", value);
+    }
+  if (error != NULL)
+    {
+      g_variant_builder_clear (&values);
+      return set_value (step, NULL, error);
+    }
+  {
+    g_autoptr(GVariant) all = g_variant_ref_sink (g_variant_builder_end (&values));
+
+    return set_value (step, all, NULL);
+  }
+}
+
+/* Whatever is to run has ended: how the flow ends. */
+static Look
+decide (Step *step)
+{
+  g_autoptr(GError) why = NULL;
+  g_autoptr(GError) error = NULL;
+
+  if (strand_record_get_variant (step->record, STRAND_FIELD_CAUSES) != NULL)
+    {
+      step->result = STRAND_STATUS_FAILED;
+      return LOOK_CHANGED;
+    }
+  if (step->failed == 0 && step->n_ended == step->n)
+    return complete (step);
+  if (is_cancelled (step) || step->failed == 0)
+    why = g_error_new (G_IO_ERROR, G_IO_ERROR_CANCELLED, "The flow '%s' was cancelled",
+                       strand_record_get_key (step->old));
+  else if (!blame (step, &why, &error))
+    {
+      strand_debug (STRAND_TOPIC_BACKEND, "%s", error->message);
+      return LOOK_ERROR;
+    }
+  step->result = g_error_matches (why, G_IO_ERROR, G_IO_ERROR_CANCELLED) ? STRAND_STATUS_CANCELLED
+                                                                         : STRAND_STATUS_FAILED;
+  strand_record_add_cause (step->record, "", why);
+  return LOOK_CHANGED;
+}
+
+/* From now on a member is kept no longer than it was to be. */
+static void
+release_member (Step *step, guint place)
+{
+  for (guint i = 0; i < 8; i++)
+    {
+      g_autoptr(StrandRecord) member = get_member (step, place, NULL);
+      const char *ttl = member != NULL ? strand_flow_header (member, STRAND_FLOW_HEADER_TTL) : NULL;
+      g_autoptr(GError) error = NULL;
+
+      if (ttl == NULL || strand_record_get_int (member, STRAND_FIELD_TTL) != G_MAXINT64)
+        return;
+      strand_record_set_int (member, STRAND_FIELD_TTL, g_ascii_strtoll (ttl, NULL, 10));
+      if (strand_store_put (step->store, member, strand_record_get_revision (member), &error))
+        return;
+      strand_debug (STRAND_TOPIC_BACKEND, "%s", error->message);
+    }
+}
+
+static Look
+end (Step *step)
+{
+  StrandStatus status = (StrandStatus) CLAMP (step->result, STRAND_STATUS_COMPLETED, STRAND_STATUS_CANCELLED);
+
+  for (guint place = 0; step->keeps && place < step->n; place++)
+    release_member (step, place);
+  step->result = 0;
+  if (strand_record_get_status (step->record) == STRAND_STATUS_PENDING)
+    strand_record_set_int (step->record, STRAND_FIELD_STATUS, STRAND_STATUS_RUNNING);
+  strand_record_end (step->record, status, strand_clock_now_us ());
+  return LOOK_CHANGED;
+}
+
+/* Where nothing has to be released between the decision and the end, they are one write. */
+static Look
+end_at_once (Step *step, Look decided)
+{
+  return decided == LOOK_CHANGED && step->result != 0 && !step->keeps ? end (step) : decided;
+}
+
+/* --- looking -------------------------------------------------------------------------------------------- */
+
+/* Whether the member at the frontier has ended; @error where the store has failed. */
+static gboolean
+pass_member (Step *step, GError **error)
+{
+  GError *local_error = NULL;
+  g_autoptr(StrandRecord) member = get_member (step, step->n_ended, &local_error);
+  gboolean completed;
+
+  if (local_error != NULL && !is_lasting (local_error))
+    {
+      g_propagate_error (error, local_error);
+      return FALSE;
+    }
+  g_clear_error (&local_error); /* unreadable is as good as gone */
+  if (member != NULL && !strand_status_is_terminal (strand_record_get_status (member)))
+    return FALSE;
+  completed = member != NULL && strand_record_get_status (member) == STRAND_STATUS_COMPLETED;
+  if (!completed && step->failed == 0)
+    step->failed = step->n_ended + 1;
+  step->n_ended++;
+  return TRUE;
+}
+
+/* Everything that is to run has ended. */
+static gboolean
+is_over (Step *step)
+{
+  if (step->n_ended == step->n)
+    return TRUE;
+  return step->is_chain && (step->failed > 0 || (step->stopped && !step->launched));
+}
+
+/* Goes past the members that have ended. */
+static Look
+look_at_members (Step *step)
+{
+  guint before = step->n_ended;
+  g_autoptr(GError) error = NULL;
+
+  while (step->n_ended < step->n && pass_member (step, &error) && !step->is_chain)
+    ;
+  if (error != NULL)
+    {
+      strand_debug (STRAND_TOPIC_BACKEND, "%s", error->message);
+      return LOOK_ERROR;
+    }
+  if (step->n_ended == before)
+    return LOOK_NOTHING;
+  if (step->is_chain)
+    step->launched = FALSE;
+  if (step->failed > 0 && step->strict && !step->is_chain && !step->stopped)
+    step->stopping = TRUE;
+  return LOOK_CHANGED;
+}
+
+/* What is next for the flow, as far as one write goes. */
+static Look
+look (Step *step, int failed)
+{
+  g_autoptr(GError) error = NULL;
+
+  if (step->result != 0)
+    return end (step);
+  if (failed >= 0 && step->strict && !step->is_chain && !step->stopping && !step->stopped)
+    {
+      step->stopping = TRUE;
+      return LOOK_CHANGED;
+    }
+  if ((is_cancelled (step) || step->stopping) && !step->stopped)
+    return stop (step);
+  if (is_over (step))
+    return end_at_once (step, decide (step));
+  if (!step->launched && !step->stopped)
+    {
+      if (!strand_flow_admits (step->store, step->old, &error))
+        {
+          strand_record_add_cause (step->record, "", error);
+          step->stopping = step->stopped = TRUE;
+          step->result = STRAND_STATUS_CANCELLED;
+          return LOOK_CHANGED;
+        }
+      return launch (step);
+    }
+  return look_at_members (step);
+}
+
+/* Writes one step. FALSE with an error if the store has failed; else *@again says whether to look again. */
+static gboolean
+write_look (Step *step, Look looked, gboolean *again, GError **error)
+{
+  g_autoptr(GError) local_error = NULL;
+
+  *again = looked == LOOK_CHANGED;
+  if (looked != LOOK_CHANGED)
+    return TRUE;
+  write_step (step);
+  if (strand_store_put (step->store, step->record, strand_record_get_revision (step->old), &local_error) ||
+      g_error_matches (local_error, STRAND_ERROR, STRAND_ERROR_STALE))
+    return TRUE;
+  /* A value that the store does not take: then that is how the flow ends. */
+  if (g_error_matches (local_error, STRAND_ERROR, STRAND_ERROR_TOO_LARGE) &&
+      strand_record_get_bytes (step->record, STRAND_FIELD_VALUE) != NULL)
+    {
+      strand_record_unref (step->record);
+      step->record = strand_record_copy (step->old);
+      return write_look (step, fail_later (step, g_steal_pointer (&local_error)), again, error);
+    }
+  g_propagate_error (error, g_steal_pointer (&local_error));
+  return FALSE;
+}
+
+/* Advances one flow as far as it goes now. @failed: the place of a member that is known to have failed, or
+ * -1.
+ * @above: (out) (optional): the flow that it is a part of, if it has ended */
+static gboolean
+advance_one (StrandStore *store, const char *key, int failed, char **above, GError **error)
+{
+  gboolean again = TRUE;
+
+  for (guint i = 0; again && i < MAX_TRIES; i++)
+    {
+      g_auto(Step) step = { .store = store };
+      g_autoptr(GError) corrupt = NULL;
+      g_autoptr(GError) local_error = NULL;
+
+      step.old = strand_store_get (store, key, &local_error);
+      if (step.old == NULL && g_error_matches (local_error, STRAND_ERROR, STRAND_ERROR_NOT_FOUND))
+        return TRUE;
+      if (step.old == NULL)
+        {
+          g_propagate_error (error, g_steal_pointer (&local_error));
+          return FALSE;
+        }
+      if (!strand_flow_is_one (step.old))
+        return TRUE;
+      if (strand_status_is_terminal (strand_record_get_status (step.old)))
+        {
+          if (above != NULL)
+            *above = g_strdup (strand_flow_of (step.old));
+          return TRUE;
+        }
+      step.record = strand_record_copy (step.old);
+      if (read_step (&step, &corrupt))
+        {
+          if (!write_look (&step, look (&step, failed), &again, error))
+            return FALSE;
+        }
+      else
+        {
+          strand_record_add_cause (step.record, "", corrupt);
+          step.result = STRAND_STATUS_FAILED;
+          end (&step);
+          if (!write_look (&step, LOOK_CHANGED, &again, error))
+            return FALSE;
+        }
+    }
+  return TRUE;
+}
+
+/* --- for others ----------------------------------------------------------------------------------------- */
+
+/* Advances a flow, and those that it is a part of as far as they follow. */
+static gboolean
+advance_up (StrandStore *store, const char *key, int failed, GError **error)
+{
+  g_autofree char *at = g_strdup (key);
+
+  for (guint i = 0; at != NULL && i <= STRAND_FLOW_MAX_DEPTH; i++)
+    {
+      g_autoptr(StrandRecord) ended = NULL;
+      g_autofree char *above = NULL;
+      const char *place;
+
+      if (!advance_one (store, at, failed, &above, error))
+        return FALSE;
+      failed = -1;
+      if (above != NULL)
+        {
+          ended = strand_store_get (store, at, NULL);
+          place = ended != NULL && strand_record_get_status (ended) != STRAND_STATUS_COMPLETED
+                      ? strand_flow_header (ended, STRAND_FLOW_HEADER_PLACE)
+                      : NULL;
+          failed = place != NULL ? (int) g_ascii_strtoll (place, NULL, 10) : -1;
+        }
+      g_free (at);
+      at = g_steal_pointer (&above);
+    }
+  return TRUE;
+}
+
+/**
+ * strand_store_advance_flow:
+ * @store: a store
+ * @key: the key of a flow
+ * @error: return location for a [error@Strand.Error]
+ *
+ * Does what follows in a flow from what its members have become: launches the next ones, cancels those that
+ * are to stop, ends it, and goes on with the flow that it is a part of. Does nothing for a key that is no
+ * flow's, or one where nothing is to be done. Readers call this for each member that they end; whoever ends
+ * one in another way should too.
+ *
+ * Blocks; any thread that owns no main context. Fails as strand_store_put() does; then it may be called
+ * again.
+ *
+ * Returns: %TRUE, or %FALSE with @error set
+ * Since: 1.0
+ */
+gboolean
+strand_store_advance_flow (StrandStore *store, const char *key, GError **error)
+{
+  g_return_val_if_fail (STRAND_IS_STORE (store) && key != NULL, FALSE);
+  g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
+
+  return advance_up (store, key, -1, error);
+}
+
+/* A strict group learns of each failure at once, unless who ended the member died before it could say so. */
+static int
+find_failure (StrandStore *store, StrandRecord *flow)
+{
+  g_auto(Step) step = { .store = store, .old = strand_record_ref (flow) };
+
+  if (!read_step (&step, NULL) || !step.strict || step.is_chain || !step.launched || step.stopping)
+    return -1;
+  for (guint place = step.n_ended; place < step.n; place++)
+    {
+      g_autoptr(StrandRecord) member = get_member (&step, place, NULL);
+      StrandStatus status = member != NULL ? strand_record_get_status (member) : STRAND_STATUS_PENDING;
+
+      if (status == STRAND_STATUS_FAILED || status == STRAND_STATUS_CANCELLED)
+        return (int) place;
+    }
+  return -1;
+}
+
+/**
+ * strand_store_finish_flows:
+ * @store: a store
+ * @error: return location for a [error@Strand.Error]
+ *
+ * Advances every flow that has not ended, in case that somebody died before doing so. Readers do this now and
+ * then.
+ *
+ * Blocks; any thread that owns no main context. Fails as strand_store_list() does.
+ *
+ * Returns: how many flows there were
+ * Since: 1.0
+ */
+guint
+strand_store_finish_flows (StrandStore *store, GError **error)
+{
+  const StrandFilter filter = { .kind = STRAND_FLOW_KIND,
+                                .statuses = 1 << STRAND_STATUS_PENDING | 1 << STRAND_STATUS_RUNNING };
+  g_autofree char *cursor = NULL;
+  guint n_flows = 0;
+
+  g_return_val_if_fail (STRAND_IS_STORE (store), 0);
+
+  do
+    {
+      g_autoptr(StrandPage) page = strand_store_list (store, &filter, cursor, PAGE_SIZE, error);
+
+      if (page == NULL)
+        return n_flows;
+      for (guint i = 0; i < strand_page_get_records (page)->len; i++)
+        {
+          StrandRecord *flow = g_ptr_array_index (strand_page_get_records (page), i);
+          g_autoptr(GError) local_error = NULL;
+
+          n_flows++;
+          if (!advance_up (store, strand_record_get_key (flow), find_failure (store, flow), &local_error))
+            strand_debug (STRAND_TOPIC_BACKEND, "%s", local_error->message);
+        }
+      g_free (cursor);
+      cursor = g_strdup (strand_page_get_next (page));
+    }
+  while (cursor != NULL);
+  return n_flows;
+}
+
+/* -1 for one that did not fail. */
+static int
+failed_place (StrandRecord *written)
+{
+  const char *place = strand_flow_header (written, STRAND_FLOW_HEADER_PLACE);
+
+  if (place == NULL || strand_record_get_status (written) == STRAND_STATUS_COMPLETED)
+    return -1;
+  return (int) g_ascii_strtoll (place, NULL, 10);
+}
+
+GHashTable *
+strand_flow_notes_new (void)
+{
+  return g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+}
+
+/* The value is 1 + the place of a member that failed, or 0. */
+void
+strand_flow_note_ended (GHashTable *notes, StrandRecord *written)
+{
+  const char *flow = strand_flow_of (written);
+
+  if (flow == NULL || !strand_status_is_terminal (strand_record_get_status (written)))
+    return;
+  if (failed_place (written) >= 0 || !g_hash_table_contains (notes, flow))
+    g_hash_table_insert (notes, g_strdup (flow), GINT_TO_POINTER (failed_place (written) + 1));
+}
+
+void
+strand_flow_follow_notes (GHashTable *notes, StrandStore *store)
+{
+  GHashTableIter iter;
+  gpointer flow, failed;
+
+  g_hash_table_iter_init (&iter, notes);
+  while (g_hash_table_iter_next (&iter, &flow, &failed))
+    {
+      g_autoptr(GError) error = NULL;
+
+      /* It is tried again by whoever looks after flows. */
+      if (!advance_up (store, flow, GPOINTER_TO_INT (failed) - 1, &error))
+        strand_debug (STRAND_TOPIC_BACKEND, "%s", error->message);
+    }
+}
+
+void
+strand_flow_member_ended (StrandStore *store, StrandRecord *written)
+{
+  g_autoptr(GHashTable) notes = NULL;
+
+  if (strand_flow_of (written) == NULL)
+    return;
+  notes = strand_flow_notes_new ();
+  strand_flow_note_ended (notes, written);
+  strand_flow_follow_notes (notes, store);
+}
+
+/* Whether this flow expects @member now. */
+static gboolean
+expects (StrandRecord *flow, StrandRecord *member)
+{
+  g_auto(Step) step = { .old = strand_record_ref (flow), .record = strand_record_ref (flow) };
+  const char *place_text = strand_flow_header (member, STRAND_FLOW_HEADER_PLACE);
+  guint place = place_text != NULL ? (guint) g_ascii_strtoull (place_text, NULL, 10) : 0;
+  g_autofree char *key = strand_flow_member_key (flow, place);
+
+  if (!strand_flow_is_one (flow) || strand_status_is_terminal (strand_record_get_status (flow)) ||
+      strcmp (key, strand_record_get_key (member)) != 0)
+    return FALSE;
+  step.is_chain = g_strcmp0 (strand_record_get_string (flow, STRAND_FIELD_FUNCTION), STRAND_FLOW_CHAIN) == 0;
+  read_metadata (&step);
+  return !is_cancelled (&step) && !step.stopping && (!step.is_chain || place == step.n_ended);
+}
+
+gboolean
+strand_flow_admits (StrandStore *store, StrandRecord *member, GError **error)
+{
+  g_autoptr(StrandRecord) at = strand_record_ref (member);
+
+  for (guint i = 0; strand_flow_of (at) != NULL; i++)
+    {
+      g_autoptr(GError) local_error = NULL;
+      StrandRecord *flow = strand_store_get (store, strand_flow_of (at), &local_error);
+
+      /* A store that does not answer is no reason not to run what it has just given. */
+      if (flow == NULL && !g_error_matches (local_error, STRAND_ERROR, STRAND_ERROR_NOT_FOUND))
+        return TRUE;
+      if (flow == NULL || i > STRAND_FLOW_MAX_DEPTH || !expects (flow, at))
+        {
+          g_set_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED,
+                       "The call '%s' was not run, because the flow '%s', of which it is a part, %s",
+                       strand_record_get_key (member), strand_flow_of (at),
+                       flow == NULL                ? "is gone"
+                       : i > STRAND_FLOW_MAX_DEPTH ? "is a part of itself"
+                                                   : "has been stopped or has gone on without it");
+          if (flow != NULL)
+            strand_record_unref (flow);
+          return FALSE;
+        }
+      strand_record_unref (at);
+      at = flow;
+    }
+  return TRUE;
+}
