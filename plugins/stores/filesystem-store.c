@@ -390,6 +390,17 @@ strand_filesystem_store_set_watching_queues (StrandStore *store, const char *con
 
 /* --- plumbing ------------------------------------------------------------------------------------------ */
 
+/* Nothing else is kept open between two methods. */
+static void
+strand_filesystem_store_close (StrandStore *store)
+{
+  StrandFilesystemStore *self = STRAND_FILESYSTEM_STORE (store);
+
+  g_mutex_lock (&self->lock);
+  g_clear_pointer (&self->queues, filesystem_queues_free);
+  g_mutex_unlock (&self->lock);
+}
+
 static void
 store_init (StrandStoreInterface *iface)
 {
@@ -399,6 +410,7 @@ store_init (StrandStoreInterface *iface)
   iface->list = strand_filesystem_store_list;
   iface->set_watching = strand_filesystem_store_set_watching;
   iface->cleanup_expired = strand_filesystem_store_cleanup_expired;
+  iface->close = strand_filesystem_store_close;
   iface->claim = strand_filesystem_store_claim;
   iface->renew = strand_filesystem_store_renew;
   iface->set_watching_queues = strand_filesystem_store_set_watching_queues;
