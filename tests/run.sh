@@ -1,10 +1,11 @@
 #!/bin/sh
-# run.sh [--asan | --valgrind | --clang | --ucontext] [TEST… | OPTION of `meson test`…] — every test, on a machine that may have nothing.
+# run.sh [--asan | --tsan | --valgrind | --clang | --ucontext] [TEST… | OPTION of `meson test`…] — every test, on a machine that may have nothing.
 #
 # Installs what is missing, configures and builds with warnings as errors, runs the tests, and ends with one
 # line that counts their cases. A variant has a build directory of its own, which the next run uses again:
 #   build           plain
 #   build-asan      --asan: address and undefined-behaviour sanitizers, leaks included
+#   build-tsan      --tsan: thread sanitizer, the tests that have several threads
 #   build-clang     --clang: the other compiler
 #   build-valgrind  --valgrind: the core suite under memcheck
 #   build-ucontext  --ucontext: the coroutine runner as on processors that it has no switch of its own for
@@ -15,7 +16,7 @@ cd "$(dirname "$0")/.."
 
 variant=plain
 case ${1-} in
-  --asan | --clang | --valgrind | --ucontext) variant=${1#--}; shift ;;
+  --asan | --tsan | --clang | --valgrind | --ucontext) variant=${1#--}; shift ;;
   -h | --help) sed -n '2,/SPDX/ { /SPDX/d; s/^# \{0,1\}//; p }' tests/run.sh; exit 0 ;;
 esac
 
@@ -44,6 +45,23 @@ case $variant in
     export ASAN_OPTIONS="${ASAN_OPTIONS-$asan:fast_unwind_on_malloc=0:malloc_context_size=12}"
     export LSAN_OPTIONS="${LSAN_OPTIONS-suppressions=$PWD/tests/lsan.supp:print_suppressions=0}"
     export UBSAN_OPTIONS="${UBSAN_OPTIONS-halt_on_error=1:print_stacktrace=1}"
+    set -- --timeout-multiplier 4 "$@"
+    ;;
+  tsan)
+    build='build-tsan'
+    options='-Dwerror=false -Dbuildtype=debug -Doptimization=1 -Db_sanitize=thread -Db_lundef=false'
+    options="$options -Dintrospection=disabled"
+    # Helpers have their stderr read by who started them, so each process reports to a file of its own. A longer
+    # history than usual, because a lock may have been taken many calls ago.
+    races=$PWD/$build/meson-logs/race
+    tsan="suppressions=$PWD/tests/race/tsan.supp:print_suppressions=0:history_size=4:second_deadlock_stack=1"
+    export TSAN_OPTIONS="${TSAN_OPTIONS-$tsan:log_path=$races}"
+    [ $# -gt 0 ] || set -- test-race test-task test-cancel test-handle test-delivery test-deadlock test-stopping \
+      test-checks test-inline test-dispatcher test-middleware test-reader test-store test-work \
+      test-thread-taskrunner test-sync-taskrunner test-coroutine-taskrunner test-process-taskrunner \
+      test-process-pipe test-local-backend test-local-races test-concurrency-limit-middleware \
+      test-rate-limit-middleware test-retry-middleware test-timeout-middleware test-cache-middleware \
+      test-memory-store test-temporary-store test-filesystem-store test-sqlite-store
     set -- --timeout-multiplier 4 "$@"
     ;;
   clang)
@@ -81,15 +99,21 @@ if [ -e "$build/build.ninja" ]; then
 else
   ${compiler:+env CC=$compiler} meson setup "$build" $options
 fi || give_up "could not configure '$build'" 1
-# One test needs a part of it, which `meson test` builds.
+# Some tests need a part of it, which `meson test` builds, but not what is preloaded into them.
 rebuild=--no-rebuild
-[ "$variant" != ucontext ] || rebuild=
+case $variant in
+  ucontext) rebuild= ;;
+  tsan) rebuild= && { meson compile -C "$build" race-order || give_up 'the build failed' 1; } ;;
+esac
 [ -z "$rebuild" ] || meson compile -C "$build" || give_up 'the build failed' 1
 
 log=$build/meson-logs/testlog.json
 [ "$variant" != valgrind ] || log=$build/meson-logs/testlog-valgrind.json
-rm -f "$log"
+rm -f "$log" ${races:+"$races".*}
 # shellcheck disable=SC2086
 meson test -C "$build" $rebuild --print-errorlogs "$@" && status=0 || status=$?
 [ -e "$log" ] || give_up 'no test ran' 1
+for report in ${races:+"$races".*}; do
+  [ ! -e "$report" ] || { cat "$report"; status=1; }
+done
 python3 tests/count.py "$build" "$log" && [ "$status" = 0 ]

@@ -276,7 +276,7 @@ run_process (StrandContext *context, GVariant *arguments, gpointer user_data, GE
   strand_process_set_ready_file (process, ready);
   if (!strand_process_start (process, NULL, error))
     return NULL;
-  n_ticks++;
+  g_atomic_int_inc (&n_ticks);
   return g_variant_new_uint32 (strand_process_is_alive (process));
 }
 
