@@ -336,6 +336,23 @@ put_each (StrandStore *self, StrandVisit *visit, StrandRecord *const *records, c
   return n_put;
 }
 
+/* A store's own batch knows nothing of ttl: what has expired is not in the way of a new record. */
+static guint
+put_over_expired (StrandStore *self, StrandVisit *visit, StrandRecord *const *records,
+                  const guint64 *expected, guint n, GError **errors)
+{
+  guint n_put = 0;
+
+  for (guint i = 0; i < n; i++)
+    if (expected[i] == 0 && g_error_matches (errors[i], STRAND_ERROR, STRAND_ERROR_EXISTS) &&
+        strand_store_put_prepared (self, visit, records[i], 0, NULL))
+      {
+        g_clear_error (&errors[i]);
+        n_put++;
+      }
+  return n_put;
+}
+
 /* One refused record must not keep the others from going together. */
 static guint
 put_together (StrandStore *self, StrandVisit *visit, StrandRecord *const *records, const guint64 *expected,
@@ -359,7 +376,10 @@ put_together (StrandStore *self, StrandVisit *visit, StrandRecord *const *record
     return 0;
 
   if (visit->methods->put_batch != NULL)
-    n_put = visit->methods->put_batch (self, fit, fit_expected, n_fit, fit_errors);
+    {
+      n_put = visit->methods->put_batch (self, fit, fit_expected, n_fit, fit_errors);
+      n_put += put_over_expired (self, visit, fit, fit_expected, n_fit, fit_errors);
+    }
   else
     n_put = put_each (self, visit, fit, fit_expected, n_fit, fit_errors);
   for (guint i = 0; i < n_fit; i++)
