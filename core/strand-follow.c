@@ -5,8 +5,10 @@
  * key is known without being held, so that following ends with the last handle; of that one the follower is
  * also the backend: cancelling goes the other way, into the record.
  *
- * One reading at a time: what changes meanwhile makes another one follow.
- *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
+ * One reading of a record at a time: what changes meanwhile makes another one follow. The followers of a
+ * store stand in a line for it, so that a burst of changes keeps one thread busy instead of waking several,
+ * and changes that come while one waits there are read together. SPDX-License-Identifier: LGPL-2.1-or-later
+ */
 
 #include "config.h"
 #include "strand-follow-private.h"
@@ -14,7 +16,6 @@
 #include "strand-call-private.h"
 #include "strand-clock.h"
 #include "strand-error.h"
-#include "strand-flow-private.h"
 #include "strand-function-private.h"
 #include "strand-payload.h"
 #include "strand-registry.h"
@@ -25,6 +26,19 @@
 
 /* How many items are read at once. */
 #define ITEMS_PAGE 64
+
+/* How many threads read for the followers of one store, and how many of these must wait for another thread.
+ */
+#define MAX_READERS 4
+#define WAITING_PER_READER 32
+
+/* The followers of one store that have something to read. */
+typedef struct
+{
+  GMutex lock; /* guards the rest */
+  GQueue waiting;
+  guint n_readers;
+} FollowLine;
 
 /* Whether a reading of the record is under way, and another has to follow it. */
 enum
@@ -247,7 +261,7 @@ static void
 look_later (StrandFollower *self, StrandRecord *record)
 {
   gboolean needed = strand_record_get_string (record, STRAND_FIELD_QUEUE) == NULL ||
-                    strand_record_get_int (record, STRAND_FIELD_EXPIRES) > 0 || strand_flow_is_one (record);
+                    strand_record_get_int (record, STRAND_FIELD_EXPIRES) > 0;
 
   if (needed && g_atomic_int_compare_and_exchange (&self->looking, FALSE, TRUE))
     strand_clock_add_timer (strand_clock_monotonic_us () + LOOK_INTERVAL_US, on_look, g_object_ref (self),
@@ -296,10 +310,6 @@ read_record (StrandFollower *self, StrandCall *call)
       on_changed (self->store, self->key, self);
       return;
     }
-  /* Whoever waits for a flow also sees to it that it goes on. */
-  if (record != NULL && strand_flow_is_one (record) &&
-      !strand_status_is_terminal (strand_record_get_status (record)))
-    strand_store_advance_flow (self->store, self->key, NULL);
   /* A store that cannot be reached for a moment is tried again at the next change. */
   if (record != NULL)
     show_record (self, call, record);
@@ -314,10 +324,8 @@ read_record (StrandFollower *self, StrandCall *call)
 }
 
 static void
-follow_record (gpointer data)
+follow_record (StrandFollower *self)
 {
-  g_autoptr(StrandFollower) self = data;
-
   do
     {
       StrandCall *call = ref_call (self);
@@ -333,12 +341,73 @@ follow_record (gpointer data)
 }
 
 static void
+line_free (gpointer data)
+{
+  FollowLine *line = data;
+
+  g_assert (line->waiting.length == 0); /* each holds the store */
+  g_mutex_clear (&line->lock);
+  g_free (line);
+}
+
+static FollowLine *
+line_of (StrandStore *store)
+{
+  static GMutex making;
+  GQuark quark = g_quark_from_static_string ("strand-follow-line");
+  FollowLine *line = g_object_get_qdata (G_OBJECT (store), quark);
+
+  if (line != NULL)
+    return line;
+  g_mutex_lock (&making);
+  line = g_object_get_qdata (G_OBJECT (store), quark);
+  if (line == NULL)
+    {
+      line = g_new0 (FollowLine, 1);
+      g_mutex_init (&line->lock);
+      g_object_set_qdata_full (G_OBJECT (store), quark, line, line_free);
+    }
+  g_mutex_unlock (&making);
+  return line;
+}
+
+/* Reads for all that wait. */
+static void
+serve_line (gpointer data)
+{
+  g_autoptr(StrandStore) store = data;
+  FollowLine *line = line_of (store);
+  StrandFollower *follower;
+
+  g_mutex_lock (&line->lock);
+  while ((follower = g_queue_pop_head (&line->waiting)) != NULL)
+    {
+      g_mutex_unlock (&line->lock);
+      follow_record (follower);
+      g_object_unref (follower);
+      g_mutex_lock (&line->lock);
+    }
+  line->n_readers--;
+  g_mutex_unlock (&line->lock);
+}
+
+static void
 on_changed (StrandStore *store, const char *key, gpointer data)
 {
   StrandFollower *self = data;
+  FollowLine *line;
+  gboolean another;
 
-  if (g_atomic_int_exchange (&self->reading, READING_AGAIN) == READING_NOT)
-    strand_blocking_run (follow_record, g_object_ref (self));
+  if (g_atomic_int_exchange (&self->reading, READING_AGAIN) != READING_NOT)
+    return;
+  line = line_of (self->store);
+  g_mutex_lock (&line->lock);
+  g_queue_push_tail (&line->waiting, g_object_ref (self));
+  another = line->n_readers < MAX_READERS && line->waiting.length > line->n_readers * WAITING_PER_READER;
+  line->n_readers += another;
+  g_mutex_unlock (&line->lock);
+  if (another)
+    strand_blocking_run (serve_line, g_object_ref (self->store));
 }
 
 /* The last handle of a call that is not held is gone. */
@@ -527,8 +596,6 @@ strand_store_follow_call (StrandStore *store, const char *key, StrandCall *call,
   self->done = done;
   self->done_data = user_data;
   strand_call_set_data (call, &follow_tag, g_object_ref (self), g_object_unref);
-  if (strand_flow_is_name (strand_call_get_function_name (call)))
-    strand_store_advance_flow (store, key, NULL); /* also for a program that ends right away */
   start_watching (self);
 }
 
