@@ -16,6 +16,7 @@
 #include "strand-call-private.h"
 #include "strand-clock.h"
 #include "strand-error.h"
+#include "strand-flow-private.h"
 #include "strand-function-private.h"
 #include "strand-payload.h"
 #include "strand-registry.h"
@@ -261,7 +262,7 @@ static void
 look_later (StrandFollower *self, StrandRecord *record)
 {
   gboolean needed = strand_record_get_string (record, STRAND_FIELD_QUEUE) == NULL ||
-                    strand_record_get_int (record, STRAND_FIELD_EXPIRES) > 0;
+                    strand_record_get_int (record, STRAND_FIELD_EXPIRES) > 0 || strand_flow_is_one (record);
 
   if (needed && g_atomic_int_compare_and_exchange (&self->looking, FALSE, TRUE))
     strand_clock_add_timer (strand_clock_monotonic_us () + LOOK_INTERVAL_US, on_look, g_object_ref (self),
@@ -310,6 +311,10 @@ read_record (StrandFollower *self, StrandCall *call)
       on_changed (self->store, self->key, self);
       return;
     }
+  /* Whoever waits for a flow also sees to it that it goes on. */
+  if (record != NULL && strand_flow_is_one (record) &&
+      !strand_status_is_terminal (strand_record_get_status (record)))
+    strand_store_advance_flow (self->store, self->key, NULL);
   /* A store that cannot be reached for a moment is tried again at the next change. */
   if (record != NULL)
     show_record (self, call, record);
@@ -596,6 +601,8 @@ strand_store_follow_call (StrandStore *store, const char *key, StrandCall *call,
   self->done = done;
   self->done_data = user_data;
   strand_call_set_data (call, &follow_tag, g_object_ref (self), g_object_unref);
+  if (strand_flow_is_name (strand_call_get_function_name (call)))
+    strand_store_advance_flow (store, key, NULL); /* also for a program that ends right away */
   start_watching (self);
 }
 
