@@ -1,4 +1,4 @@
-/* test-sqlite-store.c — the store contract, and what the sqlite store promises beyond it: between processes
+/* test-sqlite-store.c — what the sqlite store promises beyond it: between processes
  * that are killed, on full and closed disks, over databases that are newer, older, damaged or not ours.
  *
  * Some tests need another process: this program starts itself with a role as its first argument.
@@ -541,6 +541,102 @@ test_calls_in_the_wrong_place_are_moved (Fixture *f, gconstpointer unused)
   g_assert_cmpstr (both, ==, "from-sql,and-this");
 }
 
+/* One value of each type, as sqlite-python.py expects it. */
+#define METADATA                                                                                             \
+  "@a{sv} {'b': <true>, 'y': <byte 255>, 'n': <int16 -32768>, 'q': <uint16 65535>, 'i': <-2147483648>, "     \
+  "'u': <uint32 4294967295>, 'x': <int64 -9223372036854775808>, 't': <uint64 18446744073709551615>, "        \
+  "'d': <0.1>, 'inf': <-inf>, 's': <'\303\251\\n\360\237\230\200'>, 'o': <objectpath '/org/example'>, "      \
+  "'g': <signature 'a{sv}'>, 'v': <<1>>, 'ay': <[byte 0x00, 0xff]>, 'ai': <[1, -2]>, 'dict': <{'a': 1}>, "   \
+  "'numbers': <{uint32 1: 'a'}>, 'tuple': <(1, 'x')>, 'unit': <()>, 'nothing': <@ms nothing>, "              \
+  "'just': <@ms 'x'>, 'deep': <[[<@mmb just nothing>]]>}"
+
+/* A record with something in every field that another program may look at. */
+static StrandRecord *
+new_full_record (void)
+{
+  static const char *const warnings[] = { "slow", NULL };
+  StrandRecord *record = strand_record_new ("from-strand");
+  g_autoptr(GError) cause = g_error_new_literal (G_IO_ERROR, G_IO_ERROR_NOT_FOUND, "gone");
+  g_autoptr(GBytes) arguments = g_bytes_new_static ("[2,3]", 5);
+  guint8 all[256];
+  g_autoptr(GBytes) value = NULL;
+
+  for (guint i = 0; i < sizeof all; i++)
+    all[i] = (guint8) i;
+  value = g_bytes_new (all, sizeof all);
+  strand_record_set_int (record, STRAND_FIELD_STATUS, STRAND_STATUS_FAILED);
+  strand_record_set_string (record, STRAND_FIELD_FUNCTION, "demo.add");
+  strand_record_set_string (record, STRAND_FIELD_QUEUE, "mail");
+  strand_record_set_string (record, STRAND_FIELD_SERIALIZER, "json");
+  strand_record_set_int (record, STRAND_FIELD_PRIORITY, G_MININT64);
+  strand_record_set_int (record, STRAND_FIELD_NOT_BEFORE, G_MAXINT64);
+  strand_record_set_int (record, STRAND_FIELD_ATTEMPT, 2);
+  strand_record_set_double (record, STRAND_FIELD_PROGRESS, 0.1);
+  strand_record_set_string (record, STRAND_FIELD_MESSAGE, "\303\251\n\360\237\230\200");
+  strand_record_set_variant (record, STRAND_FIELD_HEADERS,
+                             g_variant_new_parsed ("@a{ss} {'a\"b': 'c\\\\d'}"));
+  strand_record_set_variant (record, STRAND_FIELD_METADATA, g_variant_new_parsed (METADATA));
+  strand_record_set_variant (record, STRAND_FIELD_WARNINGS, g_variant_new_strv (warnings, -1));
+  strand_record_add_cause (record, "alpha", cause);
+  strand_record_set_string (record, STRAND_FIELD_ARGUMENTS_TYPE, "(xx)");
+  strand_record_set_bytes (record, STRAND_FIELD_ARGUMENTS, arguments);
+  strand_record_set_string (record, STRAND_FIELD_VALUE_TYPE, "ay");
+  strand_record_set_bytes (record, STRAND_FIELD_VALUE, value);
+  return record;
+}
+
+/* The same but for key and revision. */
+static void
+assert_same (StrandRecord *a, StrandRecord *b)
+{
+  g_autoptr(StrandRecord) copy = strand_record_copy (a);
+  g_autoptr(GBytes) first = NULL;
+  g_autoptr(GBytes) second = strand_record_to_json (b);
+
+  strand_record_set_string (copy, STRAND_FIELD_KEY, strand_record_get_key (b));
+  first = strand_record_to_json (copy);
+  g_assert_cmpmem (g_bytes_get_data (first, NULL), g_bytes_get_size (first), g_bytes_get_data (second, NULL),
+                   g_bytes_get_size (second));
+}
+
+static void
+test_python_reads_and_writes (Fixture *f, gconstpointer unused)
+{
+  g_autofree char *script = g_test_build_filename (G_TEST_DIST, "plugins", "sqlite-python.py", NULL);
+  const char *argv[] = { "python3", script, f->path, NULL };
+  g_autoptr(StrandRecord) record = new_full_record ();
+  g_autoptr(StrandRecord) changed = NULL;
+  g_autoptr(StrandRecord) written = NULL;
+  g_autoptr(StrandRecord) call = NULL;
+  g_autoptr(GError) error = NULL;
+  g_autofree char *claimed = NULL;
+  gint64 next_due_s;
+  int status;
+
+  g_assert_true (strand_store_put (f->store, record, 0, NULL));
+  g_spawn_sync (NULL, (char **) argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL, NULL, &status, &error);
+  if (g_error_matches (error, G_SPAWN_ERROR, G_SPAWN_ERROR_NOENT))
+    {
+      g_test_skip ("there is no python3");
+      return;
+    }
+  g_assert_no_error (error);
+  g_assert_cmpint (status, ==, 0);
+
+  written = strand_store_get (f->store, "from-python", &error);
+  g_assert_no_error (error);
+  assert_same (record, written);
+  changed = strand_store_get (f->store, "from-strand", NULL);
+  g_assert_cmpuint (strand_record_get_revision (changed), ==, 2);
+  claimed = claim_all (f, 1795338779, &next_due_s);
+  g_assert_cmpstr (claimed, ==, "call");
+  call = strand_store_get (f->store, "call", NULL);
+  g_assert_cmpstr (strand_record_get_string (call, STRAND_FIELD_ARGUMENTS_TYPE), ==, "(xd)");
+  g_assert_cmpmem (g_bytes_get_data (strand_record_get_bytes (call, STRAND_FIELD_ARGUMENTS), NULL),
+                   g_bytes_get_size (strand_record_get_bytes (call, STRAND_FIELD_ARGUMENTS)),
+                   "[9223372036854775807, 1.0000000000000002]", 41);
+}
+
 /* Role: stores one record. */
 static int
 play_put_once (const char *path)
@@ -844,7 +940,6 @@ static const StoreRole roles[] = { { "--writer", play_writer },
 int
 main (int argc, char **argv)
 {
-  static const StoreContract contract = { make_place, remove_place, open_place, TRUE };
 
   int status;
 
@@ -853,7 +948,6 @@ main (int argc, char **argv)
     return status;
   g_test_init (&argc, &argv, G_TEST_OPTION_ISOLATE_DIRS, NULL);
 
-  store_contract_add ("/sqlite-store/contract", &contract);
   ADD ("construction-opens-nothing", test_construction_opens_nothing);
   ADD ("database-is-private", test_database_is_private);
   g_test_add_func ("/sqlite-store/without-a-path-says-so", test_store_without_a_path_says_so);
@@ -872,6 +966,7 @@ main (int argc, char **argv)
   ADD ("row-of-another-program-is-a-record", test_row_of_another_program_is_a_record);
   ADD ("claims-go-in-turn", test_claims_go_in_turn);
   ADD ("calls-in-the-wrong-place-are-moved", test_calls_in_the_wrong_place_are_moved);
+  ADD ("python-reads-and-writes", test_python_reads_and_writes);
   ADD ("watcher-wakes-for-another-process", test_watcher_wakes_for_another_process);
   ADD ("watcher-wakes-for-another-program", test_watcher_wakes_for_another_program);
   ADD ("killed-writers-lose-nothing-that-was-accepted", test_killed_writers_lose_nothing_that_was_accepted);
