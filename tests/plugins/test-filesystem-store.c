@@ -1,4 +1,4 @@
-/* test-filesystem-store.c — the store contract, and what the filesystem store promises beyond it: between
+/* test-filesystem-store.c — what the filesystem store promises beyond what all do: between
  * processes that are killed, on full and closed disks, beside files that are not ours.
  *
  * Some tests need another process: this program starts itself with a role as its first argument.
@@ -614,7 +614,6 @@ static const StoreRole roles[] = { { "--writer", play_writer },
 int
 main (int argc, char **argv)
 {
-  static const StoreContract contract = { make_place, store_process_remove_above, open_root, TRUE };
   int status;
 
   filesystem_store = store_contract_load ("filesystem-store");
@@ -622,7 +621,6 @@ main (int argc, char **argv)
     return status;
   g_test_init (&argc, &argv, G_TEST_OPTION_ISOLATE_DIRS, NULL);
 
-  store_contract_add ("/filesystem-store/contract", &contract);
   ADD ("construction-opens-nothing", test_construction_opens_nothing);
   ADD ("records-are-private", test_records_are_private);
   ADD ("file-is-readable-json", test_file_is_readable_json);

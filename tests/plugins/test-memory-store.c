@@ -1,27 +1,10 @@
-/* test-memory-store.c — the store contract, and what the memory store promises beyond it: limits.
+/* test-memory-store.c — what the memory store promises beyond what all do: limits.
  *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "config.h"
 
 #include "store-contract.h"
 
 static GType memory_store;
-
-static gpointer
-make_place (void)
-{
-  return NULL;
-}
-
-static void
-remove_place (gpointer place)
-{
-}
-
-static StrandStore *
-open_store (gpointer place)
-{
-  return g_object_new (memory_store, NULL);
-}
 
 static void
 put (StrandStore *store, const char *key, StrandStatus status)
@@ -141,12 +124,10 @@ test_refused_write_drops_nothing (void)
 int
 main (int argc, char **argv)
 {
-  static const StoreContract contract = { make_place, remove_place, open_store, FALSE };
 
   g_test_init (&argc, &argv, G_TEST_OPTION_ISOLATE_DIRS, NULL);
   memory_store = store_contract_load ("memory-store");
 
-  store_contract_add ("/memory-store/contract", &contract);
   g_test_add_func ("/memory-store/oldest-ended-call-is-dropped-first",
                    test_oldest_ended_call_is_dropped_first);
   g_test_add_func ("/memory-store/only-unfinished-calls-are-full", test_only_unfinished_calls_are_full);

@@ -1,4 +1,4 @@
-/* test-redis-store.c — the store contract with a real server, and what the redis store promises beyond it:
+/* test-redis-store.c — with a real server, what the redis store promises beyond what all do:
  * a layout that others can read and write, sets that agree with the records, work in its order. What becomes
  * of it when server or network fail is tested in test-redis-faults.c.
  *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
@@ -929,7 +929,6 @@ static const StoreRole roles[] = { { "--writer", play_writer }, { NULL } };
 int
 main (int argc, char **argv)
 {
-  static const StoreContract contract = { make_place, g_free, open_place, TRUE };
   int status;
 
   if (!redis_server_is_there ())
@@ -943,7 +942,6 @@ main (int argc, char **argv)
   g_test_init (&argc, &argv, G_TEST_OPTION_ISOLATE_DIRS, NULL);
   shared = redis_server_start (NULL);
 
-  store_contract_add ("/redis-store/contract", &contract);
   g_test_add_func ("/redis-store/construction-opens-nothing", test_construction_opens_nothing);
   g_test_add_func ("/redis-store/mistaken-uri-says-what-is-allowed", test_mistaken_uri_says_what_is_allowed);
   ADD ("prefixes-and-databases-do-not-see-each-other", test_prefixes_and_databases_do_not_see_each_other);

@@ -1,4 +1,4 @@
-/* test-temporary-store.c — the store contract, and that nothing is left when the owner goes, however it goes.
+/* test-temporary-store.c — that nothing is left when the owner goes, however it goes.
  *
  * Some tests need another process: this program starts itself with a role as its first argument.
  *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
@@ -367,7 +367,6 @@ static const StoreRole roles[] = { { "--exit", play_exit },   { "--default", pla
 int
 main (int argc, char **argv)
 {
-  static const StoreContract contract = { make_place, store_process_remove_above, open_place, FALSE };
   g_autoptr(GError) error = NULL;
   int status;
 
@@ -378,7 +377,6 @@ main (int argc, char **argv)
     return status;
   g_test_init (&argc, &argv, G_TEST_OPTION_ISOLATE_DIRS, NULL);
 
-  store_contract_add ("/temporary-store/contract", &contract);
   ADD ("construction-opens-nothing", test_construction_opens_nothing);
   ADD ("directory-is-private-and-its-own", test_directory_is_private_and_its_own);
   ADD ("close-removes-everything", test_close_removes_everything);
