@@ -85,10 +85,12 @@ mark_launched (StrandStore *self, StrandRecord *holder)
 /* Whether the launch that @holder reserves may have been done and forgotten: a record lives at least as long
  * as its ttl, so one that is missing before that was never written. */
 static gboolean
-may_have_been (StrandRecord *holder, StrandRecord *call)
+may_have_been (StrandStore *self, StrandRecord *holder, StrandRecord *call)
 {
   gint64 ttl_us = strand_record_get_int (call, STRAND_FIELD_TTL);
 
+  if (ttl_us < 0) /* the store has yet to fill it in */
+    g_object_get (self, "ttl", &ttl_us, NULL);
   return ttl_us >= 0 && ttl_us < G_MAXINT64 / 2 &&
          strand_clock_now_us () - strand_record_get_int (holder, STRAND_FIELD_CREATED) > ttl_us;
 }
@@ -111,7 +113,7 @@ finish_launch (StrandStore *self, StrandRecord *holder, GError **error)
       mark_launched (self, holder);
       return TRUE;
     }
-  if (!may_have_been (holder, call) && !strand_store_put (self, call, 0, &local_error) &&
+  if (!may_have_been (self, holder, call) && !strand_store_put (self, call, 0, &local_error) &&
       !g_error_matches (local_error, STRAND_ERROR, STRAND_ERROR_EXISTS))
     {
       g_propagate_error (error, g_steal_pointer (&local_error));
@@ -146,6 +148,14 @@ take (StrandStore *self, const char *key, StrandRecord *old, StrandRecord *recor
     {
       if (!is_stale (local_error))
         g_propagate_error (error, g_steal_pointer (&local_error));
+      return FALSE;
+    }
+  /* A launcher that stood still may find that others have done it, and that all is over. */
+  if (may_have_been (self, holder, record))
+    {
+      g_set_error (error, STRAND_ERROR, STRAND_ERROR_NOT_FOUND,
+                   "launching took longer than the record's ttl; if others launched it, it is gone by now");
+      strand_store_remove (self, key, strand_record_get_revision (holder), NULL);
       return FALSE;
     }
   if (!strand_store_put (self, record, 0, &local_error) &&
