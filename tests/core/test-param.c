@@ -290,7 +290,8 @@ test_values_go_by_their_property (void)
                   "'6' is out of range; write a whole number from -5 to 5");
   assert_refuses (
       g_param_spec_enum ("a", NULL, NULL, STRAND_TYPE_KIND, 0, flags), "stroe",
-      "'stroe' is unknown; write one of: taskrunner, backend, store, serializer, middleware; did you mean "
+      "'stroe' is unknown; write one of: taskrunner, backend, store, serializer, middleware, reader, schedule; "
+      "did you mean "
       "'store'?");
   assert_refuses (g_param_spec_boxed ("a", NULL, NULL, G_TYPE_STRV, flags), "x\\y",
                   "'\\y' is not an escape; there are \\s \\n \\t \\r \\\\ and \\;");
