@@ -19,6 +19,9 @@
 #define DEFAULT_MAX_MISSED 100
 #define DEFAULT_TOLERANCE_US (60 * (gint64) G_USEC_PER_SEC)
 
+/* Ten years: far from the ends of 64 bits, whatever is added to what. */
+#define LONGEST_US (520 * G_GINT64_CONSTANT (7) * 24 * 60 * 60 * G_USEC_PER_SEC)
+
 /* Wall clocks are set, so one that waits for long looks at it now and then. It does not look at the store. */
 #define LONGEST_SLEEP_US (60 * (gint64) G_USEC_PER_SEC)
 
@@ -641,7 +644,7 @@ install_when (void)
 {
   props[PROP_EVERY] =
       g_param_spec_int64 ("every", NULL, "How long from one call to the next: this or `cron` has to be set",
-                          0, G_MAXINT64 / 4, 0, STRAND_PARAM_CONFIG | STRAND_PARAM_DURATION);
+                          0, LONGEST_US, 0, STRAND_PARAM_CONFIG | STRAND_PARAM_DURATION);
   props[PROP_CRON] = g_param_spec_string (
       "cron", NULL,
       "When calls are due: minute, hour, day of the month, month, day of the week; or `@daily` and the like",
@@ -654,9 +657,9 @@ install_when (void)
   props[PROP_MAX_MISSED] =
       g_param_spec_uint ("max-missed", NULL, "How many calls `missed=all` leaves at most", 1, 10000,
                          DEFAULT_MAX_MISSED, STRAND_PARAM_CONFIG);
-  props[PROP_TOLERANCE] = g_param_spec_int64 (
-      "tolerance", NULL, "How late a call may be left and its time not count as missed", 0, G_MAXINT64 / 4,
-      DEFAULT_TOLERANCE_US, STRAND_PARAM_CONFIG | STRAND_PARAM_DURATION);
+  props[PROP_TOLERANCE] =
+      g_param_spec_int64 ("tolerance", NULL, "How late a call may be left and its time not count as missed",
+                          0, LONGEST_US, DEFAULT_TOLERANCE_US, STRAND_PARAM_CONFIG | STRAND_PARAM_DURATION);
 }
 
 static void
@@ -673,7 +676,7 @@ install_options (void)
       G_MAXINT64, -1, STRAND_PARAM_CONFIG | STRAND_PARAM_DURATION);
   props[PROP_EXPIRES] = g_param_spec_int64 (
       "expires", NULL, "How long after its time a call that no reader has taken is not started any more", -1,
-      G_MAXINT64 / 4, -1, STRAND_PARAM_CONFIG | STRAND_PARAM_DURATION);
+      LONGEST_US, -1, STRAND_PARAM_CONFIG | STRAND_PARAM_DURATION);
   props[PROP_RETRIES] = g_param_spec_int (
       "retries", NULL, "How many further attempts follow a failed one; -1 leaves it to the reader", -1,
       G_MAXUINT16, -1, STRAND_PARAM_CONFIG);

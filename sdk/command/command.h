@@ -181,6 +181,7 @@ Status run_run (Session *session, char **arguments);
 Status launch_run (Session *session, char **arguments);
 Status worker_run (Session *session, char **arguments);
 Status map_run (Session *session, char **arguments);
+Status schedule_run (Session *session, char **arguments);
 Status records_status (Session *session, char **arguments);
 Status records_show (Session *session, char **arguments);
 Status records_result (Session *session, char **arguments);

@@ -42,6 +42,14 @@ static const Command commands[] = {
     "  strand worker -m demo --jobs 4\n"
     "  strand worker -c jobs.conf --burst\n",
     worker_options, NULL },
+  { "schedule", schedule_run, "[list | run NAME… | pause NAME… | resume NAME…]",
+    "The keyfile's schedules: when they are due",
+    "Workers leave the calls; any number may run. 'run' leaves one now, and prints its key. A pause is kept in\n"
+    "the store, so it counts wherever the schedule runs; times that pass meanwhile are not made up for.\n"
+    "Columns: name, state, next time, last time, function, when.\n",
+    "  strand schedule list -c jobs.conf\n"
+    "  strand schedule run nightly-report -c jobs.conf\n",
+    NULL, NULL },
   { "map", map_run, "FUNCTION [--input FILE]", "One call for each line of input; values in input order",
     "A line is split into arguments as a shell would; a function of one string gets each line as it is.\n"
     "Line n of the output belongs to line n of the input; it is empty where the call failed, and stderr\n"

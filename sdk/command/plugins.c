@@ -391,6 +391,7 @@ inspect_type (Session *session, const char *name)
 {
   /* A keyfile's groups of this kind have no type. */
   static const StrandPluginInfo reader = { .summary = (char *) "Runs calls that others left in a store" };
+  static const StrandPluginInfo schedule = { .summary = (char *) "Leaves a call in a store again and again" };
   g_auto(GStrv) parts = NULL;
   g_autoptr(StrandPluginInfo) info = NULL;
   g_autoptr(GError) error = NULL;
@@ -402,6 +403,11 @@ inspect_type (Session *session, const char *name)
   if (strcmp (name, "reader") == 0)
     {
       print_type (session, STRAND_TYPE_READER, &reader, name);
+      return STATUS_DONE;
+    }
+  if (strcmp (name, "schedule") == 0)
+    {
+      print_type (session, STRAND_TYPE_SCHEDULE, &schedule, name);
       return STATUS_DONE;
     }
   parts = g_strsplit (name, "/", 2);
@@ -423,6 +429,6 @@ Status
 plugins_inspect (Session *session, char **arguments)
 {
   if ((given.file != NULL) + (arguments[0] != NULL) != 1 || (arguments[0] != NULL && arguments[1] != NULL))
-    return session_usage (session, "'inspect' takes one KIND/TYPE, or 'reader', or --file and a plugin file");
+    return session_usage (session, "'inspect' takes one KIND/TYPE, or 'reader' or 'schedule', or --file and a plugin file");
   return given.file != NULL ? inspect_file (session) : inspect_type (session, arguments[0]);
 }

@@ -1,4 +1,4 @@
-/* worker.c — strand worker: readers with signals, and a service manager that is told.
+/* worker.c — strand worker: readers and schedules with signals, and a service manager that is told.
  *
  * The first SIGINT or SIGTERM drains, the second gives back what runs, a third ends the program at once.
  * SIGHUP reads the keyfile again: readers whose group changed are replaced, and drain beside their
@@ -32,8 +32,9 @@ typedef struct
 {
   Session *session;
   GMainLoop *loop;
-  GHashTable *readers; /* of StrandReader, by name: those that take calls */
-  GPtrArray *leaving;  /* of StrandReader: those that drain */
+  GHashTable *readers;   /* of StrandReader, by name: those that take calls */
+  GPtrArray *leaving;    /* of StrandReader: those that drain */
+  GHashTable *schedules; /* of StrandSchedule, by name: those that are started */
   guint n_signals;
   Status status;
 } Worker;
@@ -118,6 +119,70 @@ start_readers (Worker *worker, GError **error)
   return only != NULL && start_reader (worker, "default", only, error);
 }
 
+/* --- schedules -------------------------------------------------------------------------------------------
+ */
+
+static gboolean
+start_schedule (Worker *worker, const char *name, GError **error)
+{
+  g_autoptr(GObject) object =
+      strand_stack_ref_object (worker->session->stack, STRAND_KIND_SCHEDULE, name, error);
+
+  if (object == NULL || !strand_schedule_start (STRAND_SCHEDULE (object), error))
+    return FALSE;
+  g_hash_table_replace (worker->schedules, g_strdup (name), g_steal_pointer (&object));
+  return TRUE;
+}
+
+static gboolean
+start_schedules (Worker *worker, GError **error)
+{
+  g_auto(GStrv) names = strand_stack_list_schedules (worker->session->stack);
+
+  for (guint i = 0; names[i] != NULL; i++)
+    if (!start_schedule (worker, names[i], error))
+      return FALSE;
+  return TRUE;
+}
+
+static void
+stop_schedule (gpointer schedule)
+{
+  strand_schedule_stop (schedule);
+  g_object_unref (schedule);
+}
+
+/* The old one goes first: two of one name would each take the other for a stranger's. */
+static void
+replace_schedule (Worker *worker, const char *name)
+{
+  g_autoptr(GObject) now =
+      strand_stack_ref_object (worker->session->stack, STRAND_KIND_SCHEDULE, name, NULL);
+  g_autoptr(GError) error = NULL;
+
+  if (now != NULL && (gpointer) now == g_hash_table_lookup (worker->schedules, name))
+    return;
+  g_hash_table_remove (worker->schedules, name);
+  if (!start_schedule (worker, name, &error))
+    session_say ("schedule '%s' is left to others: %s", name, error->message);
+}
+
+static gboolean
+is_schedule_gone (gpointer name, gpointer schedule, gpointer names)
+{
+  return !g_strv_contains (names, name);
+}
+
+static void
+replace_schedules (Worker *worker)
+{
+  g_auto(GStrv) names = strand_stack_list_schedules (worker->session->stack);
+
+  g_hash_table_foreach_remove (worker->schedules, is_schedule_gone, names);
+  for (guint i = 0; names[i] != NULL; i++)
+    replace_schedule (worker, names[i]);
+}
+
 /* --- the end ---------------------------------------------------------------------------------------------
  */
 
@@ -148,6 +213,7 @@ stop_all (Worker *worker)
   gpointer reader;
 
   notify_say ("STOPPING=1\nSTATUS=Letting calls end");
+  g_hash_table_remove_all (worker->schedules);
   g_hash_table_iter_init (&iter, worker->readers);
   while (g_hash_table_iter_next (&iter, NULL, &reader))
     stop_reader (worker, reader);
@@ -223,6 +289,7 @@ on_reloaded (StrandStack *stack, GParamSpec *pspec, gpointer data)
   for (guint i = 0; names[i] != NULL; i++)
     replace_reader (worker, names[i]);
   g_hash_table_foreach_remove (worker->readers, is_gone, worker);
+  replace_schedules (worker);
   if (!worker->session->quiet)
     session_say ("reloaded '%s'", worker->session->config);
 }
@@ -327,12 +394,14 @@ worker_run (Session *session, char **arguments)
   worker = (Worker){ .session = session, .loop = g_main_loop_new (NULL, FALSE) };
   worker.readers = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_object_unref);
   worker.leaving = g_ptr_array_new_with_free_func (g_object_unref);
+  worker.schedules = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, stop_schedule);
 
   if (session_load (session, &error) && (!given.watch || strand_stack_watch (session->stack, &error)) &&
-      start_readers (&worker, &error))
+      start_schedules (&worker, &error) && start_readers (&worker, &error))
     work (&worker);
   else
     worker.status = session_complain (error);
+  g_hash_table_unref (worker.schedules);
   g_hash_table_unref (worker.readers);
   g_ptr_array_unref (worker.leaving);
   g_main_loop_unref (worker.loop);
