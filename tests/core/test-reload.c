@@ -113,7 +113,7 @@ reload (World *world, guint number)
 {
   g_autoptr(GError) error = NULL;
   g_autofree char *text = g_strdup_printf (
-      "[store results]\ntype=memory\nttl=1s\nmax-records=1000\n"
+      "[store results]\ntype=memory\nttl=1s\nmax-records=100\n"
       "[middleware log]\ntype=logging\n"
       "[backend jobs]\ntype=thread\nworkers=%u\nstore=results\nmiddleware=log\ntimeout=%us\n",
       1 + number % 3, 30 + number);
