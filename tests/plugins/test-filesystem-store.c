@@ -478,6 +478,278 @@ test_watcher_is_told_what_a_new_folder_brings (Fixture *f, gconstpointer unused)
   store_process_remove_above (g_steal_pointer (&other_root));
 }
 
+/* --- the index ----------------------------------------------------------------------------------------- */
+
+#define NOW_US G_GINT64_CONSTANT (1700000000000000)
+
+static void
+leave (StrandStore *store, const char *key, gint64 created_us)
+{
+  g_autoptr(StrandRecord) record = store_contract_record (key);
+  g_autoptr(GError) error = NULL;
+
+  strand_record_set_string (record, STRAND_FIELD_QUEUE, "q");
+  strand_record_set_int (record, STRAND_FIELD_CREATED, created_us);
+  strand_store_put (store, record, 0, &error);
+  g_assert_no_error (error);
+}
+
+/* The key of the one that is claimed, NULL where nothing is due. */
+static char *
+claim_key (StrandStore *store)
+{
+  const char *const queues[] = { "q", NULL };
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GPtrArray) claimed =
+      strand_store_claim (store, &(StrandClaim){ queues, "test:1", NOW_US, 1 }, NULL, &error);
+
+  g_assert_no_error (error);
+  return claimed->len > 0 ? g_strdup (strand_record_get_key (claimed->pdata[0])) : NULL;
+}
+
+static void
+assert_claims (StrandStore *store, const char *expected)
+{
+  g_autofree char *key = claim_key (store);
+
+  g_assert_cmpstr (key, ==, expected);
+}
+
+static gint64
+count_status (StrandStore *store, StrandStatus status)
+{
+  return strand_store_count (store, &(StrandFilter){ .statuses = 1 << status }, NULL);
+}
+
+/* As an older strand left it: records, and no index. */
+static void
+test_old_directory_gets_an_index (Fixture *f, gconstpointer unused)
+{
+  g_autofree char *index = g_build_filename (f->root, "index", NULL);
+  g_autofree char *complete = g_build_filename (index, "complete", NULL);
+
+  leave (f->store, "second", NOW_US - 10);
+  leave (f->store, "first", NOW_US - 20);
+  put (f->store, "no-queue");
+  store_process_remove_tree (index);
+
+  g_assert_cmpint (count_status (f->store, STRAND_STATUS_PENDING), ==, 3);
+  g_assert_true (g_file_test (complete, G_FILE_TEST_EXISTS));
+  assert_claims (f->store, "first");
+  assert_claims (f->store, "second");
+  assert_claims (f->store, NULL);
+  g_assert_cmpint (count_status (f->store, STRAND_STATUS_RUNNING), ==, 2);
+}
+
+/* A program that knows nothing of the index renames a record to its place. */
+static void
+test_cleanup_finds_records_without_entries (Fixture *f, gconstpointer unused)
+{
+  g_autofree char *index = g_build_filename (f->root, "index", NULL);
+  g_autofree char *queues = g_build_filename (index, "queue", NULL);
+
+  leave (f->store, "first", NOW_US - 20);
+  store_process_remove_tree (queues);
+  assert_claims (f->store, NULL);
+  g_assert_cmpint (strand_store_cleanup_expired (f->store, -1, NULL), ==, 0);
+  assert_claims (f->store, "first");
+}
+
+/* Entries say nothing that their records do not say. */
+static void
+test_entries_are_not_believed (Fixture *f, gconstpointer unused)
+{
+  g_autofree char *queue = g_build_filename (f->root, "index", "queue", "=q", NULL);
+  g_autofree char *file = NULL;
+  g_autoptr(GDir) dir = NULL;
+  g_autofree char *copy = NULL;
+
+  leave (f->store, "first", NOW_US - 20);
+  dir = g_dir_open (queue, 0, NULL);
+  file = g_build_filename (queue, g_dir_read_name (dir), NULL);
+  assert_claims (f->store, "first");
+  g_assert_false (g_file_test (file, G_FILE_TEST_EXISTS));
+
+  write_file (file, "", 0);
+  copy = g_strconcat (file, "-gone", NULL);
+  write_file (copy, "", 0);
+  assert_claims (f->store, NULL);
+  g_assert_false (g_file_test (file, G_FILE_TEST_EXISTS));
+  g_assert_cmpint (count_status (f->store, STRAND_STATUS_RUNNING), ==, 1);
+}
+
+/* More events than the kernel keeps for one who does not read them: 16384 unless it was told otherwise. */
+static guint
+count_max_events (void)
+{
+  g_autofree char *text = NULL;
+
+  g_assert_true (g_file_get_contents ("/proc/sys/fs/inotify/max_queued_events", &text, NULL, NULL));
+  return (guint) g_ascii_strtoull (text, NULL, 10);
+}
+
+/* Renames a file to and fro, so often that events are lost. */
+static void
+overflow (const char *folder)
+{
+  g_autofree char *one = g_build_filename (folder, "one", NULL);
+  g_autofree char *other = g_build_filename (folder, "other", NULL);
+  guint n = count_max_events () + 1000;
+
+  write_file (one, "", 0);
+  for (guint i = 0; i < n; i += 2)
+    {
+      g_assert_cmpint (g_rename (one, other), ==, 0);
+      g_assert_cmpint (g_rename (other, one), ==, 0);
+    }
+  g_assert_cmpint (g_unlink (one), ==, 0);
+}
+
+static void
+test_claim_sees_what_came_while_events_were_lost (Fixture *f, gconstpointer unused)
+{
+  g_autofree char *queue = g_build_filename (f->root, "index", "queue", "=q", NULL);
+  g_autoptr(StrandStore) other = open_root (f->root);
+
+  if (count_max_events () > 200000)
+    {
+      g_test_skip ("this kernel keeps too many events");
+      return;
+    }
+  leave (other, "first", NOW_US - 100);
+  assert_claims (f->store, "first"); /* from now on it is told of what comes */
+  overflow (queue);
+  leave (other, "second", NOW_US - 50);
+  leave (other, "before-it", NOW_US - 60);
+  assert_claims (f->store, "before-it");
+  assert_claims (f->store, "second");
+  assert_claims (f->store, NULL);
+}
+
+typedef struct
+{
+  GMutex lock;
+  GCond changed;
+  gboolean stuck, go_on, told_of_second;
+} Sleeper;
+
+/* Keeps the thread that reads events from reading more, once. */
+static void
+sleep_over_events (StrandStore *store, const char *key, gpointer data)
+{
+  Sleeper *sleeper = data;
+
+  g_mutex_lock (&sleeper->lock);
+  if (!sleeper->stuck)
+    {
+      sleeper->stuck = TRUE;
+      g_cond_broadcast (&sleeper->changed);
+      while (!sleeper->go_on)
+        g_cond_wait (&sleeper->changed, &sleeper->lock);
+    }
+  g_mutex_unlock (&sleeper->lock);
+}
+
+static void
+note_second (StrandStore *store, const char *key, gpointer data)
+{
+  Sleeper *sleeper = data;
+
+  g_mutex_lock (&sleeper->lock);
+  sleeper->told_of_second = TRUE;
+  g_cond_broadcast (&sleeper->changed);
+  g_mutex_unlock (&sleeper->lock);
+}
+
+static void
+test_watchers_are_told_though_events_were_lost (Fixture *f, gconstpointer unused)
+{
+  g_autoptr(StrandStore) other = open_root (f->root);
+  g_autofree char *file = file_of (f->root, "first");
+  g_autofree char *folder = g_path_get_dirname (file);
+  Sleeper sleeper = { .stuck = FALSE };
+  guint first, second;
+
+  if (count_max_events () > 200000)
+    {
+      g_test_skip ("this kernel keeps too many events");
+      return;
+    }
+  put (other, "before");
+  first = strand_store_watch (f->store, "first", sleep_over_events, &sleeper, NULL);
+  second = strand_store_watch (f->store, "second", note_second, &sleeper, NULL);
+  put (other, "first");
+  g_mutex_lock (&sleeper.lock);
+  while (!sleeper.stuck)
+    g_cond_wait (&sleeper.changed, &sleeper.lock);
+  sleeper.told_of_second = FALSE;
+  g_mutex_unlock (&sleeper.lock);
+
+  overflow (folder);
+  put (other, "second"); /* there is no room for its event */
+
+  g_mutex_lock (&sleeper.lock);
+  sleeper.go_on = TRUE;
+  g_cond_broadcast (&sleeper.changed);
+  while (!sleeper.told_of_second)
+    g_cond_wait (&sleeper.changed, &sleeper.lock);
+  g_mutex_unlock (&sleeper.lock);
+  strand_store_unwatch (f->store, first);
+  strand_store_unwatch (f->store, second);
+}
+
+/* The clock is stepped a day back, then two forward: nothing goes early, nothing stays for ever. */
+static void
+test_stepped_clock_expires_nothing_early (Fixture *f, gconstpointer unused)
+{
+  const gint64 day_us = G_GINT64_CONSTANT (24) * 3600 * G_USEC_PER_SEC;
+  g_autoptr(StrandRecord) record = store_contract_record ("job-17");
+
+  strand_clock_set_manual (NOW_US);
+  strand_record_set_int (record, STRAND_FIELD_STATUS, STRAND_STATUS_FAILED);
+  strand_record_set_int (record, STRAND_FIELD_COMPLETED, NOW_US);
+  strand_record_set_int (record, STRAND_FIELD_TTL, day_us / 2);
+  g_assert_true (strand_store_put (f->store, record, 0, NULL));
+
+  strand_clock_set_wall (NOW_US - day_us);
+  g_assert_cmpint (strand_store_cleanup_expired (f->store, -1, NULL), ==, 0);
+  assert_there (f->store, "job-17");
+  strand_clock_set_wall (NOW_US + day_us);
+  g_assert_cmpint (strand_store_cleanup_expired (f->store, -1, NULL), ==, 1);
+  g_assert_cmpint (strand_store_count (f->store, NULL, NULL), ==, 0);
+  strand_clock_set_system ();
+}
+
+/* A limited cleanup goes on where the last one stopped, and looks at something each time. */
+static void
+test_short_cleanups_see_everything (Fixture *f, gconstpointer unused)
+{
+  guint n_left = 40;
+
+  g_object_set (f->store, "auto-cleanup", FALSE, NULL);
+  for (guint i = 0; i < n_left; i++)
+    {
+      g_autofree char *key = g_strdup_printf ("job-%u", i);
+      g_autoptr(StrandRecord) record = store_contract_record (key);
+
+      strand_record_set_int (record, STRAND_FIELD_STATUS, STRAND_STATUS_FAILED);
+      strand_record_set_int (record, STRAND_FIELD_COMPLETED, 1);
+      strand_record_set_int (record, STRAND_FIELD_TTL, 1);
+      g_assert_true (strand_store_put (f->store, record, 0, NULL));
+    }
+  for (guint i = 0; n_left > 0; i++)
+    {
+      gint64 n = strand_store_cleanup_expired (f->store, 0, NULL);
+
+      g_assert_cmpint (n, >=, 0);
+      g_assert_cmpint (n, <=, 1);
+      n_left -= (guint) n;
+      g_assert_cmpuint (i, <, 10000);
+    }
+}
+
+/* --- small and closed disks ----------------------------------------------------------------------------- */
+
 /* Role: fills a small disk. Prints why it cannot, if it cannot. */
 static int
 play_full_disk (const char *root)
@@ -637,6 +909,13 @@ main (int argc, char **argv)
        test_only_dead_writers_temporary_files_are_collected);
   ADD ("watcher-wakes-for-another-process", test_watcher_wakes_for_another_process);
   ADD ("watcher-is-told-what-a-new-folder-brings", test_watcher_is_told_what_a_new_folder_brings);
+  ADD ("old-directory-gets-an-index", test_old_directory_gets_an_index);
+  ADD ("cleanup-finds-records-without-entries", test_cleanup_finds_records_without_entries);
+  ADD ("entries-are-not-believed", test_entries_are_not_believed);
+  ADD ("claim-sees-what-came-while-events-were-lost", test_claim_sees_what_came_while_events_were_lost);
+  ADD ("watchers-are-told-though-events-were-lost", test_watchers_are_told_though_events_were_lost);
+  ADD ("stepped-clock-expires-nothing-early", test_stepped_clock_expires_nothing_early);
+  ADD ("short-cleanups-see-everything", test_short_cleanups_see_everything);
   ADD ("full-disk-loses-nothing", test_full_disk_loses_nothing);
   ADD ("closed-files-and-directories-say-so", test_closed_files_and_directories_say_so);
 
