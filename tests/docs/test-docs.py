@@ -212,7 +212,8 @@ class Docs:
             plugins = json.loads(self.run(["strand", "plugins", "--json"], state, state)[1])
             return [json.loads(self.run(["strand", "inspect", f"{p['kind']}/{p['type']}", "--json"], state, state)[1])
                     for p in plugins if p["state"] == "available"] + \
-                [json.loads(self.run(["strand", "inspect", "reader", "--json"], state, state)[1])]
+                [json.loads(self.run(["strand", "inspect", kind, "--json"], state, state)[1])
+                 for kind in ("reader", "schedule")]
 
     def key_tables(self):
         return "\n".join(key_table(one) for one in self.types())

@@ -155,9 +155,10 @@ run_with_input (Fixture *f, GBytes *input, const char *const *arguments)
   }                                                                                                          \
   G_STMT_END
 
-static const char *const all_commands[] = { "run",     "map",     "status", "show",    "result",
-                                            "wait",    "cancel",  "list",   "cleanup", "functions",
-                                            "plugins", "inspect", "check",  "stack",   "conformance" };
+static const char *const all_commands[] = { "run",     "map",     "status",   "show",    "result",
+                                            "wait",    "cancel",  "list",     "cleanup", "functions",
+                                            "plugins", "inspect", "check",    "stack",   "conformance",
+                                            "launch",  "worker",  "schedule", "retry" };
 
 static void
 test_help_lists_every_command (Fixture *f, gconstpointer unused)
@@ -266,7 +267,7 @@ test_completion_offers_what_there_is (Fixture *f, gconstpointer unused)
     }
   demo (f, "run", "demo.echo", "x", "--key", "nightly");
   complete (f, "strand r");
-  g_assert_cmpstr (f->out, ==, "run\nresult\n");
+  g_assert_cmpstr (f->out, ==, "run\nretry\nresult\n");
   complete (f, "strand run -m demo demo.f");
   g_assert_cmpstr (f->out, ==, "demo.factorial\ndemo.fail\n");
   complete (f, "strand show ''");
@@ -1052,8 +1053,7 @@ test_modules_of_the_keyfile (Fixture *f, gconstpointer unused)
   g_auto(GStrv) folders = g_strsplit (g_getenv ("STRAND_MODULE_PATH"), ":", -1);
 
   g_assert_true (g_file_get_contents (f->config, &text, NULL, NULL));
-  longer = g_strdup_printf ("[strand]\nmodules=%s/demo.so\n%s", folders[0],
-                            text + strlen ("[strand]\n"));
+  longer = g_strdup_printf ("[strand]\nmodules=%s/demo.so\n%s", folders[0], text + strlen ("[strand]\n"));
   write_file (f->config, longer);
   strand (f, "run", "-c", f->config, "demo.add", "2", "3");
   assert_status (f, 0);
