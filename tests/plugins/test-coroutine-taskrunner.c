@@ -808,9 +808,10 @@ test_blocking_from_elsewhere_is_fine (void)
   close_runner (runner);
 }
 
-/* Valgrind looks through all stacks at each switch, and the race detector takes a stack for a thread. */
+/* Valgrind looks through all stacks at each switch, and the race detector takes a stack for a thread, of
+ * which it knows 8128 at most. */
 #ifdef __SANITIZE_THREAD__
-#define N_SLEEPERS 3000
+#define N_SLEEPERS 1000
 #else
 #define N_SLEEPERS (RUNNING_ON_VALGRIND ? 3000 : 100000)
 #endif
@@ -991,6 +992,13 @@ test_overflow_is_explained (gconstpointer how)
 {
   g_autofree char *path = g_strdup_printf ("/coroutine/child/overflow-%s", (const char *) how);
 
+#ifdef __SANITIZE_THREAD__
+  if (g_str_equal (how, "canary"))
+    {
+      g_test_skip ("the race detector ends before there are stacks without a guard");
+      return;
+    }
+#endif
   g_test_trap_subprocess (path, 0, 0);
   g_test_trap_assert_failed ();
   g_test_trap_assert_stderr (
