@@ -47,6 +47,7 @@ typedef struct
   guint64 fence;
   guint64 begin;
   GQueue items; /* of GBytes */
+  gint64 bytes; /* what they cost */
 } Log;
 
 typedef struct
@@ -76,7 +77,6 @@ struct _StrandMemoryStore
   GList *clean_next;    /* where in finished the next cleanup goes on; NULL for the front */
   GHashTable *queues;   /* name → Queue */
   GHashTable *logs;     /* key → GPtrArray of Log */
-  gint64 item_bytes;    /* of the logs; part of bytes */
   guint64 last_serial;
   gint64 bytes;
   guint64 n_dropped;
@@ -266,17 +266,32 @@ make_log_locked (StrandMemoryStore *self, const char *key, guint64 fence)
 }
 
 static void
-note_item_locked (StrandMemoryStore *self, gint64 bytes)
+add_item_locked (StrandMemoryStore *self, Log *log, GBytes *item)
 {
-  self->item_bytes += bytes;
-  self->bytes += bytes;
+  log->bytes += item_cost (item);
+  self->bytes += item_cost (item);
+  g_queue_push_tail (&log->items, g_bytes_ref (item));
 }
 
+/* @item was taken out of the log. */
 static void
-drop_item_locked (StrandMemoryStore *self, GBytes *item)
+drop_item_locked (StrandMemoryStore *self, Log *log, GBytes *item)
 {
-  note_item_locked (self, -item_cost (item));
+  log->bytes -= item_cost (item);
+  self->bytes -= item_cost (item);
   g_bytes_unref (item);
+}
+
+/* What all logs of a call cost. */
+static gint64
+measure_items_locked (StrandMemoryStore *self, const char *key)
+{
+  GPtrArray *logs = g_hash_table_lookup (self->logs, key);
+  gint64 bytes = 0;
+
+  for (guint i = 0; logs != NULL && i < logs->len; i++)
+    bytes += ((Log *) g_ptr_array_index (logs, i))->bytes;
+  return bytes;
 }
 
 /* All logs of a call under @fence and earlier ones. */
@@ -292,7 +307,7 @@ forget_items_locked (StrandMemoryStore *self, const char *key, guint64 fence)
       if (log->fence > fence)
         continue;
       while (!g_queue_is_empty (&log->items))
-        drop_item_locked (self, g_queue_pop_tail (&log->items));
+        drop_item_locked (self, log, g_queue_pop_tail (&log->items));
       g_ptr_array_remove_index (logs, i - 1);
     }
   if (logs != NULL && logs->len == 0)
@@ -354,7 +369,7 @@ make_room_locked (StrandMemoryStore *self, gint64 more_records, gint64 more_byte
         continue;
       g_ptr_array_add (oldest, entry);
       more_records--;
-      more_bytes -= entry->bytes;
+      more_bytes -= entry->bytes + measure_items_locked (self, strand_record_get_key (entry->record));
     }
 
   if (is_over_locked (self, more_records, more_bytes))
@@ -689,17 +704,14 @@ append_locked (StrandMemoryStore *self, Log *log, guint64 first, GBytes *const *
   guint64 keep = reaches ? first - log->begin : 0;
 
   while (log->items.length > keep)
-    drop_item_locked (self, g_queue_pop_tail (&log->items));
+    drop_item_locked (self, log, g_queue_pop_tail (&log->items));
   if (log->items.length == 0)
     log->begin = first;
   for (guint i = 0; i < n; i++)
-    {
-      g_queue_push_tail (&log->items, g_bytes_ref (items[i]));
-      note_item_locked (self, item_cost (items[i]));
-    }
+    add_item_locked (self, log, items[i]);
   while (log->items.length > MAX (max_items, 1))
     {
-      drop_item_locked (self, g_queue_pop_head (&log->items));
+      drop_item_locked (self, log, g_queue_pop_head (&log->items));
       log->begin++;
     }
 }

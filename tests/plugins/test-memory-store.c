@@ -121,6 +121,64 @@ test_refused_write_drops_nothing (void)
   g_assert_true (has (store, "ended-0"));
 }
 
+static gboolean
+append (StrandStore *store, const char *key, guint64 first, gsize size, GError **error)
+{
+  g_autofree char *text = g_strnfill (size, 'x');
+  g_autoptr(GBytes) item = g_bytes_new (text, size);
+
+  return strand_store_append_items (store, key, 1, first, &item, 1, 1000, error);
+}
+
+/* What calls emit counts, and makes room when its record is dropped. */
+static void
+test_items_are_limited_too (void)
+{
+  g_autoptr(StrandStore) store =
+      g_object_new (memory_store, "max-bytes", G_GINT64_CONSTANT (16 * 1024), NULL);
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GPtrArray) items = NULL;
+  guint64 first;
+
+  put_ended (store, 0);
+  g_assert_true (append (store, "ended-0", 0, 8 * 1024, NULL));
+  put (store, "running", STRAND_STATUS_RUNNING);
+  g_assert_true (append (store, "running", 0, 10 * 1024, NULL));
+  g_assert_false (has (store, "ended-0"));
+  g_assert_cmpuint (get_dropped (store), ==, 1);
+  items = strand_store_read_items (store, "ended-0", 1, 0, 10, &first, NULL);
+  g_assert_cmpuint (items->len, ==, 0);
+
+  g_assert_false (append (store, "running", 1, 10 * 1024, &error));
+  g_assert_error (error, STRAND_ERROR, STRAND_ERROR_FULL);
+  g_assert_true (strand_store_remove (store, "running", 0, NULL));
+  g_assert_true (append (store, "next", 0, 10 * 1024, NULL));
+}
+
+/* The store's clock says when a call is due, in whatever direction it is set. */
+static void
+test_clock_set_back_makes_a_call_wait_again (void)
+{
+  const gint64 now_us = G_GINT64_CONSTANT (1700000000000000);
+  const char *const queues[] = { "q", NULL };
+  g_autoptr(StrandStore) store = g_object_new (memory_store, NULL);
+  g_autoptr(StrandRecord) record = store_contract_record ("job-17");
+  StrandClaim claim = { queues, "test:1", now_us - 100, 1 };
+  gint64 next_due_us = 0;
+  g_autoptr(GPtrArray) early = NULL;
+  g_autoptr(GPtrArray) due = NULL;
+
+  strand_record_set_string (record, STRAND_FIELD_QUEUE, "q");
+  strand_record_set_int (record, STRAND_FIELD_NOT_BEFORE, now_us);
+  g_assert_true (strand_store_put (store, record, 0, NULL));
+  early = strand_store_claim (store, &claim, &next_due_us, NULL);
+  g_assert_cmpuint (early->len, ==, 0);
+  g_assert_cmpint (next_due_us, ==, now_us);
+  claim.now_us = now_us;
+  due = strand_store_claim (store, &claim, &next_due_us, NULL);
+  g_assert_cmpuint (due->len, ==, 1);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -132,6 +190,9 @@ main (int argc, char **argv)
                    test_oldest_ended_call_is_dropped_first);
   g_test_add_func ("/memory-store/only-unfinished-calls-are-full", test_only_unfinished_calls_are_full);
   g_test_add_func ("/memory-store/bytes-are-limited", test_bytes_are_limited);
+  g_test_add_func ("/memory-store/items-are-limited-too", test_items_are_limited_too);
+  g_test_add_func ("/memory-store/clock-set-back-makes-a-call-wait-again",
+                   test_clock_set_back_makes_a_call_wait_again);
   g_test_add_func ("/memory-store/refused-write-drops-nothing", test_refused_write_drops_nothing);
 
   return g_test_run ();
