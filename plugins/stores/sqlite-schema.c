@@ -97,8 +97,7 @@ static const char *const indexes[] = {
   NULL,
 };
 
-/* Of the changes at least the latest 10000 are kept; they are removed a thousand at a time, as each time
- * costs a page. */
+/* Writers of ours forget old changes now and then. */
 static const char *const tables[] = {
   "CREATE TABLE IF NOT EXISTS changes (number INTEGER PRIMARY KEY, \"key\" TEXT NOT NULL) STRICT",
   "CREATE TABLE items (\"key\" TEXT NOT NULL, fence INTEGER NOT NULL, number INTEGER NOT NULL, "
@@ -118,8 +117,6 @@ static const char *const triggers[] = {
   "CREATE TRIGGER records_removed AFTER DELETE ON records BEGIN"
   " INSERT INTO changes (\"key\") VALUES (old.\"key\");"
   " DELETE FROM items WHERE \"key\" = old.\"key\"; END",
-  "CREATE TRIGGER changes_forgotten AFTER INSERT ON changes WHEN new.number % 1000 = 0 BEGIN"
-  " DELETE FROM changes WHERE number <= new.number - 10000; END",
   "PRAGMA application_id = 0x53747264",
   NULL,
 };

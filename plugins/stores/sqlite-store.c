@@ -57,6 +57,7 @@ struct _StrandSqliteStore
   gint64 busy_timeout_us;
 
   SqliteWriter *writer;
+  int expects_work; /* atomic: the last claim got all it asked for */
 
   GMutex lock;     /* guards everything below */
   GPtrArray *idle; /* of SqliteDatabase */
@@ -471,15 +472,16 @@ strand_sqlite_store_claim (StrandStore *store, const StrandClaim *claim, gint64 
   StrandSqliteStore *self = STRAND_SQLITE_STORE (store);
   g_autoptr(GPtrArray) claimed = g_ptr_array_new_with_free_func ((GDestroyNotify) strand_record_unref);
   ClaimJob job = { claim, claimed, 0 };
-  gboolean due;
+  gboolean due = g_atomic_int_get (&self->expects_work);
 
-  if (!look_for_work (self, claim, &due, next_due_us, error))
+  if (!due && !look_for_work (self, claim, &due, next_due_us, error))
     return NULL;
   if (!due)
     return g_steal_pointer (&claimed);
   if (!write_job (self, 0, claim_job, &job, error))
     return NULL;
   *next_due_us = job.next_due_us;
+  g_atomic_int_set (&self->expects_work, claimed->len == claim->limit);
   return g_steal_pointer (&claimed);
 }
 

@@ -127,11 +127,11 @@ move_back (SqliteDatabase *database, gint64 id, GError **error)
   return finish (database, statement, error);
 }
 
-/* The first calls of a queue, in turn. @early: ids of those that should not be there yet. Rows that cannot be
- * read are passed over: a listing names them. */
+/* The first calls of a queue, in turn. @ids: theirs. @early: ids of those that should not be there yet. Rows
+ * that cannot be read are passed over: a listing names them. */
 static gboolean
 read_first (SqliteDatabase *database, const char *queue, gint64 now_us, guint limit, GPtrArray *found,
-            GArray *early, GError **error)
+            GArray *ids, GArray *early, GError **error)
 {
   static gsize text;
   g_autoptr(SqliteUse) statement = NULL;
@@ -160,14 +160,17 @@ read_first (SqliteDatabase *database, const char *queue, gint64 now_us, guint li
       if (strand_record_get_int (record, STRAND_FIELD_NOT_BEFORE) > now_us)
         g_array_append_val (early, id);
       else
-        g_ptr_array_add (found, g_steal_pointer (&record));
+        {
+          g_ptr_array_add (found, g_steal_pointer (&record));
+          g_array_append_val (ids, id);
+        }
     }
   return code != SQLITE_ERROR;
 }
 
 /* Writes what a claim changes. */
 static gboolean
-write_claim (SqliteDatabase *database, StrandRecord *record, GError **error)
+write_claim (SqliteDatabase *database, StrandRecord *record, gint64 id, GError **error)
 {
   static const StrandField fields[] = { STRAND_FIELD_REVISION, STRAND_FIELD_STATUS,
                                         STRAND_FIELD_FENCE,    STRAND_FIELD_ATTEMPT,
@@ -177,7 +180,7 @@ write_claim (SqliteDatabase *database, StrandRecord *record, GError **error)
       prepare (database,
                "UPDATE records SET \"revision\" = ?1, \"status\" = ?2, \"fence\" = ?3, \"attempt\" = ?4, "
                "\"started\" = ?5, \"lease-counter\" = ?6, \"items\" = ?7, \"lease-owner\" = ?8, "
-               "\"progress\" = ?9, \"message\" = NULL WHERE \"key\" = ?10",
+               "\"progress\" = ?9, \"message\" = NULL WHERE \"id\" = ?10",
                error);
 
   if (statement == NULL)
@@ -186,7 +189,7 @@ write_claim (SqliteDatabase *database, StrandRecord *record, GError **error)
     sqlite3_bind_int64 (statement, (int) i + 1, strand_record_get_int (record, fields[i]));
   bind_text (statement, 8, strand_record_get_string (record, STRAND_FIELD_LEASE_OWNER));
   sqlite3_bind_double (statement, 9, strand_record_get_double (record, STRAND_FIELD_PROGRESS));
-  bind_text (statement, 10, strand_record_get_key (record));
+  sqlite3_bind_int64 (statement, 10, id);
   return finish (database, statement, error);
 }
 
@@ -195,12 +198,13 @@ claim_from (SqliteDatabase *database, const char *queue, const StrandClaim *clai
             GError **error)
 {
   g_autoptr(GPtrArray) found = g_ptr_array_new_with_free_func ((GDestroyNotify) strand_record_unref);
+  g_autoptr(GArray) ids = g_array_new (FALSE, FALSE, sizeof (gint64));
   g_autoptr(GArray) early = g_array_new (FALSE, FALSE, sizeof (gint64));
 
   if (!move_due (database, queue, claim->now_us, error))
     return FALSE;
   CRASH_POINT ("move due");
-  if (!read_first (database, queue, claim->now_us, claim->limit - claimed->len, found, early, error))
+  if (!read_first (database, queue, claim->now_us, claim->limit - claimed->len, found, ids, early, error))
     return FALSE;
   for (guint i = 0; i < early->len; i++)
     if (!move_back (database, g_array_index (early, gint64, i), error))
@@ -212,7 +216,7 @@ claim_from (SqliteDatabase *database, const char *queue, const StrandClaim *clai
       strand_record_claim (record, claim->owner, claim->now_us);
       strand_record_set_int (record, STRAND_FIELD_REVISION,
                              strand_record_get_int (record, STRAND_FIELD_REVISION) + 1);
-      if (!write_claim (database, record, error))
+      if (!write_claim (database, record, g_array_index (ids, gint64, i), error))
         return FALSE;
       CRASH_POINT ("claim row");
       g_ptr_array_add (claimed, strand_record_ref (record));

@@ -20,6 +20,10 @@
 /* How many jobs share a transaction: enough for all threads there are; the first is not kept waiting. */
 #define MAX_SHARED 64
 
+/* Of what has changed, at least the latest 10000 keys are kept for watchers. They are removed many at a time,
+ * as each time costs a page. */
+#define CHANGES_PER_PRUNING 2000
+
 typedef struct
 {
   SqliteWriteFlags flags;
@@ -46,7 +50,8 @@ struct _SqliteWriter
 
   /* The leader's. */
   SqliteDatabase *database;
-  int log_fd; /* the log of the database, to ring with; -1 while it is not needed */
+  int log_fd;       /* the log of the database, to ring with; -1 while it is not needed */
+  gint64 n_changes; /* since old ones were removed */
 };
 
 SqliteWriter *
@@ -208,15 +213,33 @@ run_all (SqliteWriter *self, GPtrArray *entries)
 }
 
 static void
+forget_old_changes (SqliteWriter *self)
+{
+  g_autoptr(GError) error = NULL;
+
+  self->n_changes = 0;
+  if (!sqlite_database_run (self->database,
+                            g_intern_static_string ("DELETE FROM changes WHERE number <= "
+                                                    "(SELECT max(number) FROM changes) - 10000"),
+                            &error))
+    strand_debug (STRAND_TOPIC_STORE, "Could not forget old changes: %s", error->message);
+}
+
+static void
 carry_out (SqliteWriter *self, GPtrArray *entries)
 {
   gint64 before = self->database != NULL ? sqlite_database_count_all_changes (self->database) : 0;
+  gint64 n_changes;
 
   run_all (self, entries);
   CRASH_POINT ("commit");
-  if (self->database != NULL && sqlite_database_count_all_changes (self->database) != before)
+  n_changes = self->database != NULL ? sqlite_database_count_all_changes (self->database) - before : 0;
+  if (n_changes != 0)
     ring (self);
   CRASH_POINT ("ring");
+  self->n_changes += ABS (n_changes);
+  if (self->n_changes >= CHANGES_PER_PRUNING && self->database != NULL)
+    forget_old_changes (self);
 }
 
 /* --- the queue ----------------------------------------------------------------------------------------- */

@@ -2,8 +2,10 @@
  *
  * The peer keeps the same bytes in the simplest table that can hold them (key, revision, record as JSON), one
  * row a transaction; the store has a column for each field, indexes, and numbers its writes for watchers.
- * Store and peer take turns, on new rows each time. Then: what a get and a look for pending work cost among
- * many records that have ended, and how soon a watcher in another process has a record.
+ * Store and peer take turns, on new rows each time. Then the same for a queue: claim and complete, one call
+ * and a hundred at once, beside a table with the index that a queue needs. Then: what a get, a look for
+ * pending work and a claim cost among many records that have ended, or wait, and how soon a watcher in
+ * another process has a record.
  *
  * `bench-sqlite full` does the first with sync=full, `bench-sqlite 1000000` the second with so many records.
  *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
@@ -23,6 +25,9 @@
 #define N_ROUNDS 5
 #define N_WAKES 1000
 #define N_LOOKS 2000
+#define N_CALLS 1000
+#define BATCH 100
+#define NOW_US (1700000001 * (gint64) G_USEC_PER_SEC)
 
 static GType sqlite_store;
 
@@ -206,6 +211,215 @@ compare_with_statements (const char *work, gboolean full)
   strand_store_close (store);
 }
 
+/* --- as a queue ---------------------------------------------------------------------------------------- */
+
+typedef struct
+{
+  sqlite3 *handle;
+  sqlite3_stmt *insert, *claim, *complete, *begin, *commit;
+} QueuePeer;
+
+static sqlite3_stmt *
+prepare (sqlite3 *handle, const char *sql)
+{
+  sqlite3_stmt *statement = NULL;
+
+  if (sqlite3_prepare_v2 (handle, sql, -1, &statement, NULL) != SQLITE_OK)
+    g_error ("%s", sqlite3_errmsg (handle));
+  return statement;
+}
+
+static void
+step (sqlite3_stmt *statement)
+{
+  while (sqlite3_step (statement) == SQLITE_ROW)
+    g_assert (sqlite3_column_blob (statement, 1) != NULL);
+  g_assert (sqlite3_reset (statement) == SQLITE_OK);
+}
+
+static void
+queue_peer_open (QueuePeer *peer, const char *work, gboolean full)
+{
+  g_autofree char *path = g_build_filename (work, "queue-peer.db", NULL);
+
+  g_assert (sqlite3_open (path, &peer->handle) == SQLITE_OK);
+  sqlite3_exec (peer->handle, "PRAGMA journal_mode = WAL", NULL, NULL, NULL);
+  sqlite3_exec (peer->handle, full ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL", NULL, NULL,
+                NULL);
+  sqlite3_exec (
+      peer->handle,
+      "CREATE TABLE records (key TEXT PRIMARY KEY, queue TEXT, turn INTEGER, status INTEGER NOT NULL, "
+      "owner TEXT, record BLOB NOT NULL); "
+      "CREATE INDEX waiting ON records (queue, turn) WHERE status = 0",
+      NULL, NULL, NULL);
+  peer->insert = prepare (peer->handle, "INSERT INTO records VALUES (?1, 'default', ?3, 0, NULL, ?2)");
+  peer->claim =
+      prepare (peer->handle, "UPDATE records SET status = 1, owner = 'bench' WHERE key IN (SELECT key "
+                             "FROM records WHERE queue = 'default' AND status = 0 ORDER BY turn LIMIT ?1)"
+                             " RETURNING key, record");
+  peer->complete = prepare (
+      peer->handle, "UPDATE records SET status = 2, owner = NULL, record = ?2 WHERE key = ?1 AND status = 1");
+  peer->begin = prepare (peer->handle, "BEGIN IMMEDIATE");
+  peer->commit = prepare (peer->handle, "COMMIT");
+}
+
+static void
+queue_peer_close (QueuePeer *peer)
+{
+  sqlite3_finalize (peer->insert);
+  sqlite3_finalize (peer->claim);
+  sqlite3_finalize (peer->complete);
+  sqlite3_finalize (peer->begin);
+  sqlite3_finalize (peer->commit);
+  sqlite3_close (peer->handle);
+}
+
+static void
+peer_bind (sqlite3_stmt *statement, StrandRecord *record, GBytes *bytes)
+{
+  gsize size;
+  const void *data = g_bytes_get_data (bytes, &size);
+
+  sqlite3_bind_text (statement, 1, strand_record_get_key (record), -1, SQLITE_STATIC);
+  sqlite3_bind_blob (statement, 2, data, (int) size, SQLITE_STATIC);
+}
+
+/* Calls a second, from waiting to completed. */
+static double
+peer_work (QueuePeer *peer, GPtrArray *records, GBytes *bytes, guint batch)
+{
+  double start;
+
+  step (peer->begin);
+  for (guint i = 0; i < records->len; i++)
+    {
+      peer_bind (peer->insert, records->pdata[i], bytes);
+      sqlite3_bind_int64 (peer->insert, 3, i);
+      step (peer->insert);
+    }
+  step (peer->commit);
+
+  start = bench_seconds ();
+  for (guint i = 0; i < records->len; i += batch)
+    {
+      sqlite3_bind_int64 (peer->claim, 1, batch);
+      step (peer->claim);
+      if (batch > 1)
+        step (peer->begin);
+      for (guint n = 0; n < batch; n++)
+        {
+          peer_bind (peer->complete, records->pdata[i + n], bytes);
+          step (peer->complete);
+        }
+      if (batch > 1)
+        step (peer->commit);
+    }
+  return records->len / (bench_seconds () - start);
+}
+
+static void
+put_all (StrandStore *store, GPtrArray *records, guint from, guint n)
+{
+  g_autofree guint64 *expected = g_new0 (guint64, n);
+  g_autofree GError **errors = g_new0 (GError *, n);
+
+  for (guint i = 0; i < n; i++)
+    expected[i] = strand_record_get_revision (records->pdata[from + i]);
+  if (strand_store_put_batch (store, (StrandRecord *const *) records->pdata + from, expected, n, errors) != n)
+    g_error ("could not put: %s", errors[0] != NULL ? errors[0]->message : "some of them");
+}
+
+/* Each is put back as it came from the claim, with an end. */
+static void
+claim_and_complete (StrandStore *store, guint batch)
+{
+  static const char *const queues[] = { "default", NULL };
+  const StrandClaim claim = { queues, "reader-15000:bench", NOW_US, batch };
+  g_autoptr(GPtrArray) claimed = strand_store_claim (store, &claim, NULL, NULL);
+  g_autoptr(GBytes) value = g_bytes_new_static ("\"e3b0c44298fc1c149afbf4c8996fb92427ae41e4\"", 42);
+
+  g_assert (claimed != NULL && claimed->len == batch);
+  for (guint i = 0; i < batch; i++)
+    {
+      strand_record_end (claimed->pdata[i], STRAND_STATUS_COMPLETED, NOW_US);
+      strand_record_set_string (claimed->pdata[i], STRAND_FIELD_VALUE_TYPE, "s");
+      strand_record_set_bytes (claimed->pdata[i], STRAND_FIELD_VALUE, value);
+    }
+  if (batch > 1)
+    put_all (store, claimed, 0, batch);
+  else
+    g_assert (
+        strand_store_put (store, claimed->pdata[0], strand_record_get_revision (claimed->pdata[0]), NULL));
+}
+
+static double
+store_work (StrandStore *store, GPtrArray *records, guint batch)
+{
+  double start;
+
+  put_all (store, records, 0, records->len);
+  start = bench_seconds ();
+  for (guint i = 0; i < records->len; i += batch)
+    claim_and_complete (store, batch);
+  return records->len / (bench_seconds () - start);
+}
+
+static GPtrArray *
+new_calls (const char *prefix, guint round, guint n)
+{
+  GPtrArray *records = g_ptr_array_new_with_free_func ((GDestroyNotify) strand_record_unref);
+
+  for (guint i = 0; i < n; i++)
+    {
+      StrandRecord *record = new_record (prefix, round, i);
+
+      strand_record_set_int (record, STRAND_FIELD_STATUS, STRAND_STATUS_PENDING);
+      strand_record_set_string (record, STRAND_FIELD_QUEUE, "default");
+      strand_record_set_int (record, STRAND_FIELD_CREATED, 1700000000000000 + i);
+      strand_record_set_int (record, STRAND_FIELD_COMPLETED, 0);
+      strand_record_set_int (record, STRAND_FIELD_ATTEMPT, 0);
+      g_ptr_array_add (records, record);
+    }
+  return records;
+}
+
+static void
+compare_queues (const char *work, gboolean full)
+{
+  g_autoptr(StrandStore) store = open_store (work, full);
+  double own[2][N_ROUNDS], peers[2][N_ROUNDS], put[N_ROUNDS];
+  guint n_calls = full ? N_CALLS / 5 : N_CALLS;
+  QueuePeer peer;
+
+  queue_peer_open (&peer, work, full);
+  for (guint round = 0; round < N_ROUNDS; round++)
+    for (guint batched = 0; batched < 2; batched++)
+      {
+        g_autoptr(GPtrArray) records = new_calls (batched ? "batch" : "one", round, n_calls);
+        g_autoptr(GBytes) bytes = strand_record_to_json (records->pdata[0]);
+        g_autoptr(GPtrArray) more = new_calls ("more", round, n_calls);
+        double start;
+
+        peers[batched][round] = peer_work (&peer, records, bytes, batched ? BATCH : 1);
+        own[batched][round] = store_work (store, records, batched ? BATCH : 1);
+        if (!batched)
+          continue;
+        start = bench_seconds ();
+        for (guint i = 0; i < more->len; i += BATCH)
+          put_all (store, more, i, BATCH);
+        put[round] = more->len / (bench_seconds () - start);
+        for (guint i = 0; i < more->len; i += BATCH)
+          claim_and_complete (store, BATCH);
+      }
+  report ("claim and complete", full, own[0], peers[0]);
+  report ("claim and complete, batches of 100", full, own[1], peers[1]);
+  bench_report (full ? "sqlite store: put batches of 100, sync=full"
+                     : "sqlite store: put batches of 100, sync=normal",
+                bench_median (put, N_ROUNDS), "records/s", 0, NULL);
+  queue_peer_close (&peer);
+  strand_store_close (store);
+}
+
 /* --- among many records -------------------------------------------------------------------------------- */
 
 /* Fills the store up in SQL, as a million puts would take a minute. */
@@ -259,6 +473,51 @@ measure_pending (StrandStore *store)
   return (bench_seconds () - start) / N_LOOKS * 1e6;
 }
 
+/* Microseconds for one claim of one call; the call is completed outside of what is measured. */
+static double
+measure_claim (StrandStore *store)
+{
+  static const char *const queues[] = { "default", NULL };
+  const StrandClaim claim = { queues, "reader-15000:bench", NOW_US, 1 };
+  double seconds = 0;
+
+  for (guint i = 0; i < N_CALLS; i++)
+    {
+      double start = bench_seconds ();
+      g_autoptr(GPtrArray) claimed = strand_store_claim (store, &claim, NULL, NULL);
+
+      seconds += bench_seconds () - start;
+      g_assert (claimed != NULL && claimed->len == 1);
+    }
+  return seconds / N_CALLS * 1e6;
+}
+
+/* As many calls wait as measure_claim() takes, and so many more that are due, or not yet. */
+static void
+fill_waiting (const char *work, const char *key, const char *not_before, guint n)
+{
+  g_autofree char *path = g_build_filename (work, "store.db", NULL);
+  g_autofree char *sql = g_strdup_printf (
+      "WITH RECURSIVE n (i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < %u)"
+      "INSERT INTO records (\"key\", \"revision\", \"function\", \"queue\", \"created\", \"not-before\", \"later\")"
+      " SELECT '%s-' || i, 1, 'bench.sha256', 'default', 1700000000000000 + i %% 1000, %s, %s > 0 FROM n",
+      n, key, not_before, not_before);
+  sqlite3 *handle;
+
+  g_assert (sqlite3_open (path, &handle) == SQLITE_OK);
+  if (sqlite3_exec (handle, sql, NULL, NULL, NULL) != SQLITE_OK)
+    g_error ("%s", sqlite3_errmsg (handle));
+  sqlite3_close (handle);
+}
+
+static void
+report_claim (StrandStore *store, const char *among, guint n, double few)
+{
+  g_autofree char *name = g_strdup_printf ("sqlite store: claim among %u %s", n, among);
+
+  bench_report (name, measure_claim (store), "us", few, "among 1000");
+}
+
 static void
 compare_sizes (const char *work, guint n_many)
 {
@@ -267,7 +526,7 @@ compare_sizes (const char *work, guint n_many)
   g_autofree char *list_name =
       g_strdup_printf ("sqlite store: first pending of a queue among %u ended", n_many);
   g_autofree char *count_name = g_strdup_printf ("sqlite store: count pending among %u", n_many);
-  double get_few, list_few, get_many, start;
+  double get_few, list_few, claim_few, get_many, start;
 
   for (guint i = 0; i < 10; i++)
     {
@@ -280,6 +539,8 @@ compare_sizes (const char *work, guint n_many)
   fill (work, 0, 1000);
   get_few = measure_get (store, 1000);
   list_few = measure_pending (store);
+  fill_waiting (work, "few", "0", N_CALLS);
+  claim_few = measure_claim (store);
   fill (work, 1000, n_many);
   measure_get (store, n_many);
   get_many = measure_get (store, n_many);
@@ -290,6 +551,14 @@ compare_sizes (const char *work, guint n_many)
   g_assert (strand_store_count (store, &(StrandFilter){ .statuses = 1 << STRAND_STATUS_PENDING }, NULL) ==
             10);
   bench_report (count_name, (bench_seconds () - start) * 1e6, "us", 0, NULL);
+
+  fill_waiting (work, "among-ended", "0", N_CALLS);
+  report_claim (store, "ended", n_many, claim_few);
+  fill_waiting (work, "later", "4000000000000000", n_many);
+  fill_waiting (work, "before", "0", N_CALLS);
+  report_claim (store, "not due yet", n_many, claim_few);
+  fill_waiting (work, "due", "0", n_many);
+  report_claim (store, "due", n_many, claim_few);
   strand_store_close (store);
 }
 
@@ -419,6 +688,7 @@ main (int argc, char **argv)
 
   work = make_work ();
   compare_with_statements (work, full);
+  compare_queues (work, full);
   remove_work (work);
   work_many = make_work ();
   compare_sizes (work_many, MAX (n_many, 1001));
