@@ -106,6 +106,7 @@ plain_store_list (StrandStore *store, const StrandFilter *filter, const char *cu
   for (GList *l = keys; l != NULL; l = l->next)
     {
       StrandRecord *record = g_hash_table_lookup (self->records, l->data);
+      g_autoptr(StrandRecord) copy = NULL;
 
       if ((cursor != NULL && strcmp (l->data, cursor) <= 0) || !strand_filter_matches (filter, record))
         continue;
@@ -114,7 +115,8 @@ plain_store_list (StrandStore *store, const StrandFilter *filter, const char *cu
           strand_page_set_next (page, last);
           break;
         }
-      strand_page_add (page, strand_record_copy (record));
+      copy = strand_record_copy (record);
+      strand_page_add (page, copy);
       last = l->data;
     }
   g_mutex_unlock (&self->lock);

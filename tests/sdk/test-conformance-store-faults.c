@@ -40,7 +40,7 @@ static const struct
     "crash/writers" },
   { "tears-records", "threads/whole", RACES " items/other-process" },
   { "writes-behind",
-    "watch/other-object watch/other-process watch/last queue/other-process batch/expired processes/seen "
+    "watch/other-object watch/other-process watch/last queue/other-process processes/seen "
     "processes/held close/found-again close/others-stay medium/impossible medium/read-only",
     RACES
     " queue/given-back-by-other queue/any claim/once-processes items/other-process processes/created-once "
