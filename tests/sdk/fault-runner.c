@@ -1,0 +1,144 @@
+/* fault-runner.c — runs `strand conformance` on an object that is broken on purpose.
+ *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "config.h"
+#include "fault-runner.h"
+
+#include <gio/gio.h>
+#include <glib/gstdio.h>
+#include <string.h>
+#include <sys/wait.h>
+
+/* Longer than any case takes that passes, also where much else runs; what hangs takes all of it. */
+#define DEADLINE "5s"
+
+static struct
+{
+  const char *kind;
+  const char *folder;
+  const char *file;
+  const char *keyfile;
+} subject;
+
+static char *
+write_keyfile (const Fault *fault)
+{
+  g_autofree char *path = NULL;
+  g_autofree char *text = g_strconcat (subject.keyfile, fault->fault, "\n", fault->settings, NULL);
+  g_autoptr(GError) error = NULL;
+  int fd = g_file_open_tmp ("broken-XXXXXX.conf", &path, &error);
+
+  g_assert_no_error (error);
+  g_close (fd, NULL);
+  g_file_set_contents (path, text, -1, &error);
+  g_assert_no_error (error);
+  return g_steal_pointer (&path);
+}
+
+/* The report of the suite, or of one of its groups. */
+static char *
+run_suite (const char *keyfile, const char *group)
+{
+  g_autofree char *name = g_strconcat (subject.file, ".so", NULL);
+  g_autofree char *file = g_test_build_filename (G_TEST_BUILT, "fixtures", subject.folder, name, NULL);
+  g_autofree char *broken = g_strconcat (subject.kind, "/broken", NULL);
+  const char *words[] = { g_getenv ("STRAND_COMMAND"),
+                          "conformance",
+                          broken,
+                          "-c",
+                          keyfile,
+                          "--file",
+                          file,
+                          "--quick",
+                          "--deadline",
+                          DEADLINE,
+                          group,
+                          NULL };
+  g_autoptr(GError) error = NULL;
+  g_autofree char *errors = NULL;
+  char *output = NULL;
+  int status;
+
+  g_spawn_sync (NULL, (char **) words, NULL, G_SPAWN_DEFAULT, NULL, NULL, &output, &errors, &status, &error);
+  g_assert_no_error (error);
+  if (!g_str_has_prefix (output, "1.."))
+    g_error ("%s", errors);
+  g_assert_true (WIFEXITED (status));
+  g_assert_cmpint (WEXITSTATUS (status), ==, strstr (output, "\nnot ok ") != NULL ? 1 : 0);
+  return output;
+}
+
+static gboolean
+has_word (const char *words, const char *word)
+{
+  g_auto(GStrv) list = g_strsplit (words != NULL ? words : "", " ", -1);
+
+  return g_strv_contains ((const char *const *) list, word);
+}
+
+/* Clauses that failed and were not to, and that were to and did not. */
+static char *
+compare (const Fault *fault, const char *report, const char *group)
+{
+  g_auto(GStrv) lines = g_strsplit (report, "\n", -1), expected = g_strsplit (fault->failed, " ", -1);
+  g_autoptr(GString) seen = g_string_new (""), wrong = g_string_new ("");
+
+  for (guint i = 0; lines[i] != NULL; i++)
+    if (g_str_has_prefix (lines[i], "not ok "))
+      {
+        const char *clause = strstr (lines[i], " - ") + 3;
+
+        g_string_append_printf (seen, "%s ", clause);
+        if (!has_word (fault->failed, clause) && !has_word (fault->may_fail, clause))
+          g_string_append_printf (wrong, "%s failed; ", clause);
+      }
+  for (guint i = 0; expected[i] != NULL; i++)
+    if ((group == NULL || g_str_has_prefix (expected[i], group)) && !has_word (seen->str, expected[i]) &&
+        !has_word (fault->may_fail, expected[i]))
+      g_string_append_printf (wrong, "%s passed; ", expected[i]);
+  return g_strdup (wrong->str);
+}
+
+/* Where each process takes long to start, as with sanitizers, a fault is looked for in its own group only. */
+static char *
+choose_group (const Fault *fault)
+{
+#ifdef __SANITIZE_ADDRESS__
+  return g_strndup (fault->failed, strcspn (fault->failed, "/"));
+#else
+  return NULL;
+#endif
+}
+
+static void
+test_fault (gconstpointer data)
+{
+  const Fault *fault = data;
+  g_autofree char *keyfile = write_keyfile (fault), *group = choose_group (fault);
+  g_autofree char *report = run_suite (keyfile, group != NULL && group[0] != '\0' ? group : NULL);
+  g_autofree char *wrong = compare (fault, report, group);
+
+  if (wrong[0] != '\0')
+    g_test_message ("%s", report);
+  g_assert_cmpstr (wrong, ==, "");
+  if (fault->says != NULL && strstr (report, fault->says) == NULL)
+    g_error ("'%s' is not in '%s'", fault->says, report);
+  g_unlink (keyfile);
+}
+
+void
+fault_runner_add (const char *kind, const char *folder, const char *file, const char *keyfile,
+                  const Fault *faults)
+{
+  subject.kind = kind;
+  subject.folder = folder;
+  subject.file = file;
+  subject.keyfile = keyfile;
+  for (const Fault *fault = faults; fault->fault != NULL; fault++)
+    {
+      g_autofree char *path = g_strconcat ("/strand-conformance/", kind, "/", fault->fault,
+                                           fault->settings != NULL ? "-set" : NULL, NULL);
+
+      g_test_add_data_func (path, fault, test_fault);
+    }
+}
