@@ -53,6 +53,7 @@ struct _StrandSchedule
   gboolean again;   /* and has to look once more */
   gint64 next_us;   /* what it has found: wall time, G_MAXINT64 for never */
   guint64 timer;
+  guint n_alarms; /* the number of the latest */
   guint watch;
 
   /* Whoever ticks. */

@@ -124,34 +124,57 @@ want_tick_locked (StrandSchedule *self)
   strand_blocking_run (tick, g_object_ref (self));
 }
 
-static void on_timer (gpointer schedule);
+/* Removing a timer does not wait for one that runs just now, so each knows whether it is still the one. */
+typedef struct
+{
+  StrandSchedule *schedule;
+  guint number;
+} Alarm;
+
+static void
+alarm_free (gpointer data)
+{
+  Alarm *alarm = data;
+
+  g_object_unref (alarm->schedule);
+  g_free (alarm);
+}
+
+static void on_alarm (gpointer alarm);
 
 static void
 arm_locked (StrandSchedule *self)
 {
+  Alarm *alarm;
   gint64 wait_us;
 
   if (!self->started || self->next_us == G_MAXINT64)
     return;
+  alarm = g_new (Alarm, 1);
+  alarm->schedule = g_object_ref (self);
+  alarm->number = ++self->n_alarms;
   wait_us = CLAMP (self->next_us - strand_clock_now_us (), 0, LONGEST_SLEEP_US);
-  self->timer = strand_clock_add_timer (strand_clock_monotonic_us () + wait_us, on_timer, g_object_ref (self),
-                                        g_object_unref);
+  self->timer = strand_clock_add_timer (strand_clock_monotonic_us () + wait_us, on_alarm, alarm, alarm_free);
   /* A manual clock may have been advanced before the timer was there. */
   if (strand_clock_now_us () >= self->next_us)
     want_tick_locked (self);
 }
 
 static void
-on_timer (gpointer data)
+on_alarm (gpointer data)
 {
-  StrandSchedule *self = data;
+  Alarm *alarm = data;
+  StrandSchedule *self = alarm->schedule;
 
   g_mutex_lock (&self->lock);
-  self->timer = 0;
-  if (strand_clock_now_us () >= self->next_us)
-    want_tick_locked (self);
-  else
-    arm_locked (self);
+  if (alarm->number == self->n_alarms)
+    {
+      self->timer = 0;
+      if (strand_clock_now_us () >= self->next_us)
+        want_tick_locked (self);
+      else
+        arm_locked (self);
+    }
   g_mutex_unlock (&self->lock);
 }
 
@@ -161,9 +184,10 @@ disarm_locked (StrandSchedule *self)
   guint64 timer = self->timer;
 
   self->timer = 0;
+  self->n_alarms++;
   if (timer == 0)
     return;
-  /* Unlocked: the timer that runs now waits for the lock, and removing it lets a reference go. */
+  /* Unlocked, because an alarm that runs now waits for the lock. */
   g_mutex_unlock (&self->lock);
   strand_clock_remove_timer (timer);
   g_mutex_lock (&self->lock);
@@ -199,9 +223,10 @@ look (StrandSchedule *self, gint64 *next_us, GError **error)
 static void
 go_on_locked (StrandSchedule *self, gint64 next_us)
 {
-  gboolean again = self->again;
+  gboolean again;
 
   disarm_locked (self);
+  again = self->again;
   self->next_us = next_us;
   self->again = FALSE;
   self->ticking = FALSE;
@@ -617,7 +642,14 @@ strand_schedule_set_property (GObject *object, guint id, const GValue *value, GP
     }
 }
 
-/* Started, it is held by its timer or by who ticks; whoever lets it go has stopped it. */
+/* Its watch does not hold it. */
+static void
+strand_schedule_dispose (GObject *object)
+{
+  strand_schedule_stop (STRAND_SCHEDULE (object));
+  G_OBJECT_CLASS (strand_schedule_parent_class)->dispose (object);
+}
+
 static void
 strand_schedule_finalize (GObject *object)
 {
@@ -698,6 +730,7 @@ strand_schedule_class_init (StrandScheduleClass *klass)
 
   object_class->get_property = strand_schedule_get_property;
   object_class->set_property = strand_schedule_set_property;
+  object_class->dispose = strand_schedule_dispose;
   object_class->finalize = strand_schedule_finalize;
 
   props[PROP_NAME] = g_param_spec_string ("name", NULL, "What it is called", NULL,
