@@ -30,6 +30,7 @@
 #include "strand-schedule.h"
 #include "strand-unique.h"
 #include "strand-flow.h"
+#include "strand-queue.h"
 #include "strand-serializer.h"
 #include "strand-middleware.h"
 #include "strand-retry.h"

@@ -175,13 +175,14 @@ void interrupt_set_inline (gboolean is_inline);
 /* The families. */
 
 extern const Option run_options[], map_options[], result_options[], wait_options[], list_options[], import_options[],
-    inspect_options[], conformance_options[], launch_options[], worker_options[];
+    inspect_options[], conformance_options[], launch_options[], worker_options[], queue_options[];
 
 Status run_run (Session *session, char **arguments);
 Status launch_run (Session *session, char **arguments);
 Status worker_run (Session *session, char **arguments);
 Status map_run (Session *session, char **arguments);
 Status schedule_run (Session *session, char **arguments);
+Status queue_run (Session *session, char **arguments);
 Status records_status (Session *session, char **arguments);
 Status records_show (Session *session, char **arguments);
 Status records_result (Session *session, char **arguments);

@@ -109,6 +109,13 @@ serves (StrandRecord *worker, const char *queue)
 
 /* Somebody who launches a call expects that it will be run. */
 static void
+warn_if_paused (StrandStore *store, const char *queue)
+{
+  if (strand_queue_is_paused (store, queue, NULL))
+    session_say ("queue '%s' is paused; the call waits until it is resumed: strand queue resume %s", queue, queue);
+}
+
+static void
 warn_without_worker (StrandStore *store, const char *queue)
 {
   const StrandFilter filter = { .kind = "worker" };
@@ -172,7 +179,10 @@ launch (Session *session, StrandBackend *backend, StrandFunction *function, GVar
     key = strand_handle_get_key (handle);
   print_key (session, key);
   if (!session->quiet)
-    warn_without_worker (strand_backend_get_store (backend), queue);
+    {
+      warn_if_paused (strand_backend_get_store (backend), queue);
+      warn_without_worker (strand_backend_get_store (backend), queue);
+    }
   return STATUS_DONE;
 }
 

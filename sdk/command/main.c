@@ -80,6 +80,13 @@ static const Command commands[] = {
     "Every record is kept exactly, with its status, times and revision. One whose key is there already is\n"
     "refused, and the others are taken all the same.\n",
     "  strand list --json --kind '*' -c old.conf | strand import -c new.conf\n", import_options },
+  { "queue", queue_run, "[list | show|pause|resume|drain|purge QUEUE… | workers [QUEUE…]]",
+    "How queues stand; pause, empty or purge them",
+    "A paused queue keeps its calls from workers; drain waits until nothing is due or runs; purge cancels what\n"
+    "waits. Columns: queue, state, due, delayed, running, failed, oldest, per minute, workers.\n",
+    "  strand queue\n"
+    "  strand queue pause slow && strand queue purge slow --older-than 1d\n",
+    queue_options, NULL },
   { "cleanup", records_cleanup, "", "Remove results that have outlived their time", NULL,
     "  strand cleanup\n", NULL },
   { "functions", stack_functions, "", "What can be called: name, signature, help", NULL,

@@ -365,7 +365,7 @@ test_chord_and_groups_of_chains (Fixture *f, gconstpointer type)
   strand_flow_add_flow (group, inner);                                  /* 3 */
   strand_flow_add (group, "flow.plus", "(xx)", (gint64) 3, (gint64) 4); /* 7 */
   strand_flow_add_flow (chain, group);
-  strand_flow_add (chain, "flow.total", NULL);             /* 10, as the group is given what follows it */
+  strand_flow_add (chain, "flow.total", NULL);             /* 10: it gets both values */
   strand_flow_add (after, "flow.plus", "(x)", (gint64) 1); /* 11 */
   strand_flow_add (after, "flow.plus", "(x)", (gint64) 2); /* 12 */
   strand_flow_add_flow (chain, after);

@@ -1,0 +1,805 @@
+/* strand-queue.c — looking at queues, and governing them.
+ *
+ * Nobody keeps account of a queue: what is told of one is counted when it is asked for, from the records of
+ * its calls and workers, so it cannot be wrong after a crash. A store may hold millions of calls; then the
+ * totals are the store's own counts, and the rest is reckoned from the first SCAN_LIMIT records.
+ *
+ * That a queue is paused is a record of its own, which every reader watches.
+ *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "config.h"
+#include "strand-queue-private.h"
+
+#include <string.h>
+
+#include "strand-clock.h"
+#include "strand-error.h"
+#include "strand-flow-private.h"
+#include "strand-lease.h"
+#include "strand-life.h"
+
+#define STATE_KIND "queue"
+#define STATE_PREFIX "strand.queue."
+#define WORKER_KIND "worker"
+#define PAGE_SIZE 256
+#define MAX_TRIES 1000
+
+/* Some hundred milliseconds of reading. */
+#define SCAN_LIMIT (50 * 1000)
+
+#define RATE_MINUTES 5
+#define MINUTE_US (60 * G_USEC_PER_SEC)
+
+/* How often who waits for a queue looks, whatever it is told: not all that ends is told to every process. */
+#define LOOK_INTERVAL_US (G_USEC_PER_SEC / 4)
+
+G_DEFINE_BOXED_TYPE (StrandQueueInfo, strand_queue_info, strand_queue_info_copy, strand_queue_info_free)
+
+/**
+ * strand_queue_info_copy:
+ * @self: how a queue stands
+ *
+ * Returns: (transfer full): a copy
+ * Since: 1.0
+ */
+StrandQueueInfo *
+strand_queue_info_copy (StrandQueueInfo *self)
+{
+  StrandQueueInfo *copy;
+
+  g_return_val_if_fail (self != NULL, NULL);
+
+  copy = g_memdup2 (self, sizeof *self);
+  copy->name = g_strdup (self->name);
+  return copy;
+}
+
+/**
+ * strand_queue_info_free:
+ * @self: (transfer full): how a queue stood
+ *
+ * Since: 1.0
+ */
+void
+strand_queue_info_free (StrandQueueInfo *self)
+{
+  g_return_if_fail (self != NULL);
+
+  g_free (self->name);
+  g_free (self);
+}
+
+static gboolean
+check_name (const char *name, GError **error)
+{
+  g_autofree char *key = g_strconcat (STATE_PREFIX, name, NULL);
+
+  if (*name != '\0' && strand_key_check (key, NULL))
+    return TRUE;
+  g_set_error (error, STRAND_ERROR, STRAND_ERROR_INVALID_ARGUMENT,
+               "'%s' is no queue's name; it may have up to 100 letters, digits, '.', '_' and '-'", name);
+  return FALSE;
+}
+
+/* --- every record of a kind -------------------------------------------------------------------------------
+ */
+
+typedef void (*RecordFunc) (StrandRecord *record, gpointer data);
+
+/* FALSE with an error. @n_left: (inout): how many records may be looked at */
+static gboolean
+for_each (StrandStore *store, const StrandFilter *filter, gint64 *n_left, RecordFunc func, gpointer data,
+          GError **error)
+{
+  g_autofree char *cursor = NULL;
+
+  do
+    {
+      g_autoptr(StrandPage) page = strand_store_list (store, filter, cursor, PAGE_SIZE, error);
+
+      if (page == NULL)
+        return FALSE;
+      for (guint i = 0; i<strand_page_get_records (page)->len && * n_left> 0; i++, (*n_left)--)
+        func (g_ptr_array_index (strand_page_get_records (page), i), data);
+      g_free (cursor);
+      cursor = g_strdup (strand_page_get_next (page));
+    }
+  while (cursor != NULL && *n_left > 0);
+  return TRUE;
+}
+
+/* --- counting ---------------------------------------------------------------------------------------------
+ */
+
+typedef struct
+{
+  GHashTable *infos; /* of StrandQueueInfo, by name */
+  const char *only;  /* the one queue that is wanted; NULL for all */
+  gint64 now_us;
+} Tally;
+
+static StrandQueueInfo *
+info_of (Tally *tally, const char *name)
+{
+  StrandQueueInfo *info = g_hash_table_lookup (tally->infos, name);
+
+  if (info != NULL || (tally->only != NULL && strcmp (tally->only, name) != 0))
+    return info;
+  info = g_new0 (StrandQueueInfo, 1);
+  info->name = g_strdup (name);
+  g_hash_table_insert (tally->infos, info->name, info);
+  return info;
+}
+
+static void
+count_pending (StrandQueueInfo *info, StrandRecord *record, gint64 now_us)
+{
+  gint64 not_before_us = strand_record_get_int (record, STRAND_FIELD_NOT_BEFORE);
+  gint64 since_us = MAX (strand_record_get_int (record, STRAND_FIELD_CREATED), not_before_us);
+
+  if (not_before_us > now_us)
+    {
+      info->n_delayed++;
+      return;
+    }
+  info->n_due++;
+  if (info->oldest_us == 0 || since_us < info->oldest_us)
+    info->oldest_us = since_us;
+}
+
+static void
+count_ended (StrandQueueInfo *info, StrandRecord *record, gint64 now_us)
+{
+  gint64 completed_us = strand_record_get_int (record, STRAND_FIELD_COMPLETED);
+  g_autoptr(GError) error = NULL;
+
+  if (completed_us > now_us - RATE_MINUTES * MINUTE_US &&
+      strand_record_get_int (record, STRAND_FIELD_STARTED) > 0)
+    info->per_minute += 1.0 / RATE_MINUTES;
+  if (strand_record_get_status (record) != STRAND_STATUS_FAILED)
+    return;
+  info->n_failed++;
+  error = strand_record_dup_error (record);
+  info->n_dead += g_error_matches (error, STRAND_ERROR, STRAND_ERROR_DEAD);
+}
+
+static void
+count_call (StrandRecord *record, gpointer data)
+{
+  Tally *tally = data;
+  const char *name = strand_record_get_string (record, STRAND_FIELD_QUEUE);
+  StrandQueueInfo *info = name != NULL ? info_of (tally, name) : NULL;
+
+  if (info == NULL)
+    return;
+  switch (strand_record_get_status (record))
+    {
+    case STRAND_STATUS_PENDING:
+      count_pending (info, record, tally->now_us);
+      break;
+    case STRAND_STATUS_RUNNING:
+      info->n_running++;
+      break;
+    case STRAND_STATUS_COMPLETED:
+    case STRAND_STATUS_FAILED:
+    case STRAND_STATUS_CANCELLED:
+    default:
+      count_ended (info, record, tally->now_us);
+    }
+}
+
+/* The queues that a live worker serves; NULL for one that is dead. */
+static char **
+dup_queues (StrandRecord *worker)
+{
+  const char *owner = strand_record_get_string (worker, STRAND_FIELD_LEASE_OWNER);
+  GVariant *metadata = strand_record_get_variant (worker, STRAND_FIELD_METADATA);
+  const char *text;
+
+  if (owner == NULL || strand_lease_owner_probe (owner) == STRAND_OWNER_STATE_DEAD || metadata == NULL ||
+      !g_variant_lookup (metadata, "queues", "&s", &text))
+    return NULL;
+  return g_strsplit (text, ";", -1);
+}
+
+static void
+count_worker (StrandRecord *worker, gpointer tally)
+{
+  g_auto(GStrv) queues = dup_queues (worker);
+
+  for (guint i = 0; queues != NULL && queues[i] != NULL; i++)
+    {
+      StrandQueueInfo *info = info_of (tally, queues[i]);
+
+      if (info != NULL)
+        info->n_workers++;
+    }
+}
+
+static gboolean
+says_paused (StrandRecord *state)
+{
+  GVariant *metadata = strand_record_get_variant (state, STRAND_FIELD_METADATA);
+  gboolean paused = FALSE;
+
+  if (metadata != NULL)
+    g_variant_lookup (metadata, "paused", "b", &paused);
+  return paused;
+}
+
+static void
+note_state (StrandRecord *state, gpointer tally)
+{
+  const char *key = strand_record_get_key (state);
+  StrandQueueInfo *info =
+      g_str_has_prefix (key, STATE_PREFIX) ? info_of (tally, key + strlen (STATE_PREFIX)) : NULL;
+
+  if (info != NULL)
+    info->paused = says_paused (state);
+}
+
+/* Where not every record was looked at: the store knows how many there are, and those that were looked at are
+ * taken for the rest. FALSE with an error. */
+static gboolean
+estimate (StrandStore *store, StrandQueueInfo *info, GError **error)
+{
+  StrandFilter filter = { .queue = info->name, .statuses = 1 << STRAND_STATUS_PENDING };
+  gint64 seen = info->n_due + info->n_delayed;
+  gint64 n_pending = strand_store_count (store, &filter, error);
+  gint64 n_running = -1, n_failed = -1;
+
+  if (n_pending >= 0)
+    {
+      filter.statuses = 1 << STRAND_STATUS_RUNNING;
+      n_running = strand_store_count (store, &filter, error);
+    }
+  if (n_running >= 0)
+    {
+      filter.statuses = 1 << STRAND_STATUS_FAILED;
+      n_failed = strand_store_count (store, &filter, error);
+    }
+  if (n_failed < 0)
+    return FALSE;
+  info->n_delayed = seen > 0 ? (gint64) ((double) info->n_delayed / seen * n_pending) : 0;
+  info->n_due = n_pending - info->n_delayed;
+  info->n_running = n_running;
+  info->n_failed = n_failed;
+  info->per_minute = -1;
+  info->estimated = TRUE;
+  return TRUE;
+}
+
+static int
+compare_names (gconstpointer a, gconstpointer b)
+{
+  return strcmp ((*(StrandQueueInfo *const *) a)->name, (*(StrandQueueInfo *const *) b)->name);
+}
+
+/* @name: (nullable): one queue, or NULL for all that are known */
+static GPtrArray *
+look (StrandStore *store, const char *name, GError **error)
+{
+  const StrandFilter calls = { .queue = name };
+  const StrandFilter workers = { .kind = WORKER_KIND };
+  const StrandFilter states = { .kind = STATE_KIND };
+  g_autoptr(GHashTable) infos = g_hash_table_new (g_str_hash, g_str_equal);
+  g_autoptr(GPtrArray) found = g_ptr_array_new_with_free_func ((GDestroyNotify) strand_queue_info_free);
+  Tally tally = { infos, name, strand_clock_now_us () };
+  gint64 n_left = SCAN_LIMIT, n_others = G_MAXINT64;
+  GHashTableIter iter;
+  gpointer info;
+  gboolean done;
+
+  if (name != NULL)
+    info_of (&tally, name);
+  done = for_each (store, &calls, &n_left, count_call, &tally, error) &&
+         for_each (store, &workers, &n_others, count_worker, &tally, error) &&
+         for_each (store, &states, &n_others, note_state, &tally, error);
+  g_hash_table_iter_init (&iter, infos);
+  while (g_hash_table_iter_next (&iter, NULL, &info))
+    {
+      g_ptr_array_add (found, info);
+      done = done && (n_left > 0 || estimate (store, info, error));
+    }
+  if (!done)
+    {
+      g_prefix_error (error, "Could not look at the queues: ");
+      return NULL;
+    }
+  g_ptr_array_sort (found, compare_names);
+  return g_steal_pointer (&found);
+}
+
+/**
+ * strand_queue_list:
+ * @store: a store
+ * @error: return location for a [error@Strand.Error]
+ *
+ * Tells how all queues stand that have calls, workers, or are paused; sorted by name.
+ *
+ * Blocks; any thread that owns no main context. Fails as strand_store_list() does.
+ *
+ * Returns: (transfer full) (element-type StrandQueueInfo): the queues, or `NULL` with @error set
+ * Since: 1.0
+ */
+GPtrArray *
+strand_queue_list (StrandStore *store, GError **error)
+{
+  g_return_val_if_fail (STRAND_IS_STORE (store), NULL);
+  g_return_val_if_fail (error == NULL || *error == NULL, NULL);
+
+  return look (store, NULL, error);
+}
+
+/**
+ * strand_queue_show:
+ * @store: a store
+ * @name: a queue's name
+ * @error: return location for a [error@Strand.Error]
+ *
+ * Tells how one queue stands; one that nobody has used yet is empty.
+ *
+ * Blocks; any thread that owns no main context. Fails with `STRAND_ERROR_INVALID_ARGUMENT` for what can be no
+ * queue's name, or as strand_store_list() does.
+ *
+ * Returns: (transfer full): how it stands, or `NULL` with @error set
+ * Since: 1.0
+ */
+StrandQueueInfo *
+strand_queue_show (StrandStore *store, const char *name, GError **error)
+{
+  g_autoptr(GPtrArray) found = NULL;
+
+  g_return_val_if_fail (STRAND_IS_STORE (store) && name != NULL, NULL);
+  g_return_val_if_fail (error == NULL || *error == NULL, NULL);
+
+  if (!check_name (name, error))
+    return NULL;
+  found = look (store, name, error);
+  return found != NULL ? strand_queue_info_copy (g_ptr_array_index (found, 0)) : NULL;
+}
+
+/* --- workers ----------------------------------------------------------------------------------------------
+ */
+
+typedef struct
+{
+  const char *queue;
+  GPtrArray *workers;
+} Serving;
+
+static void
+add_worker (StrandRecord *worker, gpointer data)
+{
+  Serving *serving = data;
+  g_auto(GStrv) queues = dup_queues (worker);
+
+  if (queues != NULL &&
+      (serving->queue == NULL || g_strv_contains ((const char *const *) queues, serving->queue)))
+    g_ptr_array_add (serving->workers, strand_record_ref (worker));
+}
+
+/**
+ * strand_queue_list_workers:
+ * @store: a store
+ * @name: (nullable): a queue's name; `NULL` for all
+ * @error: return location for a [error@Strand.Error]
+ *
+ * Finds the workers that serve a queue and are not known to be dead: the records that they keep of
+ * themselves, with `host`, `pid`, `queues` (separated by `;`) and `jobs` in their metadata.
+ *
+ * Blocks; any thread that owns no main context. Fails as strand_store_list() does.
+ *
+ * Returns: (transfer full) (element-type StrandRecord): their records, or `NULL` with @error set
+ * Since: 1.0
+ */
+GPtrArray *
+strand_queue_list_workers (StrandStore *store, const char *name, GError **error)
+{
+  const StrandFilter filter = { .kind = WORKER_KIND };
+  g_autoptr(GPtrArray) workers = g_ptr_array_new_with_free_func ((GDestroyNotify) strand_record_unref);
+  Serving serving = { name, workers };
+  gint64 n_left = G_MAXINT64;
+
+  g_return_val_if_fail (STRAND_IS_STORE (store), NULL);
+  g_return_val_if_fail (error == NULL || *error == NULL, NULL);
+
+  if (!for_each (store, &filter, &n_left, add_worker, &serving, error))
+    {
+      g_prefix_error (error, "Could not look for workers: ");
+      return NULL;
+    }
+  return g_steal_pointer (&workers);
+}
+
+/* --- pausing ----------------------------------------------------------------------------------------------
+ */
+
+/* NULL without error where there is none. */
+static StrandRecord *
+get_state (StrandStore *store, const char *key, GError **error)
+{
+  g_autoptr(GError) local_error = NULL;
+  StrandRecord *state = strand_store_get (store, key, &local_error);
+
+  if (state == NULL && !g_error_matches (local_error, STRAND_ERROR, STRAND_ERROR_NOT_FOUND))
+    g_propagate_error (error, g_steal_pointer (&local_error));
+  return state;
+}
+
+static gboolean
+put_paused (StrandStore *store, const char *key, GError **error)
+{
+  g_autoptr(StrandRecord) state = strand_record_new (key);
+
+  strand_record_set_string (state, STRAND_FIELD_KIND, STATE_KIND);
+  strand_record_set_int (state, STRAND_FIELD_CREATED, strand_clock_now_us ());
+  strand_record_set_variant (state, STRAND_FIELD_METADATA, g_variant_new_parsed ("{'paused': <true>}"));
+  return strand_store_put (store, state, 0, error);
+}
+
+/* A queue that is not paused has no record: so those that nobody uses any more leave nothing. */
+static gboolean
+set_paused (StrandStore *store, const char *name, gboolean paused, GError **error)
+{
+  g_autofree char *key = g_strconcat (STATE_PREFIX, name, NULL);
+
+  if (!check_name (name, error))
+    return FALSE;
+  for (guint i = 0; i < MAX_TRIES; i++)
+    {
+      g_autoptr(GError) local_error = NULL;
+      g_autoptr(StrandRecord) state = get_state (store, key, &local_error);
+
+      if (local_error == NULL && (state != NULL && says_paused (state)) == paused)
+        return TRUE;
+      if (local_error == NULL && state != NULL &&
+          strand_store_remove (store, key, strand_record_get_revision (state), &local_error))
+        continue;
+      if (local_error == NULL && put_paused (store, key, &local_error))
+        return TRUE;
+      if (g_error_matches (local_error, STRAND_ERROR, STRAND_ERROR_STALE) ||
+          g_error_matches (local_error, STRAND_ERROR, STRAND_ERROR_EXISTS) ||
+          g_error_matches (local_error, STRAND_ERROR, STRAND_ERROR_NOT_FOUND))
+        continue;
+      g_propagate_prefixed_error (error, g_steal_pointer (&local_error),
+                                  "Could not %s queue '%s': ", paused ? "pause" : "resume", name);
+      return FALSE;
+    }
+  g_set_error (error, STRAND_ERROR, STRAND_ERROR_STALE,
+               "Could not %s queue '%s': others changed it at each of %d tries", paused ? "pause" : "resume",
+               name, MAX_TRIES);
+  return FALSE;
+}
+
+/**
+ * strand_queue_is_paused:
+ * @store: a store
+ * @name: a queue's name
+ * @error: return location for a [error@Strand.Error]
+ *
+ * Blocks; any thread that owns no main context. Fails as strand_store_get() does.
+ *
+ * Returns: whether strand_queue_pause() was called for it; %FALSE with @error set where that cannot be told
+ * Since: 1.0
+ */
+gboolean
+strand_queue_is_paused (StrandStore *store, const char *name, GError **error)
+{
+  g_autofree char *key = NULL;
+  g_autoptr(StrandRecord) state = NULL;
+
+  g_return_val_if_fail (STRAND_IS_STORE (store) && name != NULL, FALSE);
+  g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
+
+  if (!check_name (name, error))
+    return FALSE;
+  key = g_strconcat (STATE_PREFIX, name, NULL);
+  state = get_state (store, key, error);
+  return state != NULL && says_paused (state);
+}
+
+/**
+ * strand_queue_pause:
+ * @store: a store
+ * @name: a queue's name
+ * @error: return location for a [error@Strand.Error]
+ *
+ * Has all readers, in all processes, take no more calls of a queue, until strand_queue_resume(). Calls that
+ * run go on, and calls may be launched: they wait. Does nothing to a queue that is paused.
+ *
+ * Blocks; any thread that owns no main context. Fails with `STRAND_ERROR_INVALID_ARGUMENT` for what can be no
+ * queue's name, or as strand_store_put() does.
+ *
+ * Returns: %TRUE, or %FALSE with @error set
+ * Since: 1.0
+ */
+gboolean
+strand_queue_pause (StrandStore *store, const char *name, GError **error)
+{
+  g_return_val_if_fail (STRAND_IS_STORE (store) && name != NULL, FALSE);
+  g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
+
+  return set_paused (store, name, TRUE, error);
+}
+
+/**
+ * strand_queue_resume:
+ * @store: a store
+ * @name: a queue's name
+ * @error: return location for a [error@Strand.Error]
+ *
+ * Undoes strand_queue_pause(). Does nothing to a queue that is not paused. Blocks and fails as that does.
+ *
+ * Returns: %TRUE, or %FALSE with @error set
+ * Since: 1.0
+ */
+gboolean
+strand_queue_resume (StrandStore *store, const char *name, GError **error)
+{
+  g_return_val_if_fail (STRAND_IS_STORE (store) && name != NULL, FALSE);
+  g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
+
+  return set_paused (store, name, FALSE, error);
+}
+
+/* --- draining ---------------------------------------------------------------------------------------------
+ */
+
+typedef struct
+{
+  gatomicrefcount ref_count;
+  GMutex lock; /* guards the rest */
+  GCond changed;
+  gboolean news;
+} Bell;
+
+static void
+bell_unref (gpointer data)
+{
+  Bell *bell = data;
+
+  if (!g_atomic_ref_count_dec (&bell->ref_count))
+    return;
+  g_mutex_clear (&bell->lock);
+  g_cond_clear (&bell->changed);
+  g_free (bell);
+}
+
+static Bell *
+bell_new (void)
+{
+  Bell *bell = g_new0 (Bell, 1);
+
+  g_atomic_ref_count_init (&bell->ref_count);
+  g_mutex_init (&bell->lock);
+  g_cond_init (&bell->changed);
+  return bell;
+}
+
+static void
+bell_ring (Bell *bell)
+{
+  g_mutex_lock (&bell->lock);
+  bell->news = TRUE;
+  g_cond_broadcast (&bell->changed);
+  g_mutex_unlock (&bell->lock);
+}
+
+static void
+on_changed (StrandStore *store, const char *key, gpointer bell)
+{
+  bell_ring (bell);
+}
+
+static void
+on_cancelled (GCancellable *cancellable, gpointer bell)
+{
+  bell_ring (bell);
+}
+
+static void
+bell_wait (Bell *bell, gint64 until_us)
+{
+  g_mutex_lock (&bell->lock);
+  while (!bell->news && g_cond_wait_until (&bell->changed, &bell->lock, until_us))
+    ;
+  bell->news = FALSE;
+  g_mutex_unlock (&bell->lock);
+}
+
+typedef struct
+{
+  gint64 now_us;
+  gboolean any;
+} Due;
+
+static void
+look_for_due (StrandRecord *record, gpointer data)
+{
+  Due *due = data;
+
+  due->any |= strand_record_get_int (record, STRAND_FIELD_NOT_BEFORE) <= due->now_us;
+}
+
+/* Whether nothing is due and nothing runs. FALSE with an error, or without one. */
+static gboolean
+is_drained (StrandStore *store, const char *name, GError **error)
+{
+  const StrandFilter running = { .queue = name, .statuses = 1 << STRAND_STATUS_RUNNING };
+  const StrandFilter pending = { .queue = name, .statuses = 1 << STRAND_STATUS_PENDING };
+  Due due = { strand_clock_now_us (), FALSE };
+  gint64 n_left = G_MAXINT64;
+
+  /* In this order: what is given back meanwhile is seen as pending. */
+  if (strand_store_count (store, &running, error) != 0 ||
+      !for_each (store, &pending, &n_left, look_for_due, &due, error))
+    return FALSE;
+  return !due.any && strand_store_count (store, &running, error) == 0;
+}
+
+static gboolean
+refuse_to_wait (StrandStore *store, const char *name, GError **error)
+{
+  if (!strand_queue_is_paused (store, name, error))
+    return error != NULL && *error != NULL;
+  g_set_error (error, STRAND_ERROR, STRAND_ERROR_WOULD_DEADLOCK,
+               "Could not wait for queue '%s': it is paused, so that its calls are not run; resume it first",
+               name);
+  return TRUE;
+}
+
+static gboolean
+drain (StrandStore *store, const char *name, gint64 deadline_us, GCancellable *cancellable, Bell *bell,
+       GError **error)
+{
+  for (;;)
+    {
+      g_autoptr(GError) local_error = NULL;
+      gint64 now_us = g_get_monotonic_time ();
+
+      if (is_drained (store, name, &local_error))
+        return TRUE;
+      if (local_error != NULL || refuse_to_wait (store, name, &local_error) ||
+          g_cancellable_set_error_if_cancelled (cancellable, &local_error))
+        {
+          g_propagate_error (error, g_steal_pointer (&local_error));
+          return FALSE;
+        }
+      if (deadline_us >= 0 && now_us >= deadline_us)
+        {
+          g_set_error (error, STRAND_ERROR, STRAND_ERROR_WAIT_TIMED_OUT,
+                       "Queue '%s' still has calls that are due or run; they go on", name);
+          return FALSE;
+        }
+      bell_wait (bell, MIN (deadline_us >= 0 ? deadline_us : G_MAXINT64, now_us + LOOK_INTERVAL_US));
+    }
+}
+
+gboolean
+strand_queue_drain_cancellable (StrandStore *store, const char *name, gint64 timeout_us,
+                                GCancellable *cancellable, GError **error)
+{
+  Bell *bell;
+  gulong handler = 0;
+  gboolean done;
+  guint watch;
+  gint64 deadline_us = timeout_us >= 0 ? g_get_monotonic_time () + timeout_us : -1;
+
+  if (!check_name (name, error))
+    return FALSE;
+  bell = bell_new ();
+  g_atomic_ref_count_inc (&bell->ref_count);
+  watch = strand_store_watch (store, NULL, on_changed, bell, bell_unref);
+  if (cancellable != NULL)
+    handler = g_cancellable_connect (cancellable, G_CALLBACK (on_cancelled), bell, NULL);
+  done = drain (store, name, deadline_us, cancellable, bell, error);
+  if (handler != 0)
+    g_cancellable_disconnect (cancellable, handler);
+  strand_store_unwatch (store, watch);
+  bell_unref (bell);
+  return done;
+}
+
+/**
+ * strand_queue_drain:
+ * @store: a store
+ * @name: a queue's name
+ * @timeout_us: how long to wait, in µs; -1 for ever
+ * @error: return location for a [error@Strand.Error]
+ *
+ * Waits until a queue has no call that is due or runs. Calls whose time has not come stay, and others may be
+ * launched meanwhile: whoever wants it empty for good launches no more.
+ *
+ * Blocks; any thread that owns no main context. Fails with `STRAND_ERROR_WAIT_TIMED_OUT`;
+ * `STRAND_ERROR_WOULD_DEADLOCK` if the queue is paused with calls in it; `STRAND_ERROR_INVALID_ARGUMENT` for
+ * what can be no queue's name; or as strand_store_list() does.
+ *
+ * Returns: %TRUE, or %FALSE with @error set
+ * Since: 1.0
+ */
+gboolean
+strand_queue_drain (StrandStore *store, const char *name, gint64 timeout_us, GError **error)
+{
+  g_return_val_if_fail (STRAND_IS_STORE (store) && name != NULL, FALSE);
+  g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
+
+  return strand_queue_drain_cancellable (store, name, timeout_us, NULL, error);
+}
+
+/* --- purging ----------------------------------------------------------------------------------------------
+ */
+
+typedef struct
+{
+  StrandStore *store;
+  gint64 before_us;
+  gint64 n_purged;
+  GError *error; /* the first */
+} Purge;
+
+/* At the revision that was read: one that a worker takes meanwhile is run. */
+static void
+purge_one (StrandRecord *record, gpointer data)
+{
+  Purge *purge = data;
+  g_autoptr(StrandRecord) cancelled = NULL;
+  g_autoptr(GError) cause = NULL;
+  g_autoptr(GError) error = NULL;
+
+  if (purge->error != NULL || !strand_record_is_waiting (record, NULL) ||
+      strand_record_get_int (record, STRAND_FIELD_CREATED) > purge->before_us)
+    return;
+  cancelled = strand_record_copy (record);
+  cause = g_error_new (G_IO_ERROR, G_IO_ERROR_CANCELLED, "The queue '%s' was purged before the call was run",
+                       strand_record_get_string (record, STRAND_FIELD_QUEUE));
+  strand_record_add_cause (cancelled, "", cause);
+  strand_record_end (cancelled, STRAND_STATUS_CANCELLED, strand_clock_now_us ());
+  if (strand_store_put (purge->store, cancelled, strand_record_get_revision (record), &error))
+    {
+      purge->n_purged++;
+      strand_flow_member_ended (purge->store, cancelled);
+    }
+  else if (!g_error_matches (error, STRAND_ERROR, STRAND_ERROR_STALE))
+    purge->error = g_steal_pointer (&error);
+}
+
+/**
+ * strand_queue_purge:
+ * @store: a store
+ * @name: a queue's name
+ * @older_than_us: only calls that were launched longer ago than that, in µs; 0 for all
+ * @error: return location for a [error@Strand.Error]
+ *
+ * Cancels the calls of a queue that wait, those included whose time has not come. Their records say so,
+ * whoever waits for them is told, and they can be retried. Calls that run go on.
+ *
+ * Blocks; any thread that owns no main context. Fails with `STRAND_ERROR_INVALID_ARGUMENT` for what can be no
+ * queue's name, or as strand_store_list() does; then some may have been cancelled.
+ *
+ * Returns: how many were cancelled, or -1 with @error set
+ * Since: 1.0
+ */
+gint64
+strand_queue_purge (StrandStore *store, const char *name, gint64 older_than_us, GError **error)
+{
+  const StrandFilter filter = { .queue = name, .statuses = 1 << STRAND_STATUS_PENDING };
+  Purge purge = { .store = store, .before_us = strand_clock_now_us () - older_than_us };
+  gint64 n_left = G_MAXINT64;
+
+  g_return_val_if_fail (STRAND_IS_STORE (store) && name != NULL, -1);
+  g_return_val_if_fail (older_than_us >= 0, -1);
+  g_return_val_if_fail (error == NULL || *error == NULL, -1);
+
+  if (!check_name (name, error))
+    return -1;
+  if (for_each (store, &filter, &n_left, purge_one, &purge, error) && purge.error == NULL)
+    return purge.n_purged;
+  if (purge.error != NULL)
+    {
+      g_clear_error (error);
+      g_propagate_error (error, purge.error);
+    }
+  g_prefix_error (error, "Could not purge queue '%s': ", name);
+  return -1;
+}
