@@ -134,25 +134,27 @@ keep_first (GPtrArray *names)
     g_ptr_array_set_size (names, MAX_LOOKS);
 }
 
-/* The first MAX_LOOKS names of a directory after @after, in order. NULL with errno. */
+/* The first MAX_LOOKS names of a directory after @after, in order. NULL with errno, which g_dir_open() does
+ * not keep. */
 static GPtrArray *
 read_names (const char *path, const char *after)
 {
-  g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func (g_free);
-  g_autoptr(GDir) dir = NULL;
-  const char *name;
+  g_autoptr(GPtrArray) names = NULL;
+  DIR *dir = opendir (path);
+  struct dirent *entry;
 
-  errno = 0;
-  dir = g_dir_open (path, 0, NULL);
   if (dir == NULL)
     return NULL;
-  while ((name = g_dir_read_name (dir)) != NULL)
-    if (after == NULL || strcmp (name, after) > 0)
+  names = g_ptr_array_new_with_free_func (g_free);
+  while ((entry = readdir (dir)) != NULL)
+    if (strcmp (entry->d_name, ".") != 0 && strcmp (entry->d_name, "..") != 0 &&
+        (after == NULL || strcmp (entry->d_name, after) > 0))
       {
-        g_ptr_array_add (names, g_strdup (name));
+        g_ptr_array_add (names, g_strdup (entry->d_name));
         if (names->len >= 2 * MAX_LOOKS)
           keep_first (names);
       }
+  closedir (dir);
   keep_first (names);
   return g_steal_pointer (&names);
 }

@@ -15,6 +15,7 @@
 
 #include "filesystem-queue.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <glib/gstdio.h>
 #include <stdlib.h>
@@ -274,20 +275,20 @@ static gboolean
 read_locked (FilesystemQueues *self, Queue *queue, gint64 now_us, GError **error)
 {
   g_autofree char *path = g_build_filename (self->place->path, queue->part, NULL);
-  g_autoptr(GDir) dir = NULL;
-  const char *name;
+  DIR *dir = opendir (path);
+  struct dirent *entry;
 
-  window_empty (&queue->due);
-  window_empty (&queue->later);
-  errno = 0;
-  dir = g_dir_open (path, 0, NULL);
   if (dir == NULL && errno != ENOENT)
     {
       filesystem_set_io_error (error, errno, path);
       return FALSE;
     }
-  while (dir != NULL && (name = g_dir_read_name (dir)) != NULL)
-    queue_add (queue, name, now_us);
+  window_empty (&queue->due);
+  window_empty (&queue->later);
+  while (dir != NULL && (entry = readdir (dir)) != NULL)
+    queue_add (queue, entry->d_name, now_us);
+  if (dir != NULL)
+    closedir (dir);
   /* Without a watch this is true for this claim alone. */
   queue->read = queue->wd >= 0;
   return TRUE;
