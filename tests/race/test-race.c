@@ -383,11 +383,12 @@ work (gpointer item, gpointer data)
   ((World *) item)->value++;
 }
 
+/* Its thread is there before, as its beginning would be an order too. */
 static gpointer
 count_and_push_to_pool (gpointer data)
 {
   World *world = data;
-  GThreadPool *pool = g_thread_pool_new (work, NULL, 1, FALSE, NULL);
+  GThreadPool *pool = g_thread_pool_new (work, NULL, 1, TRUE, NULL);
 
   if (!world->careless)
     world->value++;
