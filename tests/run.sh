@@ -61,6 +61,7 @@ case $variant in
       test-thread-taskrunner test-sync-taskrunner test-coroutine-taskrunner test-process-taskrunner \
       test-process-pipe test-local-backend test-local-races test-concurrency-limit-middleware \
       test-rate-limit-middleware test-retry-middleware test-timeout-middleware test-cache-middleware \
+      test-logging-middleware test-trace-middleware test-metrics-middleware test-run-process-callers \
       test-memory-store test-temporary-store test-filesystem-store test-sqlite-store
     set -- --timeout-multiplier 4 "$@"
     ;;
