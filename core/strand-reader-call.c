@@ -278,6 +278,7 @@ reader_call_begin (StrandReader *self, StrandRecord *record, gint64 asked_us)
   call->walking = call->attempt != NULL;
   wake = self->keeper_dozes;
   self->keeper_dozes = FALSE;
+  reader_set_alarm_locked (self);
   g_mutex_unlock (&self->lock);
   if (wake)
     reader_wake_keeper (self);
@@ -318,7 +319,8 @@ reader_call_go_on (ReaderCall *call)
   set_walking (call, FALSE);
 }
 
-/* Somebody else has the call, or may have: nothing that comes of it counts, so it should stop. */
+/* Somebody else has the call, or may have any moment: it should stop. What comes of it is written all the
+ * same, and counts if nobody has taken it, which its fence tells. */
 void
 reader_call_lose (ReaderCall *call, const char *why)
 {
@@ -327,7 +329,7 @@ reader_call_lose (ReaderCall *call, const char *why)
 
   g_mutex_lock (&self->lock);
   first = !call->lost;
-  call->lost = TRUE;
+  call->lost = call->give_back = TRUE;
   g_mutex_unlock (&self->lock);
   if (!first)
     return;

@@ -27,10 +27,8 @@
 
 #define PAGE_SIZE 256
 
-/* How often a lease is renewed while it lasts, and what part of it may pass before its holder, who cannot
- * renew, must believe it lost: early enough to stop before somebody else starts. */
+/* How often a lease is renewed while it lasts. */
 #define RENEWALS_PER_LEASE 3
-#define LEASE_SAFE(lease_us) ((lease_us) / 4 * 3)
 
 /* The owner's text carries the length of its lease, for observers with another setting. */
 #define OWNER_KIND_FORMAT "reader-%" G_GINT64_FORMAT
@@ -135,25 +133,6 @@ renew_calls (StrandReader *self, gint64 now_us)
     }
   for (guint i = 0; i < calls->len; i++)
     note_renewal (g_ptr_array_index (calls, i), &renewals[i], now_us);
-}
-
-/* What could not be renewed for so long that somebody else may have it any moment. */
-static void
-lose_calls (StrandReader *self, gint64 now_us)
-{
-  g_autoptr(GPtrArray) calls = dup_calls (self, now_us);
-
-  for (guint i = 0; i < calls->len; i++)
-    {
-      ReaderCall *call = g_ptr_array_index (calls, i);
-      gboolean late;
-
-      g_mutex_lock (&self->lock);
-      late = now_us - call->renewed_us > LEASE_SAFE (self->lease_us);
-      g_mutex_unlock (&self->lock);
-      if (late)
-        reader_call_lose (call, "its lease could not be renewed in time");
-    }
 }
 
 /* --- calls that run for a while ------------------------------------------------------------------------- */
@@ -594,7 +573,6 @@ keep (Keeper *keeper)
           keeper->renew_us = now_us + interval_us;
           keeper->roster = TRUE;
           renew_calls (self, now_us);
-          lose_calls (self, g_get_monotonic_time ());
           renew_worker (self);
         }
       if (g_atomic_int_exchange (&keeper->roster, FALSE))

@@ -43,7 +43,7 @@ typedef struct
   gboolean walking; /* the claimer takes it through the middleware: it is not settled meanwhile */
   gboolean started;
   gboolean gone;      /* settled */
-  gboolean lost;      /* the lease is somebody else's: whatever comes of it is dropped */
+  gboolean lost;      /* the lease is somebody else's, or may be: no longer renewed, and to be stopped */
   gboolean give_back; /* stopped without anybody having asked for its cancellation */
   gint64 renewed_us;  /* when the lease was renewed last, for certain */
   gint64 started_us;
@@ -112,6 +112,7 @@ struct _StrandReader
   gboolean over;              /* the threads end */
   GHashTable *stopped_queues; /* names of queues that an operator has paused */
   gint64 average_us;          /* how long a call runs, lately */
+  guint64 alarm;              /* a timer; 0 while none is set */
 };
 
 ReaderCall *reader_call_ref (ReaderCall *call);
@@ -124,6 +125,10 @@ void reader_call_note (ReaderCall *call, guint todo);
 void reader_call_lose (ReaderCall *call, const char *why);
 void reader_call_return (ReaderCall *call);
 void reader_chain_wake (StrandCall *attempt, gpointer data);
+
+/* strand-reader-alarm.c */
+void reader_set_alarm_locked (StrandReader *self);
+void reader_clear_alarm (StrandReader *self);
 
 /* The threads. */
 gpointer reader_claim (gpointer reader);

@@ -2,7 +2,8 @@
  *
  * Everything that has happened since it last looked is written together: a batch has one verdict for each
  * record, and one that somebody else wrote meanwhile (a cancel request, a renewal) is read again and changed
- * anew. An outcome that the store does not take is kept and tried again as long as the lease lives.
+ * anew. An outcome that the store does not take is kept and tried again until it is taken, or somebody else
+ * has the call, or the reader is over: then the lease stands still, and others take the call.
  *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "config.h"
@@ -287,6 +288,17 @@ is_final (const GError *error)
          g_error_matches (error, STRAND_ERROR, STRAND_ERROR_CLOSED);
 }
 
+static gboolean
+is_over (StrandReader *self)
+{
+  gboolean over;
+
+  g_mutex_lock (&self->lock);
+  over = self->over;
+  g_mutex_unlock (&self->lock);
+  return over;
+}
+
 /* The store has not taken the outcome. */
 static void
 take_refusal (Verdict *verdict, GError *error)
@@ -294,7 +306,7 @@ take_refusal (Verdict *verdict, GError *error)
   ReaderCall *call = verdict->call;
   const char *key = strand_record_get_key (call->claimed);
 
-  if (is_final (error))
+  if (is_final (error) || is_over (call->reader))
     {
       g_message ("What became of call '%s' is dropped: %s", key, error->message);
       g_error_free (error);
@@ -477,17 +489,7 @@ work (StrandReader *self, GQueue *noted, gint64 *wake_us)
             write_live_fields (call);
         }
       else
-        {
-          Verdict *verdict = judge (call);
-
-          if (lost)
-            {
-              drop (call);
-              verdict_free (verdict);
-            }
-          else
-            g_ptr_array_add (verdicts, verdict);
-        }
+        g_ptr_array_add (verdicts, judge (call));
       reader_call_unref (call);
     }
   write_verdicts (self, verdicts);

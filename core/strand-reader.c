@@ -282,8 +282,8 @@ strand_reader_is_listening (StrandReader *self)
  * strand_reader_pause:
  * @self: a reader
  *
- * Takes no further calls until strand_reader_resume(); those that run go on, and a claim that is under way may
- * still bring some. Any thread; does not block.
+ * Takes no further calls until strand_reader_resume(); those that run go on, and a claim that is under way
+ * may still bring some. Any thread; does not block.
  *
  * Since: 1.0
  */
@@ -458,8 +458,11 @@ join (GThread **thread)
 static void
 end_threads (StrandReader *self)
 {
+  gboolean busy;
+
   g_mutex_lock (&self->lock);
-  if (self->all.length > 0)
+  busy = self->all.length > 0;
+  if (busy)
     g_object_ref (self);
   self->over = TRUE;
   self->news = TRUE;
@@ -470,6 +473,14 @@ end_threads (StrandReader *self)
   join (&self->claimer);
   join (&self->settler);
   join (&self->keeper);
+  reader_clear_alarm (self);
+
+  /* What the store did not take is settled for this reader, too. */
+  g_mutex_lock (&self->lock);
+  busy = busy && self->all.length == 0;
+  g_mutex_unlock (&self->lock);
+  if (busy)
+    g_object_unref (self);
 }
 
 /**
