@@ -199,7 +199,7 @@ static gpointer
 observe (gpointer data)
 {
   Run *run = data;
-  g_autoptr(StrandStore) store = stage_open_store (option_store, stage_get_place (run->stage));
+  g_autoptr(StrandStore) store = stage_open_store (option_store, stage_get_place (run->stage), PATIENCE_US);
   g_autoptr(GPtrArray) keys = g_ptr_array_new_with_free_func (g_free);
   FILE *log = fopen (run->log, "re");
   GCond never;
@@ -725,7 +725,7 @@ judge (Run *run, const Findings *findings)
 static void
 check (Run *run)
 {
-  g_autoptr(StrandStore) store = stage_open_store (option_store, stage_get_place (run->stage));
+  g_autoptr(StrandStore) store = stage_open_store (option_store, stage_get_place (run->stage), DEADLINE_US);
   g_autofree char *leftovers = NULL;
   Findings findings;
 

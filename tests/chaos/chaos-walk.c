@@ -767,7 +767,8 @@ name_owners (Walk *walk)
 static void
 test_walk (gconstpointer stage)
 {
-  Walk walk = { .store = stage_open_store (option_store, stage_get_place ((Stage *) stage)),
+  Walk walk = { .store = stage_open_store (option_store, stage_get_place ((Stage *) stage),
+                                           60 * (gint64) G_USEC_PER_SEC),
                 .rand = g_rand_new_with_seed ((guint32) option_seed),
                 .now_us = START_US };
   g_autoptr(GString) summary = g_string_new (NULL);

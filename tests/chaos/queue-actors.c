@@ -251,7 +251,7 @@ on_end_signal (int number)
 static int
 play_writer (const Part *part)
 {
-  g_autoptr(StrandStore) store = stage_open_store (part->type, part->place);
+  g_autoptr(StrandStore) store = stage_open_store (part->type, part->place, PATIENCE_US);
   g_autoptr(StrandFunction) function =
       strand_registry_lookup (strand_registry_get_default (), "chaos.run", NULL);
   g_autoptr(GRand) rand = g_rand_new_with_seed ((guint32) (part->seed + part->number));
@@ -326,7 +326,7 @@ say_who (const Part *part)
 static int
 play_worker (const Part *part)
 {
-  g_autoptr(StrandStore) real = stage_open_store (part->type, part->place);
+  g_autoptr(StrandStore) real = stage_open_store (part->type, part->place, PATIENCE_US);
   g_autoptr(StrandStore) store = part->unfenced ? unfenced_store_new (real) : g_object_ref (real);
   GType type =
       strand_plugins_load (strand_plugins_get_default (), STRAND_KIND_TASKRUNNER, part->runner, NULL);

@@ -10,6 +10,9 @@ G_BEGIN_DECLS
 #define WORKER_JOBS 4
 #define WORKER_AHEAD 256
 
+/* How long everybody waits for a server that does not answer: less than a lease. */
+#define PATIENCE_US ((gint64) G_USEC_PER_SEC / 2)
+
 /* What an actor is told on its command line. */
 typedef struct
 {

@@ -107,15 +107,14 @@ stage_get_place (Stage *self)
 }
 
 StrandStore *
-stage_open_store (const char *type, const char *place)
+stage_open_store (const char *type, const char *place, gint64 patience_us)
 {
   g_autoptr(GError) error = NULL;
   GType gtype = strand_plugins_load (strand_plugins_get_default (), STRAND_KIND_STORE, type, &error);
 
   g_assert_no_error (error);
   if (strcmp (type, "redis") == 0)
-    return g_object_new (gtype, "uri", place, "command-timeout", G_USEC_PER_SEC / 2, "auto-cleanup", FALSE,
-                         NULL);
+    return g_object_new (gtype, "uri", place, "command-timeout", patience_us, "auto-cleanup", FALSE, NULL);
   if (strcmp (type, "memory") == 0)
     return g_object_new (gtype, "auto-cleanup", FALSE, NULL);
   return g_object_new (gtype, "path", place, "auto-cleanup", FALSE, NULL);

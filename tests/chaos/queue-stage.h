@@ -15,9 +15,9 @@ void stage_free (Stage *self);
 /* Whether this machine has what the store needs. */
 gboolean stage_is_possible (const char *type);
 
-/* What actors need to open the store. */
+/* What actors need to open the store. @patience_us: how long to wait for a server. */
 const char *stage_get_place (Stage *self);
-StrandStore *stage_open_store (const char *type, const char *place);
+StrandStore *stage_open_store (const char *type, const char *place, gint64 patience_us);
 
 /* Takes the store away, in one of the ways there are; NULL where there is none, else how. */
 const char *stage_begin_outage (Stage *self, GRand *rand);
