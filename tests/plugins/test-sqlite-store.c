@@ -1,4 +1,4 @@
-/* test-sqlite-store.c — what the sqlite store promises beyond it: between processes
+/* test-sqlite-store.c — what the sqlite store promises beyond what all do: between processes
  * that are killed, on full and closed disks, over databases that are newer, older, damaged or not ours.
  *
  * Some tests need another process: this program starts itself with a role as its first argument.
