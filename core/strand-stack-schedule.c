@@ -133,8 +133,6 @@ check_arguments (StrandChecker *self, StrandNode *node)
   if (arguments == NULL)
     strand_checker_complain (self, setting != NULL ? setting->line : node->line, node->title, "arguments",
                              "%s", error->message);
-  else
-    g_variant_ref_sink (arguments);
 }
 
 void

@@ -191,7 +191,7 @@ launch (Fixture *f, const char *function, const char *arguments, StrandOptions *
       strand_registry_lookup (strand_registry_get_default (), function, &error);
   g_autoptr(StrandTask) task = NULL;
   g_autoptr(StrandHandle) handle = NULL;
-  GVariant *values;
+  g_autoptr(GVariant) values = NULL;
 
   g_assert_no_error (error);
   task = strand_task_new (known, G_OBJECT (f->backend));
