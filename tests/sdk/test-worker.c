@@ -428,9 +428,9 @@ static void
 test_burst_ends_when_nothing_is_left (Fixture *f, gconstpointer unused)
 {
   g_autoptr(GSubprocess) worker = NULL;
-  g_autofree char *one = launch (f, "demo.echo", "('one',)", NULL);
-  g_autofree char *two = launch (f, "demo.add", "(2, 3)", NULL);
 
+  g_free (launch (f, "demo.echo", "('one',)", NULL));
+  g_free (launch (f, "demo.add", "(2, 3)", NULL));
   wait_until (count (f, STRAND_STATUS_PENDING) == 2);
   worker = start_worker (f, "--burst");
   expect_status (worker, 0);
@@ -466,9 +466,9 @@ static void
 test_no_call_is_lost_with_its_worker (Fixture *f, gconstpointer unused)
 {
   g_autoptr(GPtrArray) keys = g_ptr_array_new_with_free_func (g_free);
-  g_autofree char *held = launch (f, "demo.sleep", "(1.0,)", NULL);
   GSubprocess *workers[3];
 
+  g_free (launch (f, "demo.sleep", "(1.0,)", NULL));
   for (guint i = 0; i < N_CALLS; i++)
     {
       g_autofree char *arguments = g_strdup_printf ("(%u, 1)", i);
