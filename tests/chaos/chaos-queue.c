@@ -355,7 +355,7 @@ signal_actor (Cast *cast, int number, const char *deed)
 static gboolean
 is_free (Cast *cast, const char *role)
 {
-  return cast->pid != 0 && !cast->doomed && strcmp (cast->role, role) == 0;
+  return cast->pid != 0 && !cast->doomed && !cast->stopped && strcmp (cast->role, role) == 0;
 }
 
 /* NULL where nobody of that role is there now. */
@@ -389,7 +389,7 @@ static void
 stop_worker (Run *run)
 {
   Cast *cast = draw_cast (run, "worker");
-  guint part_of_lease = (guint) g_rand_int_range (run->rand, option_unfenced ? 150 : 10, 250);
+  guint part_of_lease = (guint) g_rand_int_range (run->rand, option_unfenced ? 150 : 20, 300);
 
   for (guint i = 0; i < run->n_cast; i++)
     if (run->cast[i].stopped)
@@ -500,8 +500,8 @@ typedef struct
 } Deed;
 
 static const Deed deeds[] = {
-  { kill_worker, 55 }, { kill_writer, 10 }, { end_worker, 9 },
-  { kill_helper, 12 }, { stop_worker, 9 },  { take_store_away, 5 },
+  { kill_worker, 48 }, { kill_writer, 10 }, { end_worker, 9 },
+  { kill_helper, 12 }, { stop_worker, 16 }, { take_store_away, 5 },
 };
 
 /* Fencing is for those that come back. */

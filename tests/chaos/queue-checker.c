@@ -21,9 +21,10 @@ typedef struct
   int number;
   char *process; /* of a worker */
   gboolean elsewhere;
-  gboolean touched; /* was stopped: its lease may have ended */
-  gboolean ended;   /* as it was told to, and said so */
-  gint64 killed_us; /* or found to be gone; 0 while it lives */
+  gboolean touched;  /* was stopped: its lease may have ended */
+  gboolean ended;    /* as it was told to, and said so */
+  gint64 listens_us; /* since when it is a worker; 0 for never */
+  gint64 killed_us;  /* or found to be gone; 0 while it lives */
 } Actor;
 
 typedef struct
@@ -255,6 +256,8 @@ hear (Checker *self, const char *line)
     }
   else if (strcmp (words[2], "refused") == 0)
     self->findings->n_refused++;
+  else if (strcmp (words[2], "listens") == 0)
+    get_actor (self, number)->listens_us = time_us;
   else if (strcmp (words[2], "stopped") == 0)
     get_actor (self, number)->ended = TRUE;
 }
@@ -317,6 +320,26 @@ find_next_claim (Call *call, Actor *dead)
   return next_us;
 }
 
+/* Whether another worker of this host listened when this one was killed, and until that was noticed. Where
+ * all were killed at once, it is the start of the next one that takes its time. */
+static gboolean
+had_witness (Checker *self, Actor *dead, gint64 noticed_us)
+{
+  GHashTableIter iter;
+  gpointer value;
+
+  g_hash_table_iter_init (&iter, self->actors);
+  while (g_hash_table_iter_next (&iter, NULL, &value))
+    {
+      Actor *actor = value;
+
+      if (actor != dead && !actor->elsewhere && !actor->touched && actor->listens_us > 0 &&
+          actor->listens_us < dead->killed_us && (actor->killed_us == 0 || actor->killed_us > noticed_us))
+        return TRUE;
+    }
+  return FALSE;
+}
+
 static void
 time_recovery (Checker *self, Call *call, Actor *dead, gint64 noticed_us)
 {
@@ -330,6 +353,8 @@ time_recovery (Checker *self, Call *call, Actor *dead, gint64 noticed_us)
       g_array_append_val (self->other_host, taken_us);
       return;
     }
+  if (!had_witness (self, dead, noticed_us))
+    return;
   g_array_append_val (self->noticed, taken_us);
   taken_us = next_us - dead->killed_us;
   if (next_us > 0)

@@ -35,9 +35,9 @@ typedef struct
   guint n_returned;   /* claims that were given back */
   guint n_late;       /* claims of workers that nobody had touched: the machine was too slow for the lease */
   guint most_taken;   /* calls that one worker's death cost */
-  Times noticed;      /* from SIGKILL until the call was pending again: workers of this host */
-  Times elsewhere;    /* until another worker had it */
-  Times other_host;   /* until it was pending again: workers of the other host */
+  Times noticed; /* from SIGKILL until the call was pending again: workers of this host, while others lived */
+  Times elsewhere;  /* until another worker had it */
+  Times other_host; /* until it was pending again: workers of the other host */
 } Findings;
 
 /* @seen: key → Seen. Reads the whole log and the whole store, both at rest. */
