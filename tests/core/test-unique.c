@@ -412,6 +412,7 @@ test_what_has_been_is_not_launched_again (Fixture *f, gconstpointer type)
 typedef struct
 {
   Fixture *f;
+  GThread *launcher;
   gboolean done;
 } Standstill;
 
@@ -421,7 +422,8 @@ on_reserved (StrandStore *store, const char *key, gpointer data)
 {
   Standstill *standstill = data;
 
-  if (standstill->done)
+  /* A store that watches other processes tells of this write a second time, on a thread of its own. */
+  if (g_thread_self () != standstill->launcher || standstill->done)
     return;
   standstill->done = TRUE;
   g_assert_cmpuint (strand_store_finish_unique (store, NULL), ==, 1);
@@ -433,7 +435,7 @@ on_reserved (StrandStore *store, const char *key, gpointer data)
 static void
 test_launcher_that_stood_still_does_not_resurrect (Fixture *f, gconstpointer type)
 {
-  Standstill standstill = { f, FALSE };
+  Standstill standstill = { f, g_thread_self (), FALSE };
   g_autofree char *place = holder_key ();
   g_autoptr(StrandRecord) record = NULL;
   g_autoptr(GError) error = NULL;
