@@ -24,7 +24,7 @@ esac
 # headers as C++, introspection and Python for what bindings see, a redis server, and for TLS to it what GIO needs
 # and what makes certificates; prometheus
 # for promtool, which reads what metrics writes.
-packages='redis-server glib-networking openssl python3 python3-gi binutils clang libclang-rt-dev g++ gobject-introspection libgirepository1.0-dev prometheus libcbor-dev'
+packages='redis-server glib-networking openssl python3 python3-gi binutils clang libclang-rt-dev g++ gobject-introspection libgirepository1.0-dev prometheus libcbor-dev tzdata'
 build=build
 compiler=
 options='-Dwerror=true -Dbuildtype=debugoptimized'
