@@ -21,7 +21,7 @@ static const Fault faults[] = {
   { "resumes-others", NULL, "ends/held-further-in" },
   { "never-resumes", NULL, "pass/nothing close/lets-go", NULL, "waited in vain for" },
   { "thread-each", NULL, "later/no-thread" },
-  { "keeps-line", NULL, "later/cancel later/others later/race" },
+  { "keeps-line", NULL, "later/cancel later/others later/race", "later/backend-closed" },
   { "nameless", REFUSES, "refuse/reason" },
   { "other-error", REFUSES, "refuse/reason refuse/not-retried refuse/again" },
   { "makes-room", REFUSES, "refuse/not-retried refuse/again" },

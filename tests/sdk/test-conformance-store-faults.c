@@ -40,10 +40,9 @@ static const struct
     "crash/writers" },
   { "tears-records", "threads/whole", RACES " items/other-process" },
   { "writes-behind",
-    "watch/other-object watch/other-process watch/last queue/other-process processes/seen "
-    "processes/held close/found-again close/others-stay medium/impossible medium/read-only",
+    "watch/other-object watch/other-process watch/last queue/other-process close/found-again close/others-stay medium/impossible medium/read-only",
     RACES
-    " queue/given-back-by-other queue/any claim/once-processes items/other-process processes/created-once "
+    " processes/seen processes/held queue/given-back-by-other queue/any claim/once-processes items/other-process processes/created-once "
     "crash/claimants "
     "threads/created-once threads/removed-once threads/all-at-once" },
   { "forgets-headers", "put/every-field put/odd-strings put/imported claim/fields", NULL },
