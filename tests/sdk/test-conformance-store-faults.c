@@ -150,13 +150,10 @@ has_word (const char *words, const char *word)
   return g_strv_contains ((const char *const *) list, word);
 }
 
-static void
-test_fault (gconstpointer number)
+/* The first clause that failed and was not to, or was to and did not; NULL if all is as expected. */
+static char *
+find_wrong (guint i, const char *report)
 {
-  guint i = GPOINTER_TO_UINT (number);
-  g_autofree char *keyfile = write_keyfile (faults[i].fault);
-  g_autofree char *group = choose_group (i);
-  g_autofree char *report = run_suite (keyfile, group);
   g_auto(GStrv) lines = g_strsplit (report, "\n", -1);
 
   for (guint j = 0; lines[j] != NULL; j++)
@@ -167,11 +164,32 @@ test_fault (gconstpointer number)
       if (clause == NULL || (!failed && !g_str_has_prefix (lines[j], "ok ")))
         continue;
       clause += strlen (" - ");
-      if (failed == has_word (faults[i].failed, clause) || has_word (faults[i].may_fail, clause))
-        continue;
-      g_test_message ("%s", report);
-      g_error ("'%s': '%s' should%s have failed", faults[i].fault, clause, failed ? " not" : "");
+      if (failed != has_word (faults[i].failed, clause) && !has_word (faults[i].may_fail, clause))
+        return g_strdup_printf ("'%s' should%s have failed", clause, failed ? " not" : "");
     }
+  return NULL;
+}
+
+/* Several processes on a busy machine may just miss each other, so what is not as expected is looked at
+ * twice. */
+static void
+test_fault (gconstpointer number)
+{
+  guint i = GPOINTER_TO_UINT (number);
+  g_autofree char *keyfile = write_keyfile (faults[i].fault);
+  g_autofree char *group = choose_group (i);
+  g_autofree char *wrong = NULL;
+
+  for (guint n_looks = 0; n_looks == 0 || (wrong != NULL && n_looks < 2); n_looks++)
+    {
+      g_autofree char *report = run_suite (keyfile, group);
+
+      g_free (wrong);
+      wrong = find_wrong (i, report);
+      if (wrong != NULL)
+        g_test_message ("%s\n%s", wrong, report);
+    }
+  g_assert_cmpstr (wrong, ==, NULL);
   g_unlink (keyfile);
 }
 
