@@ -3,11 +3,10 @@
 #
 # Installs what is missing, configures and builds with warnings as errors, runs the tests, and ends with one
 # line that counts their cases. A variant has a build directory of its own, which the next run uses again:
-#   build           plain
+#   build           plain, and --valgrind: core under memcheck
 #   build-asan      --asan: address and undefined-behaviour sanitizers, leaks included
 #   build-tsan      --tsan: thread sanitizer, the tests that have several threads
 #   build-clang     --clang: the other compiler
-#   build-valgrind  --valgrind: the core suite under memcheck
 #   build-ucontext  --ucontext: the coroutine runner as on processors that it has no switch of its own for
 # Exit status: 0 all passed; 1 a case failed, or none ran; 2 something is missing here.
 #                                                  SPDX-License-Identifier: LGPL-2.1-or-later
@@ -70,11 +69,15 @@ case $variant in
     compiler=clang
     # It takes a g_autoptr that only holds something for unused; gcc does not, and has looked.
     options="$options -Dc_args=-Wno-unused-variable"
+    [ $# -gt 0 ] || set -- --suite core --suite docs
     ;;
   valgrind)
-    build='build-valgrind'
     packages="$packages valgrind libc6-dbg"
-    set -- --setup valgrind --suite core "$@"
+    # Where one thread looks after memory; what many do to each other is for the sanitizers, which are quicker.
+    [ $# -gt 0 ] || set -- test-clock test-inline test-task test-delivery test-cancel test-handle test-middleware \
+      test-function test-function-module test-store test-work test-lease test-json test-record test-param \
+      test-stack test-plugins test-descriptor test-elf test-module test-trust test-cron test-retry test-queue
+    set -- --setup valgrind "$@"
     ;;
   ucontext)
     build='build-ucontext'
