@@ -37,7 +37,7 @@ typedef struct
   ReaderCall *call;
   Outcome outcome;
   const GError *error; /* of the attempt; NULL where it has none */
-  gboolean crashed;    /* the error says something else, but it was that */
+  gboolean crashed;    /* whatever the error says, the attempt ended so */
   StrandRecord *value; /* has the value's bytes; NULL unless there is one */
   gint64 now_us;
   gint64 not_before_us;
@@ -113,7 +113,7 @@ apply (StrandRecord *record, gpointer data)
     add_warnings (record, call->warnings);
   if (verdict->error != NULL)
     strand_record_add_cause (record, call->reader->owner, verdict->error);
-  if (verdict->crashed || is_crash (verdict->error))
+  if (verdict->crashed)
     strand_record_set_int (record, STRAND_FIELD_CRASHES,
                            strand_record_get_int (record, STRAND_FIELD_CRASHES) + 1);
   switch (verdict->outcome)
@@ -169,7 +169,6 @@ note_dead (ReaderCall *call, Verdict *verdict)
                                "What ran the call died %" G_GINT64_FORMAT " times, which is the limit: %s",
                                crashes, verdict->error->message);
   verdict->error = call->failure;
-  verdict->crashed = TRUE;
 }
 
 static Outcome
@@ -236,6 +235,7 @@ judge (ReaderCall *call)
   verdict->now_us = strand_clock_now_us ();
   verdict->error = call->failure != NULL ? call->failure : strand_call_get_error (call->attempt);
   verdict->outcome = outcome_of (call, verdict->error);
+  verdict->crashed = call->attempt != NULL && is_crash (strand_call_get_error (call->attempt));
   note_dead (call, verdict);
   settle_chain (call, verdict->outcome == OUTCOME_RETRY);
   if (verdict->outcome == OUTCOME_VALUE)

@@ -320,6 +320,7 @@ start_actor (Cast *cast)
   else
     g_spawn_async (NULL, (char **) argv, NULL, G_SPAWN_DO_NOT_REAP_CHILD, redirect, run, &cast->pid, &error);
   g_assert_no_error (error);
+  g_assert_cmpint (cast->pid, >, 0); /* kill (-1) would be heard by all */
   g_child_watch_add (cast->pid, on_gone, cast);
 }
 
@@ -744,7 +745,6 @@ static void
 test_no_call_is_lost (gconstpointer stage)
 {
   Run run = { .stage = (Stage *) stage, .rand = g_rand_new_with_seed ((guint32) option_seed) };
-  g_autofree char *note = NULL;
   guint look;
 
   run.folder = g_dir_make_tmp ("strand-chaos-log-XXXXXX", NULL);

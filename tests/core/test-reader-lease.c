@@ -193,6 +193,16 @@ run_at_once (StrandContext *context, GVariant *arguments, gpointer data, GError 
   return g_variant_new_int64 (1);
 }
 
+/* As if its helper had died. */
+static GVariant *
+run_into_death (StrandContext *context, GVariant *arguments, gpointer data, GError **error)
+{
+  g_atomic_int_inc (&n_begun);
+  gate_pass (fixture_gate ());
+  g_set_error (error, STRAND_ERROR, STRAND_ERROR_CRASHED, "It is gone");
+  return NULL;
+}
+
 static void
 set_up (Fixture *f, gconstpointer unused)
 {
@@ -308,6 +318,27 @@ test_value_outlives_an_outage (Fixture *f, gconstpointer unused)
   stop_reader (f);
 }
 
+/* However often it takes to write it down. */
+static void
+test_last_crash_is_counted_once (Fixture *f, gconstpointer unused)
+{
+  g_autoptr(StrandRecord) record = NULL;
+  guint n_refused;
+
+  g_object_set (f->reader, "max-crashes", 1, NULL);
+  start_call (f, "lease.into-death");
+  set_mood (f->store, FALSE, TRUE);
+  gate_open (fixture_gate ());
+  n_refused = count_refused (f->store);
+  wait_until (count_refused (f->store) >= n_refused + 10);
+  set_mood (f->store, FALSE, FALSE);
+  wait_until (get_status (f) == STRAND_STATUS_FAILED);
+  record = get_record (f);
+  g_assert_cmpint (strand_record_get_int (record, STRAND_FIELD_CRASHES), ==, 1);
+  g_assert_cmpuint (g_variant_n_children (strand_record_get_variant (record, STRAND_FIELD_CAUSES)), ==, 1);
+  stop_reader (f);
+}
+
 static void
 test_stop_does_not_wait_for_the_store (Fixture *f, gconstpointer unused)
 {
@@ -334,11 +365,14 @@ main (int argc, char **argv)
   registry = strand_registry_get_default ();
   strand_registry_add (registry, "lease.until-stopped", "-> x", NULL, run_until_stopped, NULL, NULL, &error);
   g_assert_no_error (error);
+  strand_registry_add (registry, "lease.into-death", "-> x", NULL, run_into_death, NULL, NULL, &error);
+  g_assert_no_error (error);
   strand_registry_add (registry, "lease.at-once", "-> x", NULL, run_at_once, NULL, NULL, &error);
   g_assert_no_error (error);
   ADD ("call-is-stopped-while-the-store-hangs", test_call_is_stopped_while_the_store_hangs);
   ADD ("stopped-call-runs-again-here", test_stopped_call_runs_again_here);
   ADD ("value-outlives-an-outage", test_value_outlives_an_outage);
+  ADD ("last-crash-is-counted-once", test_last_crash_is_counted_once);
   ADD ("stop-does-not-wait-for-the-store", test_stop_does_not_wait_for_the_store);
   return g_test_run ();
 }
