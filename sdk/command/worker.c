@@ -361,15 +361,21 @@ say_ready (Worker *worker)
     session_say ("serving %s", all->str);
 }
 
+/* Before the first call is taken: from then on an end that nobody hears costs that call a crash. */
+static void
+hear_signals (Worker *worker)
+{
+  g_unix_signal_add (SIGINT, on_stop_signal, worker);
+  g_unix_signal_add (SIGTERM, on_stop_signal, worker);
+  g_unix_signal_add (SIGHUP, on_reload_signal, worker);
+}
+
 static void
 work (Worker *worker)
 {
   gint64 watchdog_us = notify_get_watchdog ();
   GThread *burst = NULL;
 
-  g_unix_signal_add (SIGINT, on_stop_signal, worker);
-  g_unix_signal_add (SIGTERM, on_stop_signal, worker);
-  g_unix_signal_add (SIGHUP, on_reload_signal, worker);
   g_signal_connect (worker->session->stack, "notify::generation", G_CALLBACK (on_reloaded), worker);
   if (watchdog_us > 0)
     g_timeout_add ((guint) CLAMP (watchdog_us / 2000, 1, G_MAXINT), on_watchdog, NULL);
@@ -396,6 +402,7 @@ worker_run (Session *session, char **arguments)
   worker.leaving = g_ptr_array_new_with_free_func (g_object_unref);
   worker.schedules = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, stop_schedule);
 
+  hear_signals (&worker);
   if (session_load (session, &error) && (!given.watch || strand_stack_watch (session->stack, &error)) &&
       start_schedules (&worker, &error) && start_readers (&worker, &error))
     work (&worker);
