@@ -462,7 +462,8 @@ end_extra (StrandCall *self, StrandCallExtra *extra)
   guint64 timeout_timer, grace_timer;
 
   g_mutex_lock (&extra->lock);
-  extra->completed_us = strand_clock_now_us ();
+  if (extra->completed_us == 0)
+    extra->completed_us = strand_clock_now_us ();
   timeout_timer = extra->timeout_timer;
   grace_timer = extra->grace_timer;
   extra->timeout_timer = extra->grace_timer = 0;
@@ -591,16 +592,20 @@ strand_call_cancel_pending (StrandCall *self)
 void
 strand_call_finish_like (StrandCall *self, StrandCall *attempt)
 {
+  StrandCallExtra *extra;
+  gint64 completed_us;
+
   g_return_if_fail (self != NULL && attempt != NULL && strand_call_is_ended (attempt));
 
+  /* When the function ended: that is in the record, and writing it took its time. */
+  strand_call_get_times (attempt, NULL, NULL, &completed_us);
+  extra = strand_call_extra (self);
+  g_mutex_lock (&extra->lock);
+  if (extra->completed_us == 0)
+    extra->completed_us = completed_us;
   if (attempt->extra != NULL && attempt->extra->object != NULL)
-    {
-      StrandCallExtra *extra = strand_call_extra (self);
-
-      g_mutex_lock (&extra->lock);
-      g_set_object (&extra->object, attempt->extra->object);
-      g_mutex_unlock (&extra->lock);
-    }
+    g_set_object (&extra->object, attempt->extra->object);
+  g_mutex_unlock (&extra->lock);
   strand_call_finish_as (self, strand_call_get_status (attempt),
                          attempt->value != NULL ? g_variant_ref (attempt->value) : NULL,
                          attempt->error != NULL ? g_error_copy (attempt->error) : NULL);

@@ -166,10 +166,11 @@ show_end (StrandCall *call, StrandRecord *record)
       status = value == NULL && error != NULL ? STRAND_STATUS_FAILED : STRAND_STATUS_COMPLETED;
     }
 
-  strand_call_finish_as (call, status, value, error);
+  /* First, so that nobody sees the end without its time. */
   g_mutex_lock (&extra->lock);
   extra->completed_us = strand_record_get_int (record, STRAND_FIELD_COMPLETED);
   g_mutex_unlock (&extra->lock);
+  strand_call_finish_as (call, status, value, error);
 }
 
 /* Items of one page. FALSE if there are no more, or no room for them. */

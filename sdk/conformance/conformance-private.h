@@ -40,6 +40,7 @@ void conformance_end_peers (StrandConformance *self);
 void conformance_play (StrandConformance *self);
 
 /* The suites. */
+extern const StrandConformanceSuite conformance_backend_suite;
 extern const StrandConformanceSuite conformance_middleware_suite;
 extern const StrandConformanceSuite conformance_store_suite;
 extern const StrandConformanceSuite conformance_taskrunner_suite;

@@ -22,6 +22,7 @@
 
 static const StrandConformanceSuite *const suites[STRAND_N_KINDS] = {
   [STRAND_KIND_TASKRUNNER] = &conformance_taskrunner_suite,
+  [STRAND_KIND_BACKEND] = &conformance_backend_suite,
   [STRAND_KIND_STORE] = &conformance_store_suite,
   [STRAND_KIND_MIDDLEWARE] = &conformance_middleware_suite,
 };
