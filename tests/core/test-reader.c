@@ -127,7 +127,7 @@ launch (Fixture *f, const char *name, const char *arguments, StrandOptions *opti
   g_autoptr(StrandFunction) function = fixture_function (name);
   g_autoptr(StrandTask) task = strand_task_new (function, G_OBJECT (f->backend));
   g_autoptr(GError) error = NULL;
-  GVariant *values = NULL;
+  g_autoptr(GVariant) values = NULL;
 
   told_listen (f->told, task);
   if (arguments != NULL)
