@@ -34,6 +34,13 @@ StrandRecord *backend_await_record (StrandConformance *self, StrandBackend *back
                                     StrandStatus status);
 gboolean backend_has_record (StrandBackend *backend, const char *key);
 
+/* Another handle, made from the key. */
+StrandHandle *backend_find (StrandBackend *backend, StrandHandle *handle);
+
+/* Has an onlooker do something with a call: `look`, `wait` or `cancel`; its answer. Ends one. */
+char *backend_ask (StrandConformancePeer *peer, const char *what, StrandHandle *handle);
+void backend_end_peer (StrandConformancePeer *peer);
+
 /* A store in this process whose writes fail while that is wanted. */
 #define BACKEND_TYPE_TROUBLED_STORE (backend_troubled_store_get_type ())
 G_DECLARE_FINAL_TYPE (BackendTroubledStore, backend_troubled_store, BACKEND, TROUBLED_STORE, GObject)

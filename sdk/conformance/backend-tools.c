@@ -318,6 +318,33 @@ backend_await_record (StrandConformance *self, StrandBackend *backend, const cha
   return backend_record (backend, key);
 }
 
+StrandHandle *
+backend_find (StrandBackend *backend, StrandHandle *handle)
+{
+  g_autoptr(GError) error = NULL;
+  StrandHandle *found =
+      strand_handle_new (strand_backend_get_store (backend), strand_handle_get_key (handle), &error);
+
+  g_assert_no_error (error);
+  return found;
+}
+
+char *
+backend_ask (StrandConformancePeer *peer, const char *what, StrandHandle *handle)
+{
+  g_autofree char *line = g_strdup_printf ("%s %s", what, strand_handle_get_key (handle));
+
+  strand_conformance_peer_send (peer, line);
+  return strand_conformance_peer_receive (peer);
+}
+
+void
+backend_end_peer (StrandConformancePeer *peer)
+{
+  strand_conformance_peer_send (peer, "end");
+  g_assert_cmpint (strand_conformance_peer_wait (peer), ==, 0);
+}
+
 /* Another process, which has a backend of the same settings: it is told a key and what to do with it. */
 void
 backend_play_onlooker (StrandConformance *self)
