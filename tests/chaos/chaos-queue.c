@@ -93,6 +93,7 @@ typedef struct
   gboolean elsewhere;
   int number;
   pid_t pid; /* 0 for nobody */
+  int fd;    /* the process, for signals: its number may be another's by now */
   gboolean stopped;
   gboolean doomed; /* by a signal that ends it */
   gint64 told_us;  /* when it was told to end for good */
@@ -251,6 +252,7 @@ on_gone (GPid pid, int status, gpointer data)
   actors_say ("gone %d", cast->number);
   if (!well && !(cast->doomed && WIFSIGNALED (status) && WTERMSIG (status) == SIGKILL))
     note_fault (cast->run, "%s %d ended with status %x", cast->role, cast->number, (guint) status);
+  close (cast->fd);
   cast->pid = 0;
   cast->stopped = cast->doomed = FALSE;
   if (!cast->run->ending)
@@ -320,7 +322,9 @@ start_actor (Cast *cast)
   else
     g_spawn_async (NULL, (char **) argv, NULL, G_SPAWN_DO_NOT_REAP_CHILD, redirect, run, &cast->pid, &error);
   g_assert_no_error (error);
-  g_assert_cmpint (cast->pid, >, 0); /* kill (-1) would be heard by all */
+  g_assert_cmpint (cast->pid, >, 0);
+  cast->fd = (int) syscall (SYS_pidfd_open, cast->pid, 0);
+  g_assert_cmpint (cast->fd, >=, 0);
   g_child_watch_add (cast->pid, on_gone, cast);
 }
 
@@ -350,7 +354,7 @@ signal_actor (Cast *cast, int number, const char *deed)
 {
   actors_say ("%s %d", deed, cast->number);
   cast->doomed |= number == SIGKILL;
-  kill (cast->pid, number);
+  syscall (SYS_pidfd_send_signal, cast->fd, number, NULL, 0);
 }
 
 static gboolean
@@ -436,30 +440,42 @@ end_worker (Run *run)
   signal_actor (cast, SIGTERM, "term");
 }
 
-/* Some child of a worker: a helper, or what is to become one. */
-static void
-kill_helper (Run *run)
+/* The first child that some thread of a worker has; 0 for none. */
+static pid_t
+find_child (Cast *cast)
 {
-  Cast *cast = draw_cast (run, "worker");
-  g_autofree char *path = NULL;
-  g_autoptr(GDir) threads = NULL;
+  g_autofree char *path = g_strdup_printf ("/proc/%d/task", (int) cast->pid);
+  g_autoptr(GDir) threads = g_dir_open (path, 0, NULL);
   const char *thread;
 
-  if (cast == NULL || strcmp (cast->runner, "process") != 0)
-    return;
-  path = g_strdup_printf ("/proc/%d/task", (int) cast->pid);
-  threads = g_dir_open (path, 0, NULL);
   while (threads != NULL && (thread = g_dir_read_name (threads)) != NULL)
     {
       g_autofree char *file = g_build_filename (path, thread, "children", NULL);
       g_autofree char *text = NULL;
 
-      if (!g_file_get_contents (file, &text, NULL, NULL) || atoi (text) <= 0)
-        continue;
-      actors_say ("kill-helper %d", cast->number);
-      run->n_helper_kills += kill (atoi (text), SIGKILL) == 0;
-      return;
+      if (g_file_get_contents (file, &text, NULL, NULL) && atoi (text) > 0)
+        return atoi (text);
     }
+  return 0;
+}
+
+/* Some child of a worker: a helper, or what is to become one. Looked for twice, so that what is held is no
+ * other process that got the number in between. */
+static void
+kill_helper (Run *run)
+{
+  Cast *cast = draw_cast (run, "worker");
+  pid_t child = cast != NULL && strcmp (cast->runner, "process") == 0 ? find_child (cast) : 0;
+  int fd = child > 0 ? (int) syscall (SYS_pidfd_open, child, 0) : -1;
+
+  if (fd < 0)
+    return;
+  if (find_child (cast) == child && syscall (SYS_pidfd_send_signal, cast->fd, 0, NULL, 0) == 0)
+    {
+      actors_say ("kill-helper %d", cast->number);
+      run->n_helper_kills += syscall (SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0) == 0;
+    }
+  close (fd);
 }
 
 static gboolean
@@ -664,7 +680,7 @@ kill_all (Run *run)
   for (guint i = 0; i < run->n_cast; i++)
     if (run->cast[i].pid != 0)
       {
-        kill (run->cast[i].pid, SIGKILL);
+        syscall (SYS_pidfd_send_signal, run->cast[i].fd, SIGKILL, NULL, 0);
         waitpid (run->cast[i].pid, NULL, 0);
       }
 }
