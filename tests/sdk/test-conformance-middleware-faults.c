@@ -15,8 +15,8 @@ static const Fault faults[] = {
   { "changes-headers", NULL, "pass/headers reader/headers" },
   { "complains", NULL, "pass/no-warnings ends/complaints" },
   { "forgets-on-error", NULL,
-    "ends/error ends/cancelled ends/refused-further-in ends/cancelled-further-in threads/failures "
-    "close/lets-go" },
+    "ends/error ends/refused-further-in ends/cancelled-further-in threads/failures close/lets-go",
+    "ends/cancelled" },
   { "keeps-calls", NULL, "close/lets-go" },
   { "resumes-others", NULL, "ends/held-further-in" },
   { "never-resumes", NULL, "pass/nothing close/lets-go", NULL, "waited in vain for" },
