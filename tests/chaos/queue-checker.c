@@ -378,7 +378,10 @@ check_loss (Checker *self, Call *call, const char *key, const char *owner, gint6
   n = GPOINTER_TO_UINT (g_hash_table_lookup (self->taken, actor->process)) + 1;
   g_hash_table_insert (self->taken, actor->process, GUINT_TO_POINTER (n));
   self->findings->most_taken = MAX (self->findings->most_taken, n);
-  if (actor->ended && !actor->touched)
+  /* Nobody can give back to a store that takes nothing. */
+  if (actor->ended && !actor->touched && was_away (self, time_us - 10 * G_USEC_PER_SEC, time_us))
+    self->findings->n_late++;
+  else if (actor->ended && !actor->touched)
     checker_fault (self->findings, "worker %d ended in peace and left call '%s' behind", actor->number, key);
   else if (actor->killed_us > 0 && actor->killed_us <= time_us)
     time_recovery (self, call, actor, time_us);
