@@ -4,7 +4,7 @@
 # Installs what is missing, configures and builds with warnings as errors, runs the tests, and ends with one
 # line that counts their cases. A variant has a build directory of its own, which the next run uses again:
 #   build           plain, and --valgrind: core under memcheck
-#   build-asan      --asan: address and undefined-behaviour sanitizers, leaks included
+#   build-asan      --asan: address and undefined-behaviour sanitizers, leaks included: core and plugins
 #   build-tsan      --tsan: thread sanitizer, the tests that have several threads
 #   build-clang     --clang: the other compiler
 #   build-ucontext  --ucontext: the coroutine runner as on processors that it has no switch of its own for
@@ -48,6 +48,8 @@ case $variant in
     export ASAN_OPTIONS="${ASAN_OPTIONS-$asan:fast_unwind_on_malloc=0:malloc_context_size=12}"
     export LSAN_OPTIONS="${LSAN_OPTIONS-suppressions=$PWD/tests/lsan.supp:print_suppressions=0}"
     export UBSAN_OPTIONS="${UBSAN_OPTIONS-halt_on_error=1:print_stacktrace=1}"
+    # The suites over every plugin and what is killed at random take half an hour here: by name.
+    [ $# -gt 0 ] || set -- --suite core --suite plugins
     set -- --timeout-multiplier 4 "$@"
     ;;
   tsan)
