@@ -18,6 +18,15 @@
   }                                                                                                          \
   G_STMT_END
 
+/* The last holder lets go, though a thread of strand's own may have to first: a last look at a record, say. */
+#define finalize_soon(object)                                                                                \
+  G_STMT_START                                                                                               \
+  {                                                                                                          \
+    wait_until (g_atomic_int_get (&G_OBJECT (object)->ref_count) == 1);                                      \
+    g_assert_finalize_object (object);                                                                       \
+  }                                                                                                          \
+  G_STMT_END
+
 void wait_turn (gint64 deadline_us, const char *condition, const char *file, int line);
 
 /* Holds functions until it is opened. `n_inside` counts those that have come so far. */

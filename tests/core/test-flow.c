@@ -160,7 +160,7 @@ stop_reader (StrandReader *reader)
 
   g_assert_true (strand_reader_stop (reader, g_get_monotonic_time () + DEADLINE_US, &error));
   g_assert_no_error (error);
-  g_assert_finalize_object (reader);
+  finalize_soon (reader);
 }
 
 static void
@@ -190,7 +190,7 @@ tear_down (Fixture *f, gconstpointer type)
   close_runner (f->runner);
   strand_store_close (f->store);
   wait_until (g_atomic_int_get (&G_OBJECT (f->store)->ref_count) == 1);
-  g_assert_finalize_object (f->store);
+  finalize_soon (f->store);
   fixture_remove_folder (f->folder);
 }
 

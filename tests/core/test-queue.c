@@ -43,12 +43,12 @@ tear_down (Fixture *f, gconstpointer type)
   if (f->reader != NULL)
     {
       g_assert_true (strand_reader_stop (f->reader, g_get_monotonic_time () + DEADLINE_US, &error));
-      g_assert_finalize_object (f->reader);
+      finalize_soon (f->reader);
     }
   close_runner (f->runner);
   strand_store_close (f->store);
   wait_until (g_atomic_int_get (&G_OBJECT (f->store)->ref_count) == 1);
-  g_assert_finalize_object (f->store);
+  finalize_soon (f->store);
   fixture_remove_folder (f->folder);
 }
 

@@ -104,7 +104,8 @@ stop_reader (Fixture *f)
     return;
   g_assert_true (strand_reader_stop (f->reader, g_get_monotonic_time () + DEADLINE_US, &error));
   g_assert_no_error (error);
-  g_assert_finalize_object (g_steal_pointer (&f->reader));
+  finalize_soon (f->reader);
+  f->reader = NULL;
 }
 
 static void

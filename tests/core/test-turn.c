@@ -54,7 +54,7 @@ tear_down (Fixture *f, gconstpointer type)
   strand_clock_set_system ();
   strand_store_close (f->store);
   wait_until (g_atomic_int_get (&G_OBJECT (f->store)->ref_count) == 1);
-  g_assert_finalize_object (f->store);
+  finalize_soon (f->store);
   fixture_remove_folder (f->folder);
 }
 
