@@ -320,10 +320,10 @@ find_next_claim (Call *call, Actor *dead)
   return next_us;
 }
 
-/* Whether another worker of this host listened when this one was killed, and until that was noticed. Where
- * all were killed at once, it is the start of the next one that takes its time. */
+/* Whether another worker of this host listened when this one was killed, and until something came of it.
+ * Where all were killed at once, it is the start of the next one that takes its time. */
 static gboolean
-had_witness (Checker *self, Actor *dead, gint64 noticed_us)
+had_witness (Checker *self, Actor *dead, gint64 until_us)
 {
   GHashTableIter iter;
   gpointer value;
@@ -334,7 +334,7 @@ had_witness (Checker *self, Actor *dead, gint64 noticed_us)
       Actor *actor = value;
 
       if (actor != dead && !actor->elsewhere && !actor->touched && actor->listens_us > 0 &&
-          actor->listens_us < dead->killed_us && (actor->killed_us == 0 || actor->killed_us > noticed_us))
+          actor->listens_us < dead->killed_us && (actor->killed_us == 0 || actor->killed_us > until_us))
         return TRUE;
     }
   return FALSE;
@@ -357,7 +357,7 @@ time_recovery (Checker *self, Call *call, Actor *dead, gint64 noticed_us)
     return;
   g_array_append_val (self->noticed, taken_us);
   taken_us = next_us - dead->killed_us;
-  if (next_us > 0)
+  if (next_us > 0 && had_witness (self, dead, next_us))
     g_array_append_val (self->elsewhere, taken_us);
 }
 
