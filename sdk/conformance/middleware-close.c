@@ -68,6 +68,20 @@ calls_pass_afterwards (StrandConformance *self)
   world_close (world);
 }
 
+/* Calls that the middleware has held back for a moment may run in another order than they were made in. */
+static gboolean
+one_has_entered (StrandConformance *self, guint n_calls)
+{
+  for (guint i = 0; i < n_calls; i++)
+    {
+      g_autofree char *entered = g_strdup_printf ("entered-%u", i);
+
+      if (strand_conformance_has_file (self, entered))
+        return TRUE;
+    }
+  return FALSE;
+}
+
 static void
 calls_in_flight (StrandConformance *self)
 {
@@ -81,7 +95,7 @@ calls_in_flight (StrandConformance *self)
 
       g_ptr_array_add (handles, runner_call_paths (self, task, entered, "gate", NULL));
     }
-  runner_await_file (self, "entered-0");
+  strand_conformance_wait (self, one_has_entered (self, handles->len));
   strand_middleware_close (world->subject);
   world_open_gate (world);
   world_await_all (world, handles);
