@@ -1,0 +1,33 @@
+"""strand for Python: functions in threads, coroutines and processes, with results that are kept and watched.
+
+How the package is cut, from the ground up; each module uses only what stands above it:
+
+    values.py       to_variant(value, type_string=None), from_variant(variant): any plain Python value and back
+    errors.py       to_error(exception), from_error(gerror): what a GError is as a Python exception, and back
+    running.py      context(): what a running function may ask and say (emit, progress, metadata, cancelled)
+    functions.py    function_for(callable): the Strand.Function behind a callable, found elsewhere by module and name
+    handles.py      ComputationHandle, ComputationStatus, ComputationResult
+    tasks.py        Taskrunner and its subclasses, as_task(), target_for(): where a function runs
+    helper.py       the program that runs functions for a process runner (python3 -m strand.helper)
+
+    stores.py       ComputationStore as a MutableMapping; FileSystemStore and the others; SerializationFormat
+    middleware.py   Middleware in Python, and the names of the shipped ones
+    backends.py     ComputationBackend, ProcessBackend, ThreadBackend
+    computing.py    async_compute(), temporary_async_compute()
+    readers.py      StoreTaskWriter, StoreTaskReader
+    dispatching.py  TaskDispatcher
+    taskrunning/utils.py   run_process()
+
+    au.py           the names of the original `au`
+
+gi/overrides/Strand.py makes `gi.repository.Strand` itself take and give Python values; it imports this package only
+inside its functions, because this package imports it.              SPDX-License-Identifier: LGPL-2.1-or-later
+"""
+
+import gi
+
+gi.require_version("Strand", "1")
+
+from strand.values import from_variant, to_variant  # noqa: E402
+
+__all__ = ["from_variant", "to_variant"]
