@@ -11,6 +11,7 @@
  * LGPL-2.1-or-later */
 
 #include "config.h"
+#include "clerk.h"
 #include "local-backend.h"
 
 /* Names our leases, so that the next backend knows whose leavings to sweep. */
@@ -25,9 +26,6 @@
 
 /* How long close() waits, after the grace, for what it has cancelled to be written. */
 #define CLOSE_PATIENCE_US (5 * G_USEC_PER_SEC)
-
-/* How long the clerk stays without calls: longer than the pauses of a busy program. */
-#define CLERK_IDLE_US (2 * G_USEC_PER_SEC)
 
 /* Unfinished calls that the sweep takes at once. */
 #define SWEEP_PAGE 100
@@ -235,23 +233,12 @@ work_on_locked (StrandLocalBackend *self, LocalEntry *entry)
   g_mutex_lock (&self->lock);
 }
 
-/* Waits for another call, a while. TRUE if none came, or can come: the clerk is the last to hold the backend,
- * which a reload has replaced, say. The first looks come soon, because that happens right after a call. */
 static gboolean
-is_idle_locked (StrandLocalBackend *self)
+is_busy (gpointer backend)
 {
-  gint64 until_us = g_get_monotonic_time () + CLERK_IDLE_US;
+  StrandLocalBackend *self = backend;
 
-  for (gint64 nap_us = CLERK_IDLE_US / 256; !self->closed; nap_us *= 2)
-    {
-      gint64 now_us = g_get_monotonic_time ();
-
-      if (now_us >= until_us || g_atomic_int_get (&G_OBJECT (self)->ref_count) == 1)
-        return TRUE;
-      if (g_cond_wait_until (&self->changed, &self->lock, MIN (now_us + nap_us, until_us)))
-        return FALSE;
-    }
-  return TRUE;
+  return self->queue.length > 0 || self->all.length > 0;
 }
 
 /* The clerk's thread holds the backend; with nothing to do for a while it ends, so that a backend nobody
@@ -261,10 +248,9 @@ clerk (gpointer data)
 {
   g_autoptr(StrandLocalBackend) self = data;
   guint watch = strand_store_watch (self->store, NULL, on_store_changed, self, NULL);
-  gboolean idle = FALSE;
 
   g_mutex_lock (&self->lock);
-  while (self->queue.length > 0 || !idle)
+  while (TRUE)
     {
       LocalEntry *entry = g_queue_pop_head (&self->queue);
 
@@ -272,8 +258,8 @@ clerk (gpointer data)
         work_on_locked (self, entry);
       else if (self->all.length > 0)
         g_cond_wait (&self->changed, &self->lock);
-      else
-        idle = is_idle_locked (self);
+      else if (clerk_waits_in_vain_locked (self, &self->lock, &self->changed, &self->closed, is_busy))
+        break;
     }
   self->clerk = NULL;
   g_cond_broadcast (&self->changed);

@@ -6,8 +6,7 @@
  * LGPL-2.1-or-later */
 
 #include "config.h"
-
-#include <strand-plugin.h>
+#include "clerk.h"
 
 #define DEFAULT_QUEUE "default"
 
@@ -17,9 +16,6 @@
 /* How many records go into one put: large enough to share a transaction, small enough that the first of them
  * is not kept waiting. */
 #define BATCH 256
-
-/* How long the clerk stays without calls: longer than the pauses of a busy program. */
-#define CLERK_IDLE_US (2 * G_USEC_PER_SEC)
 
 #define STRAND_TYPE_STORE_BACKEND (strand_store_backend_get_type ())
 G_DECLARE_FINAL_TYPE (StrandStoreBackend, strand_store_backend, STRAND, STORE_BACKEND, GObject)
@@ -223,23 +219,12 @@ start_reader (StrandStoreBackend *self)
     g_warning ("%s", error->message);
 }
 
-/* Waits for another call, a while. TRUE if none came, or can come: the clerk is the last to hold the backend,
- * which a reload has replaced, say. The first looks come soon, because that happens right after a call. */
 static gboolean
-is_idle_locked (StrandStoreBackend *self)
+is_busy (gpointer backend)
 {
-  gint64 until_us = g_get_monotonic_time () + CLERK_IDLE_US;
+  StrandStoreBackend *self = backend;
 
-  for (gint64 nap_us = CLERK_IDLE_US / 256; !self->closed; nap_us *= 2)
-    {
-      gint64 now_us = g_get_monotonic_time ();
-
-      if (now_us >= until_us || g_atomic_int_get (&G_OBJECT (self)->ref_count) == 1)
-        return TRUE;
-      if (g_cond_wait_until (&self->changed, &self->lock, MIN (now_us + nap_us, until_us)))
-        return FALSE;
-    }
-  return TRUE;
+  return self->waiting.length > 0 || g_hash_table_size (self->flying) > 0;
 }
 
 /* The clerk's thread holds the backend; with nothing to do for a while it ends, so that a backend nobody
@@ -248,11 +233,10 @@ static gpointer
 run_clerk (gpointer data)
 {
   g_autoptr(StrandStoreBackend) self = data;
-  gboolean idle = FALSE;
 
   start_reader (self);
   g_mutex_lock (&self->lock);
-  while (!idle)
+  while (TRUE)
     {
       g_autoptr(GPtrArray) calls = take_waiting_locked (self);
 
@@ -267,8 +251,8 @@ run_clerk (gpointer data)
         }
       else if (g_hash_table_size (self->flying) > 0)
         g_cond_wait (&self->changed, &self->lock);
-      else
-        idle = is_idle_locked (self);
+      else if (clerk_waits_in_vain_locked (self, &self->lock, &self->changed, &self->closed, is_busy))
+        break;
     }
   self->clerk = NULL;
   g_cond_broadcast (&self->changed);

@@ -896,6 +896,29 @@ test_a_call_is_cancelled_while_a_middleware_waits (Fixture *f, gconstpointer unu
     }
 }
 
+/* The clerk goes when nothing has come for two seconds: a call that was let in has come, whatever a middleware
+ * does with it. */
+static void
+test_a_call_held_at_submit_keeps_the_clerk (Fixture *f, gconstpointer unused)
+{
+  GThread *(*get_thread) (StrandBackend *) = STRAND_BACKEND_GET_IFACE (f->backend)->get_thread;
+  g_autoptr(StrandTask) task = make_task (f, "test.echo");
+  g_autoptr(StrandHandle) first = strand_task_call (task, "(s)", "first");
+  g_autoptr(StrandHandle) held = NULL;
+  gint64 until_us;
+
+  wait_for (first);
+  later_call = NULL;
+  f->a->submit = say_later;
+  held = strand_task_call (task, "(s)", "held");
+  until_us = g_get_monotonic_time () + 3 * SECOND;
+  wait_until (get_thread (f->backend) == NULL || g_get_monotonic_time () > until_us);
+  g_assert_true (strand_call_resume (later_call, STRAND_VERDICT_CONTINUE, NULL, NULL));
+  wait_for (held);
+  g_assert_cmpint (strand_handle_get_status (held), ==, STRAND_STATUS_COMPLETED);
+  strand_call_unref (later_call);
+}
+
 static void
 test_an_error_of_after_becomes_a_warning (Fixture *f, gconstpointer unused)
 {
@@ -1228,6 +1251,7 @@ main (int argc, char **argv)
   ADD ("middleware/late-refusal-without-a-reason", test_a_late_refusal_without_a_reason);
   ADD ("middleware/later-holds-no-thread", test_later_holds_no_thread);
   ADD ("middleware/cancelled-while-waiting", test_a_call_is_cancelled_while_a_middleware_waits);
+  ADD ("middleware/held-at-submit-keeps-the-clerk", test_a_call_held_at_submit_keeps_the_clerk);
   ADD ("middleware/error-of-after-is-a-warning", test_an_error_of_after_becomes_a_warning);
   ADD ("middleware/headers-travel", test_headers_travel);
   ADD ("middleware/submit-may-change-the-call", test_submit_may_change_the_call);
