@@ -5,6 +5,7 @@
 #include "config.h"
 
 #include "call-fixture.h"
+#include "store-fixture.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -128,17 +129,6 @@ add_functions (void)
 /* --- the world --------------------------------------------------------------------------------------------
  */
 
-static StrandStore *
-open_store (const char *type, const char *folder)
-{
-  g_autofree char *path = NULL;
-
-  if (strcmp (type, "memory") == 0)
-    return make_store ("memory", NULL);
-  path = g_build_filename (folder, "store", NULL);
-  return make_store (type, "path", path, NULL);
-}
-
 static StrandReader *
 start_reader (StrandStore *store, StrandTaskrunner *runner, gint64 lease_us)
 {
@@ -173,7 +163,7 @@ static void
 set_up (Fixture *f, gconstpointer type)
 {
   f->folder = fixture_make_folder ();
-  f->store = open_store (type, f->folder);
+  f->store = fixture_open_store (type, f->folder);
   f->backend = make_backend ("store", "store", f->store, NULL);
   f->runner = make_runner ("thread", "workers", 2, NULL);
   g_mutex_lock (&runs_lock);
@@ -1198,7 +1188,7 @@ work_until_killed (const char *type, const char *folder)
   StrandTaskrunner *runner = make_runner ("thread", "workers", 2, NULL);
   StrandReader *reader;
 
-  store->behind = open_store (type, folder);
+  store->behind = fixture_open_store (type, folder);
   store->n_left = G_MAXINT;
   reader = start_reader (STRAND_STORE (store), runner, SECOND / 2);
   while (strand_reader_is_listening (reader))
@@ -1240,21 +1230,12 @@ test_killed_workers_lose_no_step (Fixture *f, gconstpointer type)
     }
 }
 
-#define ADD(name, run)                                                                                       \
-  G_STMT_START                                                                                               \
-  {                                                                                                          \
-    for (guint i = 0; i < G_N_ELEMENTS (stores); i++)                                                        \
-      {                                                                                                      \
-        g_autofree char *path = g_strdup_printf ("/flow/%s/" name, stores[i]);                               \
-        g_test_add (path, Fixture, stores[i], set_up, run, tear_down);                                       \
-      }                                                                                                      \
-  }                                                                                                          \
-  G_STMT_END
+#define ADD(name, run) fixture_add_for_stores (stores, "/flow", name, Fixture, set_up, run, tear_down)
 
 int
 main (int argc, char **argv)
 {
-  static const char *const stores[] = { "memory", "filesystem", "sqlite" };
+  const char *const *stores;
   int status;
 
   if (fixture_is_second_process (argc, argv, &status))
@@ -1265,6 +1246,7 @@ main (int argc, char **argv)
       return work_until_killed (argv[2], argv[3]);
     }
   g_test_init (&argc, &argv, G_TEST_OPTION_ISOLATE_DIRS, NULL);
+  stores = fixture_store_types ("/flow");
   add_functions ();
 
   ADD ("chain-passes-values-on", test_chain_passes_values_on);
@@ -1297,5 +1279,5 @@ main (int argc, char **argv)
   ADD ("eight-threads-make-each-step-once", test_eight_threads_make_each_step_once);
   ADD ("killed-workers-lose-no-step", test_killed_workers_lose_no_step);
 
-  return g_test_run ();
+  return fixture_run_tests ();
 }

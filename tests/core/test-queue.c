@@ -3,6 +3,7 @@
 #include "config.h"
 
 #include "call-fixture.h"
+#include "store-fixture.h"
 
 #include <string.h>
 
@@ -16,22 +17,11 @@ typedef struct
   StrandReader *reader;
 } Fixture;
 
-static StrandStore *
-open_store (const char *type, const char *folder)
-{
-  g_autofree char *path = NULL;
-
-  if (strcmp (type, "memory") == 0)
-    return make_store ("memory", NULL);
-  path = g_build_filename (folder, "store", NULL);
-  return make_store (type, "path", path, NULL);
-}
-
 static void
 set_up (Fixture *f, gconstpointer type)
 {
   f->folder = fixture_make_folder ();
-  f->store = open_store (type, f->folder);
+  f->store = fixture_open_store (type, f->folder);
   f->runner = make_runner ("thread", "workers", 2, NULL);
 }
 
@@ -416,23 +406,15 @@ test_all_of_it_without_blocking (Fixture *f, gconstpointer type)
   g_assert_cmpuint (found->len, ==, 0);
 }
 
-#define ADD(name, run)                                                                                       \
-  G_STMT_START                                                                                               \
-  {                                                                                                          \
-    for (guint i = 0; i < G_N_ELEMENTS (stores); i++)                                                        \
-      {                                                                                                      \
-        g_autofree char *path = g_strdup_printf ("/queue/%s/" name, stores[i]);                              \
-        g_test_add (path, Fixture, stores[i], set_up, run, tear_down);                                       \
-      }                                                                                                      \
-  }                                                                                                          \
-  G_STMT_END
+#define ADD(name, run) fixture_add_for_stores (stores, "/queue", name, Fixture, set_up, run, tear_down)
 
 int
 main (int argc, char **argv)
 {
-  static const char *const stores[] = { "memory", "filesystem", "sqlite" };
+  const char *const *stores;
 
   g_test_init (&argc, &argv, G_TEST_OPTION_ISOLATE_DIRS, NULL);
+  stores = fixture_store_types ("/queue");
   fixture_add_functions ();
 
   ADD ("all-is-counted", test_all_is_counted);
@@ -446,5 +428,5 @@ main (int argc, char **argv)
   ADD ("names-are-checked", test_names_are_checked);
   ADD ("without-blocking", test_all_of_it_without_blocking);
 
-  return g_test_run ();
+  return fixture_run_tests ();
 }

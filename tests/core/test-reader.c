@@ -5,10 +5,7 @@
 #include "config.h"
 
 #include "call-fixture.h"
-
-#ifdef WITH_REDIS
-#include "../plugins/redis-server.h"
-#endif
+#include "store-fixture.h"
 
 #include <signal.h>
 #include <string.h>
@@ -24,37 +21,6 @@ typedef struct
   StrandReader *reader;
   Told *told;
 } Fixture;
-
-#ifdef WITH_REDIS
-static RedisServer *server;
-
-/* One server for all, and for each test a prefix of its own. */
-static StrandStore *
-open_redis (const char *folder)
-{
-  g_autofree char *prefix = g_path_get_basename (folder);
-
-  if (server == NULL)
-    server = redis_server_start (NULL);
-  return make_store ("redis", "uri", server->uri, "prefix", prefix, NULL);
-}
-#endif
-
-static StrandStore *
-open_store (const char *type, const char *folder)
-{
-  g_autofree char *path = NULL;
-
-#ifdef WITH_REDIS
-  if (strcmp (type, "redis") == 0)
-    return open_redis (folder);
-#endif
-
-  if (strcmp (type, "memory") == 0)
-    return make_store ("memory", NULL);
-  path = g_build_filename (folder, "store", NULL);
-  return make_store (type, "path", path, NULL);
-}
 
 static StrandReader *
 new_reader (Fixture *f, const char *first_property, ...)
@@ -89,7 +55,7 @@ static void
 set_up (Fixture *f, gconstpointer type)
 {
   f->folder = fixture_make_folder ();
-  f->store = open_store (type, f->folder);
+  f->store = fixture_open_store (type, f->folder);
   f->backend = make_backend ("store", "store", f->store, NULL);
   f->runner = make_runner ("thread", "workers", 2, NULL);
   f->told = told_new ();
@@ -420,33 +386,15 @@ test_many_calls_end_once_each (Fixture *f, gconstpointer type)
       N_CALLS);
 }
 
-#define ADD(name, run)                                                                                       \
-  G_STMT_START                                                                                               \
-  {                                                                                                          \
-    for (guint i = 0; i < G_N_ELEMENTS (stores); i++)                                                        \
-      {                                                                                                      \
-        g_autofree char *path = g_strdup_printf ("/reader/%s/" name, stores[i]);                             \
-        g_test_add (path, Fixture, stores[i], set_up, run, tear_down);                                       \
-      }                                                                                                      \
-  }                                                                                                          \
-  G_STMT_END
+#define ADD(name, run) fixture_add_for_stores (stores, "/reader", name, Fixture, set_up, run, tear_down)
 
 int
 main (int argc, char **argv)
 {
-  static const char *const stores[] = {
-    "memory",
-    "filesystem",
-#ifdef WITH_SQLITE
-    "sqlite",
-#endif
-#ifdef WITH_REDIS
-    "redis",
-#endif
-  };
-  int status;
+  const char *const *stores;
 
   g_test_init (&argc, &argv, G_TEST_OPTION_ISOLATE_DIRS, NULL);
+  stores = fixture_store_types ("/reader");
   fixture_add_functions ();
 
   ADD ("call-is-run", test_call_is_run_by_a_reader);
@@ -465,9 +413,5 @@ main (int argc, char **argv)
   ADD ("call-of-a-silent-worker-is-run-again", test_call_of_a_silent_worker_is_run_again);
   ADD ("many-calls-end-once-each", test_many_calls_end_once_each);
 
-  status = g_test_run ();
-#ifdef WITH_REDIS
-  g_clear_pointer (&server, redis_server_free);
-#endif
-  return status;
+  return fixture_run_tests ();
 }

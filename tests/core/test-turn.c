@@ -3,6 +3,7 @@
 #include "config.h"
 
 #include "call-fixture.h"
+#include "store-fixture.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -31,12 +32,8 @@ note_run (StrandContext *context, GVariant *arguments, gpointer unused, GError *
 static void
 set_up (Fixture *f, gconstpointer type)
 {
-  g_autofree char *path = NULL;
-
   f->folder = fixture_make_folder ();
-  path = g_build_filename (f->folder, "store", NULL);
-  f->store =
-      strcmp (type, "memory") == 0 ? make_store ("memory", NULL) : make_store (type, "path", path, NULL);
+  f->store = fixture_open_store (type, f->folder);
   f->runner = make_runner ("thread", "workers", 1, NULL);
   g_atomic_int_set (&n_runs, 0);
 }
@@ -236,24 +233,16 @@ test_delayed_call_wakes_an_idle_reader (Fixture *f, gconstpointer type)
   g_assert_cmpint (naps, <, 50);
 }
 
-#define ADD(name, run)                                                                                       \
-  G_STMT_START                                                                                               \
-  {                                                                                                          \
-    for (guint i = 0; i < G_N_ELEMENTS (stores); i++)                                                        \
-      {                                                                                                      \
-        g_autofree char *path = g_strdup_printf ("/turn/%s/" name, stores[i]);                               \
-        g_test_add (path, Fixture, stores[i], set_up, run, tear_down);                                       \
-      }                                                                                                      \
-  }                                                                                                          \
-  G_STMT_END
+#define ADD(name, run) fixture_add_for_stores (stores, "/turn", name, Fixture, set_up, run, tear_down)
 
 int
 main (int argc, char **argv)
 {
-  static const char *const stores[] = { "memory", "filesystem", "sqlite" };
+  const char *const *stores;
   g_autoptr(GError) error = NULL;
 
   g_test_init (&argc, &argv, G_TEST_OPTION_ISOLATE_DIRS, NULL);
+  stores = fixture_store_types ("/turn");
   strand_registry_add (strand_registry_get_default (), "turn.note", "", "Counts its runs", note_run, NULL,
                        NULL, &error);
   g_assert_no_error (error);
@@ -264,5 +253,5 @@ main (int argc, char **argv)
   ADD ("expired-call-is-not-run", test_expired_call_is_not_run);
   ADD ("delayed-call-wakes-an-idle-reader", test_delayed_call_wakes_an_idle_reader);
 
-  return g_test_run ();
+  return fixture_run_tests ();
 }

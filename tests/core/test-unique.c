@@ -3,6 +3,7 @@
 #include "config.h"
 
 #include "call-fixture.h"
+#include "store-fixture.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -21,22 +22,11 @@ typedef struct
   StrandStore *store;
 } Fixture;
 
-static StrandStore *
-open_store (const char *type, const char *folder)
-{
-  g_autofree char *path = NULL;
-
-  if (strcmp (type, "memory") == 0)
-    return make_store ("memory", NULL);
-  path = g_build_filename (folder, "store", NULL);
-  return make_store (type, "path", path, NULL);
-}
-
 static void
 set_up (Fixture *f, gconstpointer type)
 {
   f->folder = fixture_make_folder ();
-  f->store = open_store (type, f->folder);
+  f->store = fixture_open_store (type, f->folder);
 }
 
 static void
@@ -183,7 +173,7 @@ launch_share (StrandStore *store, guint number, StrandConflict conflict, GString
 static int
 be_launcher (char **argv)
 {
-  StrandStore *store = open_store (argv[2], argv[3]);
+  StrandStore *store = fixture_open_store (argv[2], argv[3]);
   g_autoptr(GString) outcomes = g_string_new (NULL);
 
   /* So that the store is open when it begins. */
@@ -454,21 +444,12 @@ test_launcher_that_stood_still_does_not_resurrect (Fixture *f, gconstpointer typ
   g_assert_cmpint (strand_store_count (f->store, &(StrandFilter){ .kind = "call" }, NULL), ==, 0);
 }
 
-#define ADD(name, run)                                                                                       \
-  G_STMT_START                                                                                               \
-  {                                                                                                          \
-    for (guint i = 0; i < G_N_ELEMENTS (stores); i++)                                                        \
-      {                                                                                                      \
-        g_autofree char *path = g_strdup_printf ("/unique/%s/" name, stores[i]);                             \
-        g_test_add (path, Fixture, stores[i], set_up, run, tear_down);                                       \
-      }                                                                                                      \
-  }                                                                                                          \
-  G_STMT_END
+#define ADD(name, run) fixture_add_for_stores (stores, "/unique", name, Fixture, set_up, run, tear_down)
 
 int
 main (int argc, char **argv)
 {
-  static const char *const stores[] = { "memory", "filesystem", "sqlite" };
+  const char *const *stores;
   int status;
 
   if (fixture_is_second_process (argc, argv, &status))
@@ -476,6 +457,7 @@ main (int argc, char **argv)
   if (argc == 6 && strcmp (argv[1], "--launch") == 0)
     return be_launcher (argv);
   g_test_init (&argc, &argv, G_TEST_OPTION_ISOLATE_DIRS, NULL);
+  stores = fixture_store_types ("/unique");
   fixture_add_functions ();
 
   ADD ("key-is-held-until-the-end", test_key_is_held_until_the_end);
@@ -490,5 +472,5 @@ main (int argc, char **argv)
   ADD ("what-has-been-is-not-launched-again", test_what_has_been_is_not_launched_again);
   ADD ("launcher-that-stood-still-does-not-resurrect", test_launcher_that_stood_still_does_not_resurrect);
 
-  return g_test_run ();
+  return fixture_run_tests ();
 }
