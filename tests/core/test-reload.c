@@ -135,13 +135,14 @@ wait_for_calls (World *world, int n)
     }
 }
 
-/* Old backends go when their last call has ended; their clerks, some seconds later. */
+/* Old backends go when their last call has ended; their clerks, some seconds later. A new one reads some small
+ * files when it begins, on a thread of its own, so there is a descriptor more for a moment. */
 static void
-wait_for_threads (guint limit)
+wait_for_fewer (const char *folder, guint limit)
 {
   gint64 deadline_us = g_get_monotonic_time () + DEADLINE_US;
 
-  while (count_entries ("/proc/self/task") > limit)
+  while (count_entries (folder) > limit)
     {
       g_assert_cmpint (g_get_monotonic_time (), <, deadline_us);
       g_thread_yield ();
@@ -184,8 +185,8 @@ test_a_thousand_reloads_lose_nothing_and_leak_nothing (void)
   store_after = strand_stack_ref_object (world.stack, STRAND_KIND_STORE, "results", &error);
   g_assert_true (store_after == store); /* its group never changed */
 
-  g_assert_cmpuint (count_entries ("/proc/self/fd"), <=, n_fds);
-  wait_for_threads (n_tasks);
+  wait_for_fewer ("/proc/self/fd", n_fds);
+  wait_for_fewer ("/proc/self/task", n_tasks);
   g_assert_cmpuint (count_mappings (), <=, n_maps + 16); /* arenas come and go with threads */
   if (g_getenv ("ASAN_OPTIONS") == NULL)
     g_assert_cmpint (least_at_last - most_at_first, <=, 1024 * 1024);
