@@ -27,6 +27,13 @@
 
 #define PAGE_SIZE 256
 
+/* How old a call must be to be worth watching: what ends sooner pays nothing for it. Who cancels a call sooner
+ * has this long to wait. */
+#define WATCH_AGE_US (20 * 1000)
+
+/* How long a call that was claimed ahead waits for one that was started before it. */
+#define STUCK_AGE_US (100 * 1000)
+
 /* How often a lease is renewed while it lasts. */
 #define RENEWALS_PER_LEASE 3
 
@@ -138,9 +145,8 @@ renew_calls (StrandReader *self, gint64 now_us)
 /* --- calls that run for a while ------------------------------------------------------------------------- */
 
 static void
-look_for_cancellation (gpointer data)
+look_for_cancellation (ReaderCall *call)
 {
-  ReaderCall *call = data;
   g_autoptr(StrandRecord) record =
       strand_store_get (call->reader->store, strand_record_get_key (call->claimed), NULL);
 
@@ -171,43 +177,85 @@ watch_call (ReaderCall *call)
   over = call->gone;
   if (!over)
     call->watch = id;
-  call->changed = !over; /* it may have changed before the watch stood */
   g_mutex_unlock (&self->lock);
   if (over)
     strand_store_unwatch (self->store, id);
+  else
+    look_for_cancellation (call); /* it may have changed before the watch stood */
 }
 
-/* Whether there is anything to look at again soon. */
 static gboolean
+needs_watch_locked (ReaderCall *call)
+{
+  return call->watch == 0 && call->attempt != NULL;
+}
+
+/* Behind a long call, unless it comes to run yet. */
+static gboolean
+may_be_stuck_locked (ReaderCall *call)
+{
+  StrandReader *self = call->reader;
+
+  return !call->started && !call->give_back && self->all.length > self->jobs &&
+         (call->todo & READER_TODO_ENDED) == 0;
+}
+
+/* When a call that was claimed then has this age; what should have happened at that age is tried again. */
+static gint64
+next_time (gint64 claimed_us, gint64 age_us, gint64 now_us)
+{
+  return claimed_us + age_us > now_us ? claimed_us + age_us : now_us + age_us;
+}
+
+/* When there is a call to look at; G_MAXINT64 if news alone tells of them. Then the keeper is woken when there
+ * is a new one. */
+static gint64
+find_next_look (StrandReader *self, gint64 now_us)
+{
+  gint64 next_us = G_MAXINT64;
+
+  g_mutex_lock (&self->lock);
+  for (GList *l = self->all.head; l != NULL; l = l->next)
+    {
+      ReaderCall *call = l->data;
+
+      if (call->lost)
+        continue;
+      if (needs_watch_locked (call))
+        next_us = MIN (next_us, next_time (call->claimed_us, WATCH_AGE_US, now_us));
+      if (may_be_stuck_locked (call))
+        next_us = MIN (next_us, next_time (call->claimed_us, STUCK_AGE_US, now_us));
+    }
+  self->keeper_dozes = next_us == G_MAXINT64;
+  g_mutex_unlock (&self->lock);
+  return next_us;
+}
+
+/* Looks at the calls that are old enough; when to do so again. */
+static gint64
 look_at_calls (StrandReader *self, gint64 now_us)
 {
-  g_autoptr(GPtrArray) calls = dup_calls (self, now_us - READER_LOOK_US);
-  gboolean any;
+  g_autoptr(GPtrArray) calls = dup_calls (self, now_us - WATCH_AGE_US);
 
   for (guint i = 0; i < calls->len; i++)
     {
       ReaderCall *call = g_ptr_array_index (calls, i);
-      gboolean stuck, watched, changed;
+      gboolean stuck, unwatched, changed;
 
       g_mutex_lock (&self->lock);
-      stuck = !call->started && !call->walking && self->all.length > self->jobs &&
-              (call->todo & READER_TODO_ENDED) == 0;
-      watched = call->watch != 0 || call->attempt == NULL;
+      stuck = may_be_stuck_locked (call) && !call->walking && call->claimed_us <= now_us - STUCK_AGE_US;
+      unwatched = needs_watch_locked (call);
       changed = call->changed;
       call->changed = FALSE;
       g_mutex_unlock (&self->lock);
       if (stuck)
         reader_call_return (call);
-      else if (!watched)
+      else if (unwatched)
         watch_call (call);
       else if (changed)
         look_for_cancellation (call);
     }
-  g_mutex_lock (&self->lock);
-  any = self->all.length > 0;
-  self->keeper_dozes = !any;
-  g_mutex_unlock (&self->lock);
-  return any;
+  return find_next_look (self, now_us);
 }
 
 /* --- the leases of others ------------------------------------------------------------------------------- */
@@ -566,7 +614,7 @@ keep (Keeper *keeper)
   while (!is_over (self))
     {
       gint64 now_us = g_get_monotonic_time ();
-      gboolean busy = look_at_calls (self, now_us);
+      gint64 look_us = look_at_calls (self, now_us);
 
       if (now_us >= keeper->renew_us)
         {
@@ -584,7 +632,7 @@ keep (Keeper *keeper)
           strand_store_finish_unique (self->store, NULL);
           strand_store_finish_flows (self->store, NULL);
         }
-      wait_for_news (keeper, MIN (busy ? now_us + READER_LOOK_US : G_MAXINT64, keeper->renew_us));
+      wait_for_news (keeper, MIN (look_us, keeper->renew_us));
     }
 }
 

@@ -9,10 +9,6 @@
 
 G_BEGIN_DECLS
 
-/* How often the keeper looks at calls that run, and how old one must be to be worth it: what ends sooner pays
- * nothing for being watched. */
-#define READER_LOOK_US (100 * 1000)
-
 /* Where readers of one store find each other. */
 #define READER_ROSTER "strand.workers"
 #define READER_KIND "worker"
@@ -103,7 +99,7 @@ struct _StrandReader
   gboolean news;         /* something was noted for the settler */
   gboolean work;         /* something may be due */
   gboolean idle;         /* the last claim found nothing, and nothing has come since */
-  gboolean keeper_dozes; /* it is woken when there is a call again */
+  gboolean keeper_dozes; /* it is woken when there is a new call */
   gboolean claiming;     /* a claim is under way */
   gboolean listening;    /* has been started */
   gboolean paused;
