@@ -9,10 +9,6 @@
 
 #include "strand-clock.h"
 
-/* What part of a lease may pass before its holder, who cannot renew, must believe it lost: early enough to
- * stop before somebody else starts. */
-#define LEASE_SAFE(lease_us) ((lease_us) / 4 * 3)
-
 static void on_alarm (gpointer reader);
 
 /* When the first of the leases that are held is no longer safe; G_MAXINT64 if none is held. */
@@ -26,7 +22,7 @@ find_first_locked (StrandReader *self)
       ReaderCall *call = l->data;
 
       if (!call->lost)
-        first_us = MIN (first_us, call->renewed_us + LEASE_SAFE (self->lease_us));
+        first_us = MIN (first_us, call->renewed_us + READER_LEASE_SAFE (self->lease_us));
     }
   return first_us;
 }
@@ -53,7 +49,7 @@ dup_overdue_locked (StrandReader *self)
     {
       ReaderCall *call = l->data;
 
-      if (!call->lost && now_us - call->renewed_us > LEASE_SAFE (self->lease_us))
+      if (!call->lost && now_us - call->renewed_us > READER_LEASE_SAFE (self->lease_us))
         g_ptr_array_add (calls, reader_call_ref (call));
     }
   return calls;

@@ -3,6 +3,9 @@
  * It claims what there is room for, and a little more while calls are short: so much as runs within
  * AHEAD_US, which is no wait worth a word and saves a claim for each call. What was claimed ahead and then
  * got stuck behind a long call is given back by the keeper.
+ *
+ * A worker that stood still may have been taken for dead, and whoever did so takes everything that it holds:
+ * nothing is claimed before the keeper knows that nobody has, or has a new name to claim under.
  *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "config.h"
@@ -20,6 +23,13 @@
 
 /* A call whose time comes later is asked for again now and then, because wall clocks are set. */
 #define LONGEST_SLEEP_US (60 * G_USEC_PER_SEC)
+
+/* Whether nobody can have taken this worker for dead. */
+static gboolean
+is_enlisted_locked (StrandReader *self)
+{
+  return g_get_monotonic_time () - self->enlisted_us <= READER_LEASE_SAFE (self->lease_us);
+}
 
 static guint
 room_locked (StrandReader *self)
@@ -68,13 +78,13 @@ dup_open_queues_locked (StrandReader *self)
 
 /* One claim. @again_us: when to look again at the latest, monotonic. Whether the store answered. */
 static gboolean
-claim_some (StrandReader *self, char **queues, guint limit, gint64 *again_us, GError **error)
+claim_some (StrandReader *self, char **queues, const char *owner, guint limit, gint64 *again_us,
+            GError **error)
 {
   gint64 asked_us = g_get_monotonic_time ();
-  const StrandClaim claim = { .queues = (const char *const *) queues,
-                              .owner = self->owner,
-                              .now_us = strand_clock_now_us (),
-                              .limit = limit };
+  const StrandClaim claim = {
+    .queues = (const char *const *) queues, .owner = owner, .now_us = strand_clock_now_us (), .limit = limit
+  };
   gint64 next_due_us = 0;
   g_autoptr(GPtrArray) claimed = strand_store_claim (self->store, &claim, &next_due_us, error);
 
@@ -97,6 +107,16 @@ note_idle_locked (StrandReader *self, gboolean idle)
   self->idle = idle;
   if (idle)
     g_cond_broadcast (&self->changed);
+}
+
+/* Has the keeper find out whether this worker still counts as one. */
+static void
+ask_keeper_locked (StrandReader *self)
+{
+  if (self->renew_soon)
+    return;
+  self->renew_soon = TRUE;
+  reader_wake_keeper (self);
 }
 
 /* Waits until there may be something to claim, and room for it. */
@@ -131,6 +151,7 @@ reader_claim (gpointer data)
   while (!self->over)
     {
       g_auto(GStrv) queues = NULL;
+      g_autofree char *owner = NULL;
       g_autoptr(GError) error = NULL;
       guint room;
       gboolean due;
@@ -146,11 +167,19 @@ reader_claim (gpointer data)
           continue;
         }
 
+      if (!is_enlisted_locked (self))
+        {
+          ask_keeper_locked (self);
+          sleep_locked (self, FALSE, again_us);
+          continue;
+        }
+
       self->work = FALSE;
       self->idle = FALSE;
       self->claiming = TRUE;
+      owner = g_strdup (self->owner);
       g_mutex_unlock (&self->lock);
-      if (!claim_some (self, queues, room, &again_us, &error))
+      if (!claim_some (self, queues, owner, room, &again_us, &error))
         {
           pause_us = pause_after (pause_us, error);
           again_us =

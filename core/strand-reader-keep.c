@@ -5,6 +5,10 @@
  * of every worker there is. A worker on this host is watched through its process, one elsewhere by its
  * counter; when it is dead, its calls are given back at once. Once a lease all running calls are looked at
  * too, because a worker's own record may be gone.
+ *
+ * One that stood still and was taken for dead may come back. That it is dead is therefore written into its
+ * record first, which fails if it has renewed it meanwhile; and who finds that of himself goes on under a new
+ * name. So whatever is claimed under a name that was written off was claimed before that.
  *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "config.h"
@@ -27,15 +31,16 @@
 
 #define PAGE_SIZE 256
 
-/* How old a call must be to be worth watching: what ends sooner pays nothing for it. Who cancels a call sooner
- * has this long to wait. */
+/* How old a call must be to be worth watching: what ends sooner pays nothing for it. Who cancels a call
+ * sooner has this long to wait. */
 #define WATCH_AGE_US (20 * 1000)
 
 /* How long a call that was claimed ahead waits for one that was started before it. */
 #define STUCK_AGE_US (100 * 1000)
 
-/* How often a lease is renewed while it lasts. */
+/* How often a lease is renewed while it lasts, and how soon again at the latest where that has failed. */
 #define RENEWALS_PER_LEASE 3
+#define RENEW_AGAIN_US G_USEC_PER_SEC
 
 /* The owner's text carries the length of its lease, for observers with another setting. */
 #define OWNER_KIND_FORMAT "reader-%" G_GINT64_FORMAT
@@ -207,8 +212,8 @@ next_time (gint64 claimed_us, gint64 age_us, gint64 now_us)
   return claimed_us + age_us > now_us ? claimed_us + age_us : now_us + age_us;
 }
 
-/* When there is a call to look at; G_MAXINT64 if news alone tells of them. Then the keeper is woken when there
- * is a new one. */
+/* When there is a call to look at; G_MAXINT64 if news alone tells of them. Then the keeper is woken when
+ * there is a new one. */
 static gint64
 find_next_look (StrandReader *self, gint64 now_us)
 {
@@ -387,15 +392,39 @@ sweep (Keeper *keeper, const char *owner, const char *why)
     g_hash_table_foreach_remove (keeper->calls, is_of_old_round, GUINT_TO_POINTER (round));
 }
 
-/* A worker that is dead: its calls are given back, then its own record goes. */
+static gboolean
+is_written_off (StrandRecord *worker)
+{
+  return strand_record_get_int (worker, STRAND_FIELD_CANCEL_REQUESTED) != 0;
+}
+
+/* Makes known that a worker is dead. FALSE if it has shown itself since @worker was read. */
+static gboolean
+write_off (StrandReader *self, StrandRecord *worker)
+{
+  g_autoptr(StrandRecord) marked = strand_record_copy (worker);
+  g_autoptr(GError) error = NULL;
+
+  if (is_written_off (worker))
+    return TRUE;
+  strand_record_set_int (marked, STRAND_FIELD_CANCEL_REQUESTED, TRUE);
+  if (strand_store_put (self->store, marked, strand_record_get_revision (worker), &error))
+    return TRUE;
+  strand_debug (STRAND_TOPIC_BACKEND, "%s", error->message);
+  return FALSE;
+}
+
+/* A worker that is dead: its calls are given back, then its own record goes. Whoever dies over this leaves
+ * the rest to others. */
 static void
 bury (Keeper *keeper, StrandRecord *worker, const char *why)
 {
   g_autofree char *owner = g_strdup (strand_record_get_string (worker, STRAND_FIELD_LEASE_OWNER));
 
+  if (!write_off (keeper->reader, worker))
+    return;
   sweep (keeper, owner, why);
-  strand_store_remove (keeper->reader->store, strand_record_get_key (worker),
-                       strand_record_get_revision (worker), NULL);
+  strand_store_remove (keeper->reader->store, strand_record_get_key (worker), 0, NULL);
 }
 
 static void
@@ -436,7 +465,7 @@ call_roll (Keeper *keeper)
             continue;
           if (strand_lease_owner_probe (owner) == STRAND_OWNER_STATE_DEAD)
             bury (keeper, record, "ended without finishing it");
-          else if (stands_still (keeper->workers, record, round, now_us))
+          else if (is_written_off (record) || stands_still (keeper->workers, record, round, now_us))
             bury (keeper, record, "did not renew its lease");
           else
             watch_worker (keeper, owner);
@@ -458,13 +487,13 @@ raise_counter (StrandRecord *record, gpointer unused)
 }
 
 static StrandRecord *
-new_worker_record (StrandReader *self)
+new_worker_record (StrandReader *self, const char *key, const char *owner)
 {
-  StrandRecord *record = strand_record_new (self->worker_key);
+  StrandRecord *record = strand_record_new (key);
   g_autofree char *queues = g_strjoinv (";", self->queues);
 
   strand_record_set_string (record, STRAND_FIELD_KIND, READER_KIND);
-  strand_record_set_string (record, STRAND_FIELD_LEASE_OWNER, self->owner);
+  strand_record_set_string (record, STRAND_FIELD_LEASE_OWNER, owner);
   strand_record_set_int (record, STRAND_FIELD_LEASE_COUNTER, 1);
   strand_record_set_int (record, STRAND_FIELD_STATUS, STRAND_STATUS_RUNNING);
   strand_record_set_int (record, STRAND_FIELD_CREATED, strand_clock_now_us ());
@@ -497,16 +526,47 @@ ring_roster (StrandReader *self)
     }
 }
 
+/* The claimer may go on: nobody has taken us for dead, as of @asked_us. @owner: (nullable): our name from now
+ * on
+ */
+static void
+note_enlisted (StrandReader *self, const char *owner, gint64 asked_us)
+{
+  g_mutex_lock (&self->lock);
+  if (owner != NULL)
+    {
+      g_free (self->owner);
+      self->owner = g_strdup (owner);
+    }
+  self->enlisted_us = asked_us;
+  self->renew_soon = FALSE;
+  g_cond_signal (&self->claimer_wakes);
+  g_mutex_unlock (&self->lock);
+}
+
+/* A new name, and a record that makes it known. */
+static gboolean
+enlist (StrandReader *self, gint64 asked_us, GError **error)
+{
+  g_autofree char *kind = g_strdup_printf (OWNER_KIND_FORMAT, self->lease_us / 1000);
+  g_autofree char *owner = strand_lease_owner_self (kind);
+  g_autofree char *id = strand_key_new ();
+  g_autofree char *key = g_strconcat ("strand.worker.", id, NULL);
+  g_autoptr(StrandRecord) record = new_worker_record (self, key, owner);
+
+  if (!strand_store_put (self->store, record, 0, error))
+    return FALSE;
+  g_free (self->worker_key);
+  self->worker_key = g_steal_pointer (&key);
+  note_enlisted (self, owner, asked_us);
+  ring_roster (self);
+  return TRUE;
+}
+
 /* Writes our own record, which also shows whether the store can be used at all. */
 gboolean
 reader_enlist (StrandReader *self, GError **error)
 {
-  g_autofree char *kind = g_strdup_printf (OWNER_KIND_FORMAT, self->lease_us / 1000);
-  g_autofree char *id = strand_key_new ();
-  g_autoptr(StrandRecord) record = NULL;
-
-  self->owner = strand_lease_owner_self (kind);
-  self->worker_key = g_strconcat ("strand.worker.", id, NULL);
   self->wake_fd = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
   if (self->wake_fd < 0)
     {
@@ -514,14 +574,10 @@ reader_enlist (StrandReader *self, GError **error)
                    g_strerror (errno));
       return FALSE;
     }
-  record = new_worker_record (self);
-  if (!strand_store_put (self->store, record, 0, error))
-    {
-      g_prefix_error (error, "Could not start a reader: ");
-      return FALSE;
-    }
-  ring_roster (self);
-  return TRUE;
+  if (enlist (self, g_get_monotonic_time (), error))
+    return TRUE;
+  g_prefix_error (error, "Could not start a reader: ");
+  return FALSE;
 }
 
 void
@@ -533,21 +589,32 @@ reader_delist (StrandReader *self)
     strand_debug (STRAND_TOPIC_BACKEND, "%s", error->message);
 }
 
-/* A worker that others believed dead, because it stood still, enlists again. */
-static void
-renew_worker (StrandReader *self)
+static gboolean
+is_gone (const GError *error)
+{
+  return g_error_matches (error, STRAND_ERROR, STRAND_ERROR_NOT_FOUND);
+}
+
+/* A worker that others believed dead, because it stood still, enlists again. FALSE if the store does not
+ * answer. */
+static gboolean
+renew_worker (StrandReader *self, gint64 asked_us)
 {
   g_autoptr(GError) error = NULL;
   g_autoptr(StrandRecord) record = strand_store_get (self->store, self->worker_key, &error);
   g_autoptr(StrandRecord) written = NULL;
 
   if (record != NULL)
-    written = strand_store_change (self->store, record, raise_counter, NULL, NULL);
-  else if (g_error_matches (error, STRAND_ERROR, STRAND_ERROR_NOT_FOUND))
+    written = strand_store_change (self->store, record, raise_counter, NULL, &error);
+  if (written != NULL && !is_written_off (written))
     {
-      record = new_worker_record (self);
-      strand_store_put (self->store, record, 0, NULL);
+      note_enlisted (self, NULL, asked_us);
+      return TRUE;
     }
+  if (written == NULL && !is_gone (error))
+    return FALSE;
+  g_message ("This worker stood still and was taken for dead; it goes on");
+  return enlist (self, asked_us, NULL);
 }
 
 /* --- the thread ----------------------------------------------------------------------------------------- */
@@ -605,6 +672,18 @@ is_over (StrandReader *self)
   return over;
 }
 
+static gboolean
+is_asked_to_renew (StrandReader *self)
+{
+  gboolean asked;
+
+  g_mutex_lock (&self->lock);
+  asked = self->renew_soon;
+  self->renew_soon = FALSE;
+  g_mutex_unlock (&self->lock);
+  return asked;
+}
+
 static void
 keep (Keeper *keeper)
 {
@@ -616,12 +695,12 @@ keep (Keeper *keeper)
       gint64 now_us = g_get_monotonic_time ();
       gint64 look_us = look_at_calls (self, now_us);
 
-      if (now_us >= keeper->renew_us)
+      if (is_asked_to_renew (self) || now_us >= keeper->renew_us)
         {
-          keeper->renew_us = now_us + interval_us;
           keeper->roster = TRUE;
           renew_calls (self, now_us);
-          renew_worker (self);
+          keeper->renew_us =
+              now_us + (renew_worker (self, now_us) ? interval_us : MIN (interval_us, RENEW_AGAIN_US));
         }
       if (g_atomic_int_exchange (&keeper->roster, FALSE))
         call_roll (keeper);

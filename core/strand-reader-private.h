@@ -9,6 +9,10 @@
 
 G_BEGIN_DECLS
 
+/* What part of a lease may pass before its holder, who cannot renew, must believe it lost: early enough to
+ * stop before somebody else starts. */
+#define READER_LEASE_SAFE(lease_us) ((lease_us) / 4 * 3)
+
 /* Where readers of one store find each other. */
 #define READER_ROSTER "strand.workers"
 #define READER_KIND "worker"
@@ -76,11 +80,10 @@ struct _StrandReader
   guint retries;
   guint max_crashes;
   guint max_items;
-  StrandChain *chain; /* made by listen, as the next three */
-  char *owner;
-  char *worker_key;
-  int wake_fd;     /* wakes the keeper */
-  GArray *watches; /* of ids */
+  StrandChain *chain; /* made by listen, as the next two */
+  int wake_fd;        /* wakes the keeper */
+  GArray *watches;    /* of ids */
+  char *worker_key;   /* the keeper's: its own record, a new one when others have taken it for dead */
 
   StrandResolveFunc resolve;
   gpointer resolve_data;
@@ -93,6 +96,9 @@ struct _StrandReader
   GThread *claimer;
   GThread *settler;
   GThread *keeper;
+  char *owner;           /* of what is claimed now; changed by the keeper alone, together with its record */
+  gint64 enlisted_us;    /* when that record was renewed last, for certain; monotonic */
+  gboolean renew_soon;   /* the claimer waits for it to be renewed */
   GQueue all;            /* of ReaderCall, by their links */
   GQueue ended;          /* of ReaderCall: the settler's work */
   GQueue resumed;        /* of ReaderCall: a middleware that answered LATER has decided */

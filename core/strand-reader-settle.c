@@ -112,7 +112,8 @@ apply (StrandRecord *record, gpointer data)
   if (call->warnings != NULL)
     add_warnings (record, call->warnings);
   if (verdict->error != NULL)
-    strand_record_add_cause (record, call->reader->owner, verdict->error);
+    strand_record_add_cause (record, strand_record_get_string (call->claimed, STRAND_FIELD_LEASE_OWNER),
+                             verdict->error);
   if (verdict->crashed)
     strand_record_set_int (record, STRAND_FIELD_CRASHES,
                            strand_record_get_int (record, STRAND_FIELD_CRASHES) + 1);

@@ -15,27 +15,21 @@
 
 #include <string.h>
 
-static const char *const all_types[] = {
-  "memory",
-  "filesystem",
+static const char *const all_types[] = { "memory", "filesystem",
 #ifdef WITH_SQLITE
-  "sqlite",
+                                         "sqlite",
 #endif
 #ifdef WITH_REDIS
-  "redis",
+                                         "redis",
 #endif
-  NULL
-};
+                                         NULL };
 
 /* Without the last one. */
-static const char *const types_without_server[] = {
-  "memory",
-  "filesystem",
+static const char *const types_without_server[] = { "memory", "filesystem",
 #ifdef WITH_SQLITE
-  "sqlite",
+                                                    "sqlite",
 #endif
-  NULL
-};
+                                                    NULL };
 
 #ifdef WITH_REDIS
 static RedisServer *server;

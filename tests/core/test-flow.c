@@ -135,8 +135,8 @@ start_reader (StrandStore *store, StrandTaskrunner *runner, guint jobs, gint64 l
   const char *const queues[] = { "default", NULL };
   g_autoptr(GError) error = NULL;
   StrandReader *reader =
-      g_object_new (STRAND_TYPE_READER, "store", store, "taskrunner", runner, "queues", queues, "jobs",
-                    jobs, "grace", SECOND / 10, "lease", lease_us, "retry-delay", G_GINT64_CONSTANT (0), NULL);
+      g_object_new (STRAND_TYPE_READER, "store", store, "taskrunner", runner, "queues", queues, "jobs", jobs,
+                    "grace", SECOND / 10, "lease", lease_us, "retry-delay", G_GINT64_CONSTANT (0), NULL);
 
   g_assert_true (strand_reader_listen (reader, &error));
   g_assert_no_error (error);

@@ -721,7 +721,8 @@ main (int argc, char **argv)
   ADD ("last-one-started-says-when", test_last_one_started_says_when);
   ADD ("three-processes-leave-each-call-once", test_three_processes_leave_each_call_once);
   g_test_add ("/schedule/keyfile-makes-one", Fixture, "memory", set_up, test_keyfile_makes_one, tear_down);
-  g_test_add_func ("/schedule/bad-groups-are-found-with-their-line", test_bad_groups_are_found_with_their_line);
+  g_test_add_func ("/schedule/bad-groups-are-found-with-their-line",
+                   test_bad_groups_are_found_with_their_line);
 
   return fixture_run_tests ();
 }
