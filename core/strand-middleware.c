@@ -291,7 +291,13 @@ walk (StrandCall *call, ChainState *state)
           strand_call_set_stop_hook (call, stop_waiting, state);
           return;
         }
-      g_atomic_int_set (&state->waiting, FALSE);
+      /* A stop hook that a LATER before this left behind may have answered in the meantime. */
+      if (!g_atomic_int_compare_and_exchange (&state->waiting, TRUE, FALSE))
+        {
+          g_clear_pointer (&value, g_variant_unref);
+          g_clear_error (&error);
+          return;
+        }
       strand_debug (STRAND_TOPIC_MIDDLEWARE, "'%s' let a call of '%s' %s", name_of (one),
                     strand_call_get_function_name (call),
                     verdict == STRAND_VERDICT_CONTINUE ? "pass" : "not pass");
