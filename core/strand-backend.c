@@ -7,6 +7,14 @@
 #include "strand-call-private.h"
 #include "strand-error.h"
 
+/**
+ * StrandBackend:
+ *
+ * Launches calls that are stored, and looks after them until they have ended. Backends are plugins;
+ * programs reach them by tasks.
+ *
+ * Since: 1.0
+ */
 G_DEFINE_INTERFACE (StrandBackend, strand_backend, G_TYPE_OBJECT)
 
 static void
@@ -23,7 +31,9 @@ strand_backend_default_init (StrandBackendInterface *iface)
  * Gives a call to a backend. Any thread; does not block.
  *
  * Returns: %TRUE, or %FALSE with %STRAND_ERROR_FULL, %STRAND_ERROR_CLOSED, %STRAND_ERROR_REFUSED or what a
- * middleware refused it with Since: 1.0
+ * middleware refused it with
+ *
+ * Since: 1.0
  */
 gboolean
 strand_backend_launch (StrandBackend *self, StrandCall *call, GError **error)
@@ -83,7 +93,9 @@ is_inside (StrandBackend *self)
  *
  * Returns: %TRUE if everything ended by itself; else %FALSE with %STRAND_ERROR_TIMED_OUT; or, where one of
  * its own functions or a callback on its own thread asks for it, %STRAND_ERROR_WOULD_DEADLOCK, and it stays
- * open Since: 1.0
+ * open
+ *
+ * Since: 1.0
  */
 gboolean
 strand_backend_close (StrandBackend *self, gint64 deadline_us, GError **error)
@@ -141,6 +153,8 @@ strand_backend_close_async (StrandBackend *self, gint64 deadline_us, GCancellabl
  * @self: a backend
  * @result: what the callback was given
  * @error: return location for a #GError
+ *
+ * Says what became of strand_backend_close_async().
  *
  * Returns: as strand_backend_close()
  * Since: 1.0

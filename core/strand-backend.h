@@ -67,6 +67,29 @@ struct _StrandBackendInterface
  * Since: 1.0
  */
 
+/**
+ * StrandBackendInterface::get_thread:
+ * @self: a backend
+ *
+ * Says which thread no call of this backend starts or ends without, so that a wait there can be refused.
+ * Called under a lock of strand's: must not block or call strand.
+ *
+ * Returns: (nullable): the thread, or `NULL` where there is none now
+ * Since: 1.0
+ */
+
+/**
+ * StrandBackendInterface::get_result:
+ * @self: a backend
+ * @record: the read-only record of a call that was followed, and has completed
+ * @error: why there is no value, which fails the call
+ *
+ * Makes the value of what the record has. A thread of strand's own; may block.
+ *
+ * Returns: (transfer full) (nullable): the value, or `NULL` with @error set
+ * Since: 1.0
+ */
+
 STRAND_AVAILABLE_IN_ALL
 gboolean strand_backend_launch (StrandBackend *self, StrandCall *call, GError **error);
 

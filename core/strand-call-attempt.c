@@ -178,6 +178,8 @@ strand_call_requeue (StrandCall *self)
  * strand_call_is_stopping:
  * @self: a call
  *
+ * Asks whether a call was cancelled or timed out, and its function is on its way to an end. Any thread.
+ *
  * Returns: whether it was told to stop
  * Since: 1.0
  */

@@ -41,6 +41,8 @@ strand_call_get_key (StrandCall *self)
  * strand_call_get_function:
  * @self: a call
  *
+ * Says what is called. Any thread.
+ *
  * Returns: (transfer none): the function called
  * Since: 1.0
  */
@@ -55,6 +57,8 @@ strand_call_get_function (StrandCall *self)
 /**
  * strand_call_get_function_name:
  * @self: a call
+ *
+ * Says what is called, by name, as records, logs and metrics have it. Any thread.
  *
  * Returns: the name of the function called
  * Since: 1.0
@@ -81,6 +85,9 @@ no_arguments (void)
 /**
  * strand_call_get_arguments:
  * @self: a call
+ *
+ * Says what the function is called with: bound and given arguments, keywords folded into their positions.
+ * Any thread.
  *
  * Returns: (transfer none): the arguments, a tuple of the declared type
  * Since: 1.0
@@ -190,6 +197,8 @@ strand_call_get_status (StrandCall *self)
  * strand_call_get_attempt:
  * @self: a call
  *
+ * Counts how often the function was started for this call. Any thread.
+ *
  * Returns: the attempt under way or made last, from 1; 0 before the first
  * Since: 1.0
  */
@@ -227,6 +236,8 @@ has_outcome (StrandCall *self)
  * strand_call_get_value:
  * @self: a call
  *
+ * Gives what the function returned, once it has. Any thread; never blocks.
+ *
  * Returns: (transfer none) (nullable): its value; `NULL` before its end, and where it failed or gave none
  * Since: 1.0
  */
@@ -241,6 +252,8 @@ strand_call_get_value (StrandCall *self)
 /**
  * strand_call_get_object:
  * @self: a call
+ *
+ * Gives the result of a function that returns an object, which stays in this process. Any thread.
  *
  * Returns: (transfer none) (nullable): the object that its function returned, once it has ended
  * Since: 1.0
@@ -266,6 +279,9 @@ strand_call_mark_seen (StrandCall *self)
  * strand_call_get_error:
  * @self: a call
  *
+ * Says why a call did not complete. Whoever asks has seen the error, so it is not logged any more. Any
+ * thread.
+ *
  * Returns: (transfer none) (nullable): why it did not complete, once it has ended
  * Since: 1.0
  */
@@ -284,6 +300,8 @@ strand_call_get_error (StrandCall *self)
  * strand_call_get_progress:
  * @self: a call
  * @message: (out) (optional) (nullable) (transfer full): what the function says it is doing
+ *
+ * Says how far the function is, by its own word. Any thread.
  *
  * Returns: how far the function is, 0 to 1, or -1 while unknown
  * Since: 1.0
@@ -379,6 +397,9 @@ strand_call_get_retry_wish (StrandCall *self, gint64 *delay_us)
  * strand_call_dup_headers:
  * @self: a call
  *
+ * Says what travels with the call for its middleware and its readers; of an attempt, what its stored call
+ * has.
+ *
  * Returns: (transfer full): the headers, `a{ss}`
  * Since: 1.0
  */
@@ -469,6 +490,8 @@ strand_call_get_times (StrandCall *self, gint64 *created_us, gint64 *started_us,
 /**
  * strand_call_get_deadline:
  * @self: a running call
+ *
+ * Says how long the call may run. Any thread.
  *
  * Returns: when it times out, as strand_clock_monotonic_us() counts, or 0 for never
  * Since: 1.0
@@ -639,6 +662,8 @@ strand_call_set_retry_after (StrandCall *self, gint64 time_us)
  * strand_call_get_retry_after:
  * @self: a call
  *
+ * Says when a refused call may be tried again. Any thread.
+ *
  * Returns: what strand_call_set_retry_after() was told, or 0
  * Since: 1.0
  */
@@ -662,6 +687,9 @@ strand_call_get_retry_after (StrandCall *self)
  * @self: a call submitted to this taskrunner
  * @data: whatever the runner needs with it, such as the next call of a queue
  *
+ * Keeps something of the taskrunner's with a call of its own. For the taskrunner; no lock is taken, and
+ * nothing is freed.
+ *
  * Since: 1.0
  */
 void
@@ -673,6 +701,8 @@ strand_call_set_runner_data (StrandCall *self, gpointer data)
 /**
  * strand_call_get_runner_data:
  * @self: a call submitted to this taskrunner
+ *
+ * Looks up what the taskrunner keeps with a call of its own. For the taskrunner; no lock is taken.
  *
  * Returns: (transfer none) (nullable): what was set
  * Since: 1.0
@@ -733,6 +763,8 @@ strand_call_set_data (StrandCall *self, gconstpointer owner, gpointer data, GDes
  * strand_call_get_data: (skip)
  * @self: a call
  * @owner: whose datum
+ *
+ * Looks up what a middleware keeps with the call. Any thread.
  *
  * Returns: (nullable): what strand_call_set_data() was given, or `NULL`
  * Since: 1.0

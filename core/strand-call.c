@@ -12,6 +12,14 @@
 #include "strand-function-private.h"
 #include "strand-log.h"
 
+/**
+ * StrandCall:
+ *
+ * One invocation of a function, from pending to its single end. A program may have millions, so it is a
+ * counted structure and no object; [class@Strand.Handle] shows one to the rest of GLib.
+ *
+ * Since: 1.0
+ */
 G_DEFINE_BOXED_TYPE (StrandCall, strand_call, strand_call_ref, strand_call_unref)
 
 int strand_inline_mode;
@@ -95,6 +103,8 @@ strand_call_new (StrandRecipe *recipe, GVariant *arguments)
  * strand_call_ref:
  * @self: a call
  *
+ * Takes a reference to a call. Any thread; never blocks.
+ *
  * Returns: (transfer full): @self
  * Since: 1.0
  */
@@ -161,6 +171,8 @@ log_unseen_error (StrandCall *self, int state)
 /**
  * strand_call_unref:
  * @self: (transfer full): a call
+ *
+ * Lets go of a call. The last reference frees it, and logs an error that nobody has looked at. Any thread.
  *
  * Since: 1.0
  */

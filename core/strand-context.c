@@ -22,6 +22,14 @@ context_free (gpointer context)
   strand_call_unref (CALL (context));
 }
 
+/**
+ * StrandContext:
+ *
+ * What a running function is given: its cancellable, progress, items, metadata and facts about the call.
+ * Valid until the function returns, on any thread that it uses meanwhile.
+ *
+ * Since: 1.0
+ */
 G_DEFINE_BOXED_TYPE (StrandContext, strand_context, context_copy, context_free)
 
 /**
@@ -262,6 +270,8 @@ strand_context_take_object (StrandContext *self, GObject *object)
  * strand_context_get_data: (skip)
  * @self: a context
  *
+ * Looks up the pointer that came with a call of this process.
+ *
  * Returns: (nullable): the pointer that the caller gave with strand_options_take_data()
  * Since: 1.0
  */
@@ -276,6 +286,8 @@ strand_context_get_data (StrandContext *self)
 /**
  * strand_context_get_key:
  * @self: a context
+ *
+ * Says what the call is known by. A function that must not do a thing twice makes it depend on this.
  *
  * Returns: the call's key, the same for all its attempts
  * Since: 1.0
@@ -292,6 +304,9 @@ strand_context_get_key (StrandContext *self)
  * strand_context_get_attempt:
  * @self: a context
  *
+ * Says how often this call has been tried: more than once after a retry, or in a reader after a worker that
+ * gave it back.
+ *
  * Returns: which attempt this is, from 1
  * Since: 1.0
  */
@@ -307,6 +322,8 @@ strand_context_get_attempt (StrandContext *self)
  * strand_context_get_deadline:
  * @self: a context
  *
+ * Says how long the function may go on, for functions that divide their time.
+ *
  * Returns: when the call times out, as strand_clock_monotonic_us() counts, or 0 for never
  * Since: 1.0
  */
@@ -321,6 +338,8 @@ strand_context_get_deadline (StrandContext *self)
 /**
  * strand_context_dup_headers:
  * @self: a context
+ *
+ * Says what middleware, or who made the call, sent along.
  *
  * Returns: (transfer full): the call's headers, `a{ss}`
  * Since: 1.0

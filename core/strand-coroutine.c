@@ -54,7 +54,9 @@ strand_coroutine_is_current (void)
  * Lets the other coroutines of the thread have a turn, and its main context too.
  *
  * Returns: %TRUE; %FALSE with `G_IO_ERROR_CANCELLED` if the call was told to stop, or
- * %STRAND_ERROR_NOT_SUPPORTED outside a coroutine Since: 1.0
+ * %STRAND_ERROR_NOT_SUPPORTED outside a coroutine
+ *
+ * Since: 1.0
  */
 gboolean
 strand_coroutine_yield (StrandContext *context, GError **error)

@@ -15,12 +15,20 @@ gboolean strand_coroutine_is_current (void);
 STRAND_AVAILABLE_IN_ALL
 gboolean strand_coroutine_yield (StrandContext *context, GError **error);
 
-/* A GIO operation as a plain call:
+/**
+ * StrandAwait:
  *
- *   StrandAwait *await = strand_await_new (context);
- *   g_file_read_async (file, G_PRIORITY_DEFAULT, cancellable, strand_await_ready, await);
- *   result = strand_await_finish (await, error);
- *   stream = result != NULL ? g_file_read_finish (file, result, error) : NULL;
+ * A GIO operation as a plain call, which parks a coroutine until it is done:
+ *
+ * |[<!-- language="C" -->
+ * StrandAwait *await = strand_await_new (context);
+ *
+ * g_file_read_async (file, G_PRIORITY_DEFAULT, cancellable, strand_await_ready, await);
+ * result = strand_await_finish (await, error);
+ * stream = result != NULL ? g_file_read_finish (file, result, error) : NULL;
+ * ]|
+ *
+ * Since: 1.0
  */
 typedef struct _StrandAwait StrandAwait;
 

@@ -164,8 +164,12 @@ strand_task_dispatcher_wait_async (StrandTaskDispatcher *self, gint64 timeout_us
  * @result: what the callback was given
  * @error: return location for a #GError
  *
+ * Says what became of strand_task_dispatcher_wait_async().
+ *
  * Returns: %TRUE once all have ended; %FALSE with %STRAND_ERROR_WAIT_TIMED_OUT, or `G_IO_ERROR_CANCELLED`
- * where the wait was cancelled Since: 1.0
+ * where the wait was cancelled
+ *
+ * Since: 1.0
  */
 gboolean
 strand_task_dispatcher_wait_finish (StrandTaskDispatcher *self, GAsyncResult *result, GError **error)
@@ -205,6 +209,8 @@ strand_task_dispatcher_run_async (StrandTaskDispatcher *self, gint64 timeout_us,
  * @self: a dispatcher
  * @result: what the callback was given
  * @error: return location for a #GError
+ *
+ * Says what became of strand_task_dispatcher_run_async().
  *
  * Returns: as strand_task_dispatcher_wait_finish()
  * Since: 1.0

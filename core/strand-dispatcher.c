@@ -27,6 +27,14 @@ enum
 
 static GParamSpec *props[N_PROPS];
 
+/**
+ * StrandTaskDispatcher:
+ *
+ * Many calls at once: enqueued one by one, started in order, waited for together, with their results in the
+ * order of the calls. A #GListModel of handles.
+ *
+ * Since: 1.0
+ */
 G_DEFINE_FINAL_TYPE_WITH_CODE (StrandTaskDispatcher, strand_task_dispatcher, G_TYPE_OBJECT,
                                G_IMPLEMENT_INTERFACE (G_TYPE_LIST_MODEL, strand_task_dispatcher_model_init))
 

@@ -5,7 +5,24 @@
 #include "config.h"
 #include "strand-error.h"
 
+/**
+ * strand_error_quark:
+ *
+ * The domain of strand's own errors.
+ *
+ * Returns: the domain
+ * Since: 1.0
+ */
 G_DEFINE_QUARK (strand-error-quark, strand_error)
+
+/**
+ * strand_plugin_error_quark:
+ *
+ * The domain of errors about plugin files and function modules.
+ *
+ * Returns: the domain
+ * Since: 1.0
+ */
 G_DEFINE_QUARK (strand-plugin-error-quark, strand_plugin_error)
 
 G_DEFINE_ENUM_TYPE (

@@ -40,6 +40,14 @@ struct _StrandFlow
   GError *mistake; /* the first one */
 };
 
+/**
+ * StrandFlow:
+ *
+ * Several calls as one: a chain hands each value on to the next call, a group has the values of all.
+ * Launched into a store, it needs neither the program nor any one worker to go on.
+ *
+ * Since: 1.0
+ */
 G_DEFINE_FINAL_TYPE (StrandFlow, strand_flow, G_TYPE_OBJECT)
 
 static Part *
@@ -268,6 +276,8 @@ strand_flow_set_stop_on_failure (StrandFlow *self, gboolean stop_on_failure)
 /**
  * strand_flow_get_stop_on_failure:
  * @self: a flow
+ *
+ * Says whether a group's first failure cancels its other parts.
  *
  * Returns: what strand_flow_set_stop_on_failure() said; %FALSE by default
  * Since: 1.0

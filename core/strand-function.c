@@ -12,6 +12,13 @@
 
 #include <string.h>
 
+/**
+ * StrandFunction:
+ *
+ * A named callable: what it takes, what it gives, what it must not be used for. Immutable and counted.
+ *
+ * Since: 1.0
+ */
 G_DEFINE_BOXED_TYPE (StrandFunction, strand_function, strand_function_ref, strand_function_unref)
 
 G_DEFINE_FLAGS_TYPE (StrandTraits, strand_traits, G_DEFINE_ENUM_VALUE (STRAND_TRAIT_NONE, "none"),
@@ -209,6 +216,8 @@ strand_function_new_unknown (const char *name)
  * strand_function_ref:
  * @self: a function
  *
+ * Takes a reference to a function. Any thread; never blocks.
+ *
  * Returns: (transfer full): @self
  * Since: 1.0
  */
@@ -224,6 +233,8 @@ strand_function_ref (StrandFunction *self)
 /**
  * strand_function_unref:
  * @self: (transfer full): a function
+ *
+ * Lets go of a function. The last reference frees it, and destroys its user data. Any thread.
  *
  * Since: 1.0
  */
@@ -248,6 +259,8 @@ strand_function_unref (StrandFunction *self)
  * strand_function_get_name:
  * @self: a function
  *
+ * Says what calls name the function by.
+ *
  * Returns: its name
  * Since: 1.0
  */
@@ -262,6 +275,8 @@ strand_function_get_name (StrandFunction *self)
 /**
  * strand_function_get_help:
  * @self: a function
+ *
+ * Says in a line what the function does.
  *
  * Returns: (nullable): its line of help
  * Since: 1.0
@@ -278,6 +293,8 @@ strand_function_get_help (StrandFunction *self)
  * strand_function_get_traits:
  * @self: a function
  *
+ * Says where the function may not run.
+ *
  * Returns: what it must not be used for
  * Since: 1.0
  */
@@ -292,6 +309,8 @@ strand_function_get_traits (StrandFunction *self)
 /**
  * strand_function_get_parameter_type:
  * @self: a function
+ *
+ * Says of what types the arguments are.
  *
  * Returns: a tuple of the parameters' types
  * Since: 1.0
@@ -308,6 +327,8 @@ strand_function_get_parameter_type (StrandFunction *self)
  * strand_function_get_parameter_names:
  * @self: a function
  *
+ * Names the parameters, which a caller may give as keywords.
+ *
  * Returns: (array zero-terminated=1) (transfer none): the parameters' names, in order
  * Since: 1.0
  */
@@ -323,6 +344,8 @@ strand_function_get_parameter_names (StrandFunction *self)
  * strand_function_get_result_type:
  * @self: a function
  *
+ * Says of what type the result is.
+ *
  * Returns: (nullable): the result's type, or `NULL` where it returns nothing or an object
  * Since: 1.0
  */
@@ -337,6 +360,8 @@ strand_function_get_result_type (StrandFunction *self)
 /**
  * strand_function_returns_object:
  * @self: a function
+ *
+ * Asks whether the result is an object, which cannot leave the process.
  *
  * Returns: whether the result is a GObject
  * Since: 1.0
@@ -370,6 +395,8 @@ strand_function_is_portable (StrandFunction *self)
 /**
  * strand_function_dup_signature:
  * @self: a function
+ *
+ * Writes the signature out, for messages and listings.
  *
  * Returns: (transfer full): the signature, as strand_function_new() takes it
  * Since: 1.0
@@ -516,7 +543,9 @@ put_keywords (StrandFunction *self, GVariant **slots, GVariant *keywords, GVaria
  * Any thread; does not block.
  *
  * Returns: (transfer full) (nullable): the arguments, never floating; or `NULL` with %STRAND_ERROR_TYPE: too
- * few or many, of another type, an unknown keyword, or one given twice Since: 1.0
+ * few or many, of another type, an unknown keyword, or one given twice
+ *
+ * Since: 1.0
  */
 GVariant *
 strand_function_bind (StrandFunction *self, GVariant *positional, GVariant *keywords, GError **error)

@@ -65,6 +65,14 @@ enum
 
 static GParamSpec *props[N_PROPS];
 
+/**
+ * StrandHandle:
+ *
+ * The caller's view of one call: status, value, error, progress. Its properties are notified in the main
+ * context in which it was made; its methods may be called on any thread. Dropping it cancels nothing.
+ *
+ * Since: 1.0
+ */
 G_DEFINE_FINAL_TYPE (StrandHandle, strand_handle, G_TYPE_OBJECT)
 
 StrandListener *
@@ -414,7 +422,9 @@ strand_handle_new_for_call (StrandCall *call)
  * read the first time.
  *
  * Returns: (transfer full) (nullable): a handle; or `NULL` with %STRAND_ERROR_NOT_FOUND,
- * %STRAND_ERROR_INVALID_KEY or what the store says Since: 1.0
+ * %STRAND_ERROR_INVALID_KEY or what the store says
+ *
+ * Since: 1.0
  */
 StrandHandle *
 strand_handle_new (StrandStore *store, const char *key, GError **error)
@@ -470,6 +480,8 @@ strand_handle_new_async (StrandStore *store, const char *key, GCancellable *canc
  * @result: what the callback was given
  * @error: return location for a #GError
  *
+ * Says what became of strand_handle_new_async().
+ *
  * Returns: (transfer full) (nullable): as strand_handle_new()
  * Since: 1.0
  */
@@ -487,6 +499,8 @@ strand_handle_new_finish (GAsyncResult *result, GError **error)
 /**
  * strand_handle_get_call:
  * @self: a handle
+ *
+ * Gives the call that the handle shows, for what has no property. Any thread.
  *
  * Returns: (transfer none): the call
  * Since: 1.0
@@ -572,7 +586,9 @@ result_of (StrandHandle *self, GError **error)
  * The call's value, if it has ended; strand_handle_wait() waits for that. Any thread; does not block.
  *
  * Returns: (transfer full) (nullable): the value (`()` where the function returns nothing or an object); or
- * `NULL` with %STRAND_ERROR_NOT_READY, or the call's own error Since: 1.0
+ * `NULL` with %STRAND_ERROR_NOT_READY, or the call's own error
+ *
+ * Since: 1.0
  */
 GVariant *
 strand_handle_get_result (StrandHandle *self, GError **error)
@@ -592,6 +608,8 @@ strand_handle_get_result (StrandHandle *self, GError **error)
  * strand_handle_get_object:
  * @self: a handle
  *
+ * Gives the result of a function that returns an object. Any thread.
+ *
  * Returns: (transfer none) (nullable): the object that the function returned, once the call has completed
  * Since: 1.0
  */
@@ -606,6 +624,9 @@ strand_handle_get_object (StrandHandle *self)
 /**
  * strand_handle_get_error:
  * @self: a handle
+ *
+ * Says why a call did not complete. Whoever asks has seen the error, so it is not logged any more. Any
+ * thread.
  *
  * Returns: (transfer none) (nullable): why the call did not complete, once it has ended
  * Since: 1.0
@@ -622,6 +643,8 @@ strand_handle_get_error (StrandHandle *self)
  * strand_handle_get_progress:
  * @self: a handle
  *
+ * Says how far the function is, by its own word. Any thread.
+ *
  * Returns: how far the function is, 0 to 1, or -1 while unknown
  * Since: 1.0
  */
@@ -636,6 +659,8 @@ strand_handle_get_progress (StrandHandle *self)
 /**
  * strand_handle_dup_message:
  * @self: a handle
+ *
+ * Says what the function is doing, by its own word. Any thread.
  *
  * Returns: (transfer full) (nullable): what the function says it is doing
  * Since: 1.0
@@ -655,6 +680,8 @@ strand_handle_dup_message (StrandHandle *self)
  * strand_handle_get_attempt:
  * @self: a handle
  *
+ * Counts how often the function was started for this call. Any thread.
+ *
  * Returns: the attempt under way or made last, from 1; 0 before the first
  * Since: 1.0
  */
@@ -669,6 +696,8 @@ strand_handle_get_attempt (StrandHandle *self)
 /**
  * strand_handle_get_duration:
  * @self: a handle
+ *
+ * Says how long the function ran, without the time before its start. Any thread.
  *
  * Returns: how long the last attempt took, in microseconds, or -1 before the end
  * Since: 1.0
@@ -687,6 +716,9 @@ strand_handle_get_duration (StrandHandle *self)
 /**
  * strand_handle_dup_metadata:
  * @self: a handle
+ *
+ * Says what the function has set with strand_context_set_metadata(), while it runs and afterwards. Any
+ * thread.
  *
  * Returns: (transfer full): what the function set beside its value, `a{sv}`
  * Since: 1.0
@@ -808,8 +840,12 @@ strand_handle_wait_async (StrandHandle *self, GCancellable *cancellable, GAsyncR
  * @result: what the callback was given
  * @error: return location for a #GError
  *
+ * Says what became of strand_handle_wait_async().
+ *
  * Returns: (transfer full) (nullable): the value, as strand_handle_get_result(); or `NULL` with the call's
- * error, or `G_IO_ERROR_CANCELLED` where the wait was cancelled Since: 1.0
+ * error, or `G_IO_ERROR_CANCELLED` where the wait was cancelled
+ *
+ * Since: 1.0
  */
 GVariant *
 strand_handle_wait_finish (StrandHandle *self, GAsyncResult *result, GError **error)

@@ -595,7 +595,9 @@ strand_helper_main (int argc, char **argv, StrandModuleRegisterFunc register_fun
  * Any thread; does not block.
  *
  * Returns: (nullable) (type filename): the program itself, if it has called strand_helper_main(), so that it
- * can be its own helper Since: 1.0
+ * can be its own helper
+ *
+ * Since: 1.0
  */
 const char *
 strand_helper_get_program (void)

@@ -9,6 +9,20 @@
 
 G_BEGIN_DECLS
 
+/**
+ * StrandTopic:
+ * @STRAND_TOPIC_CALL: calls: made, begun, ended
+ * @STRAND_TOPIC_RUNNER: taskrunners, their threads and helpers
+ * @STRAND_TOPIC_BACKEND: backends, readers and schedules
+ * @STRAND_TOPIC_STORE: stores, and who watches them
+ * @STRAND_TOPIC_MIDDLEWARE: middleware
+ * @STRAND_TOPIC_PLUGIN: what files were found, loaded and refused
+ * @STRAND_TOPIC_STACK: keyfiles, and the objects made from them
+ *
+ * What `STRAND_DEBUG` can ask strand to tell of.
+ *
+ * Since: 1.0
+ */
 typedef enum
 {
   STRAND_TOPIC_CALL = 1 << 0,
@@ -26,7 +40,15 @@ gboolean strand_log_enabled (StrandTopic topic);
 STRAND_AVAILABLE_IN_ALL
 void strand_log (StrandTopic topic, const char *format, ...) G_GNUC_PRINTF (2, 3);
 
-/* The arguments are evaluated only if the topic is on. */
+/**
+ * strand_debug:
+ * @topic: a #StrandTopic
+ * @...: a format and what it asks for, as for printf()
+ *
+ * As strand_log(), but the arguments are evaluated only if the topic is on.
+ *
+ * Since: 1.0
+ */
 #define strand_debug(topic, ...)                                                                             \
   G_STMT_START                                                                                               \
   {                                                                                                          \

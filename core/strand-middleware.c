@@ -18,7 +18,23 @@
 #include "strand-log.h"
 #include "strand-plugins.h"
 
+/**
+ * StrandMiddleware:
+ *
+ * Wraps calls: a border that every call of a backend or reader crosses, when it is submitted, before each
+ * attempt, and after it.
+ *
+ * Since: 1.0
+ */
 G_DEFINE_INTERFACE (StrandMiddleware, strand_middleware, G_TYPE_OBJECT)
+/**
+ * StrandChain:
+ *
+ * The middleware of a backend or reader, in order, and what takes a call through it. For those who write
+ * backends.
+ *
+ * Since: 1.0
+ */
 G_DEFINE_BOXED_TYPE (StrandChain, strand_chain, strand_chain_ref, strand_chain_unref)
 
 G_DEFINE_ENUM_TYPE (StrandVerdict, strand_verdict, G_DEFINE_ENUM_VALUE (STRAND_VERDICT_CONTINUE, "continue"),
@@ -80,6 +96,9 @@ strand_middleware_close (StrandMiddleware *self)
  * strand_chain_new:
  * @middleware: (nullable): a list of #StrandMiddleware, outermost first
  *
+ * Makes a chain of middleware, for a backend or reader that takes its calls through it. The list is looked
+ * at once.
+ *
  * Returns: (transfer full): a chain of what the list holds now
  * Since: 1.0
  */
@@ -119,6 +138,8 @@ strand_chain_set_wake (StrandChain *self, StrandChainWakeFunc wake)
  * strand_chain_ref:
  * @self: a chain
  *
+ * Takes a reference to a chain. Any thread; never blocks.
+ *
  * Returns: (transfer full): @self
  * Since: 1.0
  */
@@ -134,6 +155,8 @@ strand_chain_ref (StrandChain *self)
 /**
  * strand_chain_unref:
  * @self: (transfer full): a chain
+ *
+ * Lets go of a chain. The last reference frees it, and its hold on the middleware. Any thread.
  *
  * Since: 1.0
  */

@@ -159,7 +159,15 @@ typedef void (*StrandChainFunc) (StrandCall *call, StrandVerdict verdict, GVaria
 STRAND_AVAILABLE_IN_ALL
 StrandChain *strand_chain_new (GListModel *middleware) G_GNUC_WARN_UNUSED_RESULT;
 
-/* Told, on any thread, that strand_chain_go_on() is to be called for @call. */
+/**
+ * StrandChainWakeFunc:
+ * @call: a call that was resumed, or cancelled while it waited
+ * @user_data: what the chain was given for the call
+ *
+ * Told, on any thread, that strand_chain_go_on() is to be called. Must not block.
+ *
+ * Since: 1.0
+ */
 typedef void (*StrandChainWakeFunc) (StrandCall *call, gpointer user_data);
 
 STRAND_AVAILABLE_IN_ALL

@@ -10,6 +10,14 @@ G_DEFINE_ENUM_TYPE (StrandConflict, strand_conflict, G_DEFINE_ENUM_VALUE (STRAND
                     G_DEFINE_ENUM_VALUE (STRAND_CONFLICT_REPLACE, "replace"),
                     G_DEFINE_ENUM_VALUE (STRAND_CONFLICT_REJECT, "reject"))
 
+/**
+ * StrandOptions:
+ *
+ * How one call wants to be treated. What is not set is left to the task, then the middleware, then the
+ * backend.
+ *
+ * Since: 1.0
+ */
 G_DEFINE_BOXED_TYPE (StrandOptions, strand_options, strand_options_copy, strand_options_free)
 
 static GHashTable *
@@ -30,6 +38,8 @@ copy_headers (GHashTable *headers)
 
 /**
  * strand_options_new:
+ *
+ * Makes options of which each is left to the task, the middleware and the backend.
  *
  * Returns: (transfer full): options of which none is set
  * Since: 1.0
@@ -74,6 +84,8 @@ strand_options_copy (StrandOptions *self)
 /**
  * strand_options_free:
  * @self: (transfer full): options
+ *
+ * Frees options, and destroys a pointer that they still carry.
  *
  * Since: 1.0
  */
@@ -138,6 +150,9 @@ strand_options_merge (StrandOptions *under, StrandOptions *over)
  * @self: options
  * @timeout_us: how long an attempt may run, in microseconds; -1 for no limit
  *
+ * Limits how long an attempt may run. When the time is over it is told to stop, and stopped when the grace
+ * is over; the call fails with %STRAND_ERROR_TIMED_OUT, unless retries are left.
+ *
  * Since: 1.0
  */
 void
@@ -151,6 +166,8 @@ strand_options_set_timeout (StrandOptions *self, gint64 timeout_us)
 /**
  * strand_options_get_timeout:
  * @self: options
+ *
+ * Says how long an attempt may run, as far as these options say it.
  *
  * Returns: microseconds, -1 for no limit, or %STRAND_UNSET
  * Since: 1.0
@@ -168,6 +185,8 @@ strand_options_get_timeout (StrandOptions *self)
  * @self: options
  * @ttl_us: how long the record is kept after the end, in microseconds; -1 for ever
  *
+ * Says how long the record is kept once the call has ended; it does not expire before that. For backends.
+ *
  * Since: 1.0
  */
 void
@@ -181,6 +200,8 @@ strand_options_set_ttl (StrandOptions *self, gint64 ttl_us)
 /**
  * strand_options_get_ttl:
  * @self: options
+ *
+ * Says how long the record is kept, as far as these options say it.
  *
  * Returns: microseconds, -1 for ever, or %STRAND_UNSET
  * Since: 1.0
@@ -198,6 +219,8 @@ strand_options_get_ttl (StrandOptions *self)
  * @self: options
  * @retries: how many further attempts follow a failed one
  *
+ * Lets a call be tried again that failed. For backends.
+ *
  * Since: 1.0
  */
 void
@@ -211,6 +234,8 @@ strand_options_set_retries (StrandOptions *self, int retries)
 /**
  * strand_options_get_retries:
  * @self: options
+ *
+ * Says how many attempts may follow a failed one, as far as these options say it.
  *
  * Returns: how many, or -1 where it is not set
  * Since: 1.0
@@ -228,6 +253,8 @@ strand_options_get_retries (StrandOptions *self)
  * @self: options
  * @time_us: wall time in microseconds before which it does not start; 0 for none
  *
+ * Lets the call wait for its time. For backends.
+ *
  * Since: 1.0
  */
 void
@@ -241,6 +268,8 @@ strand_options_set_not_before (StrandOptions *self, gint64 time_us)
 /**
  * strand_options_get_not_before:
  * @self: options
+ *
+ * Says when the call may start, as far as these options say it.
  *
  * Returns: microseconds since 1970 UTC, or 0
  * Since: 1.0
@@ -258,6 +287,8 @@ strand_options_get_not_before (StrandOptions *self)
  * @self: options
  * @time_us: wall time in microseconds after which it is not started; 0 for none
  *
+ * Fails the call with %STRAND_ERROR_EXPIRED if it has not started by then. For backends.
+ *
  * Since: 1.0
  */
 void
@@ -271,6 +302,8 @@ strand_options_set_expires (StrandOptions *self, gint64 time_us)
 /**
  * strand_options_get_expires:
  * @self: options
+ *
+ * Says until when the call may start, as far as these options say it.
  *
  * Returns: microseconds since 1970 UTC, or 0
  * Since: 1.0
@@ -288,6 +321,9 @@ strand_options_get_expires (StrandOptions *self)
  * @self: options
  * @priority: higher runs earlier
  *
+ * Lets the call start before others: in a queue one unit is worth 30 seconds of waiting, so that low ones
+ * have their turn.
+ *
  * Since: 1.0
  */
 void
@@ -302,6 +338,8 @@ strand_options_set_priority (StrandOptions *self, int priority)
 /**
  * strand_options_get_priority:
  * @self: options
+ *
+ * Says how early the call runs, as far as these options say it.
  *
  * Returns: the priority, 0 by default
  * Since: 1.0
@@ -319,6 +357,8 @@ strand_options_get_priority (StrandOptions *self)
  * @self: options
  * @queue: (nullable): the queue to wait in
  *
+ * Names the queue, whose readers run the call. For backends whose calls readers run.
+ *
  * Since: 1.0
  */
 void
@@ -333,6 +373,8 @@ strand_options_set_queue (StrandOptions *self, const char *queue)
 /**
  * strand_options_get_queue:
  * @self: options
+ *
+ * Says where the call waits, as far as these options say it.
  *
  * Returns: (nullable): the queue
  * Since: 1.0
@@ -366,6 +408,8 @@ strand_options_set_conflict (StrandOptions *self, StrandConflict conflict)
  * strand_options_get_conflict:
  * @self: options
  *
+ * Says what becomes of a call whose unique key is taken.
+ *
  * Returns: what happens if another call has the unique key; %STRAND_CONFLICT_KEEP by default
  * Since: 1.0
  */
@@ -382,6 +426,9 @@ strand_options_get_conflict (StrandOptions *self)
  * @self: options
  * @unique: (nullable): a key that only one pending or running call may have
  *
+ * Keeps the call from being made twice at a time; strand_options_set_conflict() says what happens instead.
+ * For backends whose calls readers run.
+ *
  * Since: 1.0
  */
 void
@@ -396,6 +443,8 @@ strand_options_set_unique (StrandOptions *self, const char *unique)
 /**
  * strand_options_get_unique:
  * @self: options
+ *
+ * Says what no two calls may have at a time, as far as these options say it.
  *
  * Returns: (nullable): the unique key
  * Since: 1.0
@@ -413,6 +462,9 @@ strand_options_get_unique (StrandOptions *self)
  * @self: options
  * @key: (nullable): the call's own key
  *
+ * Chooses what the call is known by, for one call only. If a record has the key already, the call fails
+ * with %STRAND_ERROR_EXISTS.
+ *
  * Since: 1.0
  */
 void
@@ -427,6 +479,8 @@ strand_options_set_key (StrandOptions *self, const char *key)
 /**
  * strand_options_get_key:
  * @self: options
+ *
+ * Says what the call is to be known by, as far as these options say it.
  *
  * Returns: (nullable): the key
  * Since: 1.0
@@ -462,6 +516,8 @@ strand_options_set_header (StrandOptions *self, const char *name, const char *va
 /**
  * strand_options_get_headers:
  * @self: options
+ *
+ * Says what travels with the call, as far as these options say it.
  *
  * Returns: (nullable) (transfer none) (element-type utf8 utf8): the headers
  * Since: 1.0

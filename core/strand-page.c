@@ -13,6 +13,13 @@ struct _StrandPage
   char *next;
 };
 
+/**
+ * StrandPage:
+ *
+ * A part of what a store lists: records in the order of their keys, and where the next part begins.
+ *
+ * Since: 1.0
+ */
 G_DEFINE_BOXED_TYPE (StrandPage, strand_page, strand_page_ref, strand_page_unref)
 G_DEFINE_BOXED_TYPE (StrandFilter, strand_filter, strand_filter_copy, strand_filter_free)
 

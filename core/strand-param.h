@@ -46,7 +46,14 @@ G_BEGIN_DECLS
  */
 #define STRAND_PARAM_SECRET ((GParamFlags) (1 << (G_PARAM_USER_SHIFT + 3)))
 
-/* What every configuration property of a plugin has: set once, by name, with a static blurb. */
+/**
+ * STRAND_PARAM_CONFIG:
+ *
+ * What every configuration property of a plugin has: it is set once, by name, and its blurb is static. The
+ * others of these flags are added to it.
+ *
+ * Since: 1.0
+ */
 #define STRAND_PARAM_CONFIG                                                                                  \
   ((GParamFlags) (G_PARAM_READWRITE | G_PARAM_CONSTRUCT | G_PARAM_STATIC_STRINGS | G_PARAM_EXPLICIT_NOTIFY))
 

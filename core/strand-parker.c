@@ -69,6 +69,8 @@ strand_parker_leave (StrandParker *self)
 /**
  * strand_parker_get_current: (skip)
  *
+ * Asks whether this thread can set aside the function that it runs, as a coroutine's can.
+ *
  * Returns: (nullable): the parker of the function that this thread runs, or `NULL` if it cannot be set aside
  * Since: 1.0
  */

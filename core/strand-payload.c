@@ -117,7 +117,9 @@ read_payload (StrandRecord *self, StrandField type_field, StrandField bytes_fiel
  * store to fill. Any thread; does not block.
  *
  * Returns: (transfer full) (nullable): a record without lease, at revision 0; or `NULL` with a plugin's error
- * or the serializer's Since: 1.0
+ * or the serializer's
+ *
+ * Since: 1.0
  */
 StrandRecord *
 strand_record_new_for_call (StrandCall *call, StrandSerializer *serializer, GError **error)
@@ -195,7 +197,9 @@ strand_record_rewrite_arguments (StrandRecord *self, GVariant *arguments, GError
  * Any thread; does not block.
  *
  * Returns: (transfer full) (nullable): the arguments; or `NULL` with %STRAND_ERROR_CORRUPT or a plugin's
- * error Since: 1.0
+ * error
+ *
+ * Since: 1.0
  */
 GVariant *
 strand_record_dup_arguments (StrandRecord *self, GError **error)
@@ -242,7 +246,9 @@ strand_record_set_value (StrandRecord *self, GVariant *value, StrandSerializer *
  * Any thread; does not block.
  *
  * Returns: (transfer full) (nullable): the value, `()` where there is none; or `NULL` with
- * %STRAND_ERROR_CORRUPT or a plugin's error Since: 1.0
+ * %STRAND_ERROR_CORRUPT or a plugin's error
+ *
+ * Since: 1.0
  */
 GVariant *
 strand_record_dup_value (StrandRecord *self, GError **error)
@@ -416,7 +422,9 @@ make_again (StrandRecord *old, const char *queue)
  * old one stays as it is. Blocks as the store does.
  *
  * Returns: (transfer full) (nullable): the new call's key; or `NULL` with %STRAND_ERROR_INVALID_ARGUMENT if
- * the call has not ended or has a value, %STRAND_ERROR_NOT_FOUND, or what the store says Since: 1.0
+ * the call has not ended or has a value, %STRAND_ERROR_NOT_FOUND, or what the store says
+ *
+ * Since: 1.0
  */
 char *
 strand_store_retry_call (StrandStore *store, const char *key, const char *queue, GError **error)
@@ -577,6 +585,8 @@ strand_store_cancel_call_async (StrandStore *store, const char *key, GCancellabl
  * @store: where the record is
  * @result: what the callback was given
  * @error: return location for a #GError
+ *
+ * Says what became of strand_store_cancel_call_async().
  *
  * Returns: as strand_store_cancel_call()
  * Since: 1.0

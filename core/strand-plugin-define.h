@@ -20,23 +20,85 @@ G_BEGIN_DECLS
  * @get_type: its get-type function
  * @summary: (type utf8): one line of help
  *
- * One type that a plugin provides, as an argument of STRAND_PLUGIN_DEFINE(). The others are
- * `STRAND_PROVIDES_TASKRUNNER`, `STRAND_PROVIDES_BACKEND`, `STRAND_PROVIDES_SERIALIZER` and
- * `STRAND_PROVIDES_MIDDLEWARE`.
+ * One store that a plugin provides, as an argument of STRAND_PLUGIN_DEFINE().
+ *
+ * Since: 1.0
+ */
+#define STRAND_PROVIDES_STORE(type, CType, get_type, summary) ("store", type, CType, get_type, summary)
+
+/**
+ * STRAND_PROVIDES_TASKRUNNER:
+ * @type: (type utf8): what `type=` in a keyfile names: a small letter, then small letters, digits and dashes
+ * @CType: the C type, whose name is the #GType's name
+ * @get_type: its get-type function
+ * @summary: (type utf8): one line of help
+ *
+ * One taskrunner that a plugin provides, as an argument of STRAND_PLUGIN_DEFINE().
  *
  * Since: 1.0
  */
 #define STRAND_PROVIDES_TASKRUNNER(type, CType, get_type, summary)                                           \
   ("taskrunner", type, CType, get_type, summary)
+
+/**
+ * STRAND_PROVIDES_BACKEND:
+ * @type: (type utf8): what `type=` in a keyfile names: a small letter, then small letters, digits and dashes
+ * @CType: the C type, whose name is the #GType's name
+ * @get_type: its get-type function
+ * @summary: (type utf8): one line of help
+ *
+ * One backend that a plugin provides, as an argument of STRAND_PLUGIN_DEFINE().
+ *
+ * Since: 1.0
+ */
 #define STRAND_PROVIDES_BACKEND(type, CType, get_type, summary) ("backend", type, CType, get_type, summary)
-#define STRAND_PROVIDES_STORE(type, CType, get_type, summary) ("store", type, CType, get_type, summary)
+
+/**
+ * STRAND_PROVIDES_SERIALIZER:
+ * @type: (type utf8): what `type=` in a keyfile names: a small letter, then small letters, digits and dashes
+ * @CType: the C type, whose name is the #GType's name
+ * @get_type: its get-type function
+ * @summary: (type utf8): one line of help
+ *
+ * One serializer that a plugin provides, as an argument of STRAND_PLUGIN_DEFINE().
+ *
+ * Since: 1.0
+ */
 #define STRAND_PROVIDES_SERIALIZER(type, CType, get_type, summary)                                           \
   ("serializer", type, CType, get_type, summary)
+
+/**
+ * STRAND_PROVIDES_MIDDLEWARE:
+ * @type: (type utf8): what `type=` in a keyfile names: a small letter, then small letters, digits and dashes
+ * @CType: the C type, whose name is the #GType's name
+ * @get_type: its get-type function
+ * @summary: (type utf8): one line of help
+ *
+ * One middleware that a plugin provides, as an argument of STRAND_PLUGIN_DEFINE().
+ *
+ * Since: 1.0
+ */
 #define STRAND_PROVIDES_MIDDLEWARE(type, CType, get_type, summary)                                           \
   ("middleware", type, CType, get_type, summary)
 
-/* The section, and the one exported symbol. */
+/**
+ * STRAND_PLUGIN_SECTION:
+ *
+ * The section of a plugin's file in which its description stands.
+ *
+ * Since: 1.0
+ */
 #define STRAND_PLUGIN_SECTION ".strand.plugin"
+
+/**
+ * StrandPluginGetType:
+ *
+ * What a plugin's one exported symbol is an array of, with `NULL` at its end: the get-type functions, in
+ * the order of the description.
+ *
+ * Returns: the type, which is registered by then
+ * Since: 1.0
+ */
 typedef GType (*StrandPluginGetType) (void);
 
 /**

@@ -55,6 +55,14 @@ struct _StrandPlugins
   GHashTable *known; /* "kind/type" → Known: a type once given out stays what it was */
 };
 
+/**
+ * StrandPlugins:
+ *
+ * The plugin host: where plugins are looked for, which file is meant by a type, and why another cannot be
+ * used.
+ *
+ * Since: 1.0
+ */
 G_DEFINE_FINAL_TYPE (StrandPlugins, strand_plugins, G_TYPE_OBJECT)
 
 G_DEFINE_ENUM_TYPE (StrandKind, strand_kind, G_DEFINE_ENUM_VALUE (STRAND_KIND_TASKRUNNER, "taskrunner"),
@@ -1003,7 +1011,9 @@ strand_plugins_add_type (StrandPlugins *self, StrandKind kind, const char *type,
  * Any thread; blocks on the disk.
  *
  * Returns: (transfer container) (element-type StrandPluginInfo): the infos, or %NULL with @error set where
- * the file has no descriptor that can be understood Since: 1.0
+ * the file has no descriptor that can be understood
+ *
+ * Since: 1.0
  */
 GPtrArray *
 strand_plugins_inspect_file (const char *file, GError **error)

@@ -36,6 +36,13 @@ typedef enum
 } StrandKind;
 
 /* The kinds that plugins provide. */
+/**
+ * STRAND_N_KINDS:
+ *
+ * How many kinds of things can be plugged in.
+ *
+ * Since: 1.0
+ */
 #define STRAND_N_KINDS 5
 
 #define STRAND_TYPE_KIND (strand_kind_get_type ())

@@ -101,6 +101,8 @@ strand_queue_list_async (StrandStore *store, GCancellable *cancellable, GAsyncRe
  * @result: what the callback was given
  * @error: return location for a [error@Strand.Error]
  *
+ * Says what became of strand_queue_list_async().
+ *
  * Returns: (transfer full) (element-type StrandQueueInfo): the queues, or `NULL` with @error set
  * Since: 1.0
  */
@@ -147,6 +149,8 @@ strand_queue_show_async (StrandStore *store, const char *name, GCancellable *can
  * @store: a store
  * @result: what the callback was given
  * @error: return location for a [error@Strand.Error]
+ *
+ * Says what became of strand_queue_show_async().
  *
  * Returns: (transfer full): how it stands, or `NULL` with @error set
  * Since: 1.0
@@ -195,6 +199,8 @@ strand_queue_list_workers_async (StrandStore *store, const char *name, GCancella
  * @result: what the callback was given
  * @error: return location for a [error@Strand.Error]
  *
+ * Says what became of strand_queue_list_workers_async().
+ *
  * Returns: (transfer full) (element-type StrandRecord): their records, or `NULL` with @error set
  * Since: 1.0
  */
@@ -242,6 +248,8 @@ strand_queue_pause_async (StrandStore *store, const char *name, GCancellable *ca
  * @result: what the callback was given
  * @error: return location for a [error@Strand.Error]
  *
+ * Says what became of strand_queue_pause_async().
+ *
  * Returns: %TRUE, or %FALSE with @error set
  * Since: 1.0
  */
@@ -288,6 +296,8 @@ strand_queue_resume_async (StrandStore *store, const char *name, GCancellable *c
  * @store: a store
  * @result: what the callback was given
  * @error: return location for a [error@Strand.Error]
+ *
+ * Says what became of strand_queue_resume_async().
  *
  * Returns: %TRUE, or %FALSE with @error set
  * Since: 1.0
@@ -337,6 +347,8 @@ strand_queue_drain_async (StrandStore *store, const char *name, gint64 timeout_u
  * @store: a store
  * @result: what the callback was given
  * @error: return location for a [error@Strand.Error]
+ *
+ * Says what became of strand_queue_drain_async().
  *
  * Returns: %TRUE, or %FALSE with @error set
  * Since: 1.0
@@ -388,6 +400,8 @@ strand_queue_purge_async (StrandStore *store, const char *name, gint64 older_tha
  * @store: a store
  * @result: what the callback was given
  * @error: return location for a [error@Strand.Error]
+ *
+ * Says what became of strand_queue_purge_async().
  *
  * Returns: how many were cancelled, or -1 with @error set
  * Since: 1.0

@@ -39,6 +39,8 @@ G_DEFINE_BOXED_TYPE (StrandQueueInfo, strand_queue_info, strand_queue_info_copy,
  * strand_queue_info_copy:
  * @self: how a queue stands
  *
+ * Copies what is known of a queue.
+ *
  * Returns: (transfer full): a copy
  * Since: 1.0
  */
@@ -57,6 +59,8 @@ strand_queue_info_copy (StrandQueueInfo *self)
 /**
  * strand_queue_info_free:
  * @self: (transfer full): how a queue stood
+ *
+ * Frees what is known of a queue.
  *
  * Since: 1.0
  */

@@ -55,6 +55,14 @@ enum
 
 static GParamSpec *props[N_PROPS];
 
+/**
+ * StrandReader:
+ *
+ * Takes calls out of a store and runs them here, under leases that it renews: a worker is a program with
+ * one or more of these.
+ *
+ * Since: 1.0
+ */
 G_DEFINE_FINAL_TYPE (StrandReader, strand_reader, G_TYPE_OBJECT)
 
 /**
@@ -342,6 +350,8 @@ strand_reader_get_n_running (StrandReader *self)
  * strand_reader_get_store:
  * @self: a reader
  *
+ * Says where the reader takes its calls from.
+ *
  * Returns: (transfer none) (nullable): its store
  * Since: 1.0
  */
@@ -577,6 +587,8 @@ strand_reader_stop_async (StrandReader *self, gint64 deadline_us, GCancellable *
  * @result: what the callback was given
  * @error: return location for a #GError
  *
+ * Says what became of strand_reader_stop_async().
+ *
  * Returns: as strand_reader_stop()
  * Since: 1.0
  */
@@ -751,23 +763,66 @@ strand_reader_finalize (GObject *object)
 static void
 install_durations (void)
 {
+  /**
+   * StrandReader:timeout:
+   *
+   * How long an attempt may run, unless the call or its backend says otherwise.
+   *
+   * Since: 1.0
+   */
   props[PROP_TIMEOUT] = g_param_spec_int64 (
       "timeout", NULL, "How long an attempt may run, unless the call or its backend says otherwise", -1,
       G_MAXINT64, -1, STRAND_PARAM_CONFIG | STRAND_PARAM_DURATION);
+  /**
+   * StrandReader:grace:
+   *
+   * How long a call may go on after it was told to stop.
+   *
+   * Since: 1.0
+   */
   props[PROP_GRACE] =
       g_param_spec_int64 ("grace", NULL, "How long a call may go on after it was told to stop", 0, G_MAXINT64,
                           DEFAULT_GRACE_US, STRAND_PARAM_CONFIG | STRAND_PARAM_DURATION);
+  /**
+   * StrandReader:retry-delay:
+   *
+   * Longest wait before the first retry; it doubles with each one.
+   *
+   * Since: 1.0
+   */
   props[PROP_RETRY_DELAY] = g_param_spec_int64 (
       "retry-delay", NULL, "Longest wait before the first retry; it doubles with each one", 0, G_MAXINT64,
       DEFAULT_RETRY_DELAY_US, STRAND_PARAM_CONFIG | STRAND_PARAM_DURATION);
+  /**
+   * StrandReader:retry-max-delay:
+   *
+   * Longest wait before any retry.
+   *
+   * Since: 1.0
+   */
   props[PROP_RETRY_MAX_DELAY] =
       g_param_spec_int64 ("retry-max-delay", NULL, "Longest wait before any retry", 0, G_MAXINT64,
                           DEFAULT_RETRY_MAX_DELAY_US, STRAND_PARAM_CONFIG | STRAND_PARAM_DURATION);
+  /**
+   * StrandReader:lease:
+   *
+   * After how long without a sign of life another worker may take this one's calls; a worker of the same
+   * host is missed at once.
+   *
+   * Since: 1.0
+   */
   props[PROP_LEASE] = g_param_spec_int64 (
       "lease", NULL,
       "After how long without a sign of life another worker may take this one's calls; a worker of the same "
       "host is missed at once",
       SHORTEST_LEASE_US, LONGEST_LEASE_US, DEFAULT_LEASE_US, STRAND_PARAM_CONFIG | STRAND_PARAM_DURATION);
+  /**
+   * StrandReader:stop-timeout:
+   *
+   * How long calls may go on after the worker was asked to stop, before they are given back.
+   *
+   * Since: 1.0
+   */
   props[PROP_STOP_TIMEOUT] = g_param_spec_int64 (
       "stop-timeout", NULL,
       "How long calls may go on after the worker was asked to stop, before they are given "
@@ -786,27 +841,83 @@ strand_reader_class_init (StrandReaderClass *klass)
   object_class->dispose = strand_reader_dispose;
   object_class->finalize = strand_reader_finalize;
 
+  /**
+   * StrandReader:store:
+   *
+   * Where the calls are.
+   *
+   * Since: 1.0
+   */
   props[PROP_STORE] = g_param_spec_object ("store", NULL, "Where the calls are", STRAND_TYPE_STORE,
                                            STRAND_PARAM_CONFIG | STRAND_PARAM_REQUIRED);
+  /**
+   * StrandReader:taskrunner:
+   *
+   * Where the calls run.
+   *
+   * Since: 1.0
+   */
   props[PROP_TASKRUNNER] =
       g_param_spec_object ("taskrunner", NULL, "Where the calls run", STRAND_TYPE_TASKRUNNER,
                            STRAND_PARAM_CONFIG | STRAND_PARAM_REQUIRED);
+  /**
+   * StrandReader:middleware:
+   *
+   * What wraps each attempt, outermost first.
+   *
+   * Since: 1.0
+   */
   props[PROP_MIDDLEWARE] = g_param_spec_object (
       "middleware", NULL, "What wraps each attempt, outermost first", G_TYPE_LIST_MODEL, STRAND_PARAM_CONFIG);
+  /**
+   * StrandReader:queues:
+   *
+   * Whose calls, `default` if none is named: while the first has any that are due, the others wait.
+   *
+   * Since: 1.0
+   */
   props[PROP_QUEUES] = g_param_spec_boxed (
       "queues", NULL,
       "Whose calls, `default` if none is named: while the first has any that are due, the others wait",
       G_TYPE_STRV, STRAND_PARAM_CONFIG);
+  /**
+   * StrandReader:jobs:
+   *
+   * How many calls run at once; 0 for as many as there are processors.
+   *
+   * Since: 1.0
+   */
   props[PROP_JOBS] =
       g_param_spec_uint ("jobs", NULL, "How many calls run at once; 0 for as many as there are processors", 0,
                          1000000, 0, STRAND_PARAM_CONFIG);
+  /**
+   * StrandReader:retries:
+   *
+   * How many further attempts a failed call has, unless the call or its backend says so.
+   *
+   * Since: 1.0
+   */
   props[PROP_RETRIES] = g_param_spec_uint (
       "retries", NULL, "How many further attempts a failed call has, unless the call or its backend says so",
       0, G_MAXINT, 0, STRAND_PARAM_CONFIG);
+  /**
+   * StrandReader:max-crashes:
+   *
+   * After how many deaths of what ran it a call is failed as dead, whatever its retries.
+   *
+   * Since: 1.0
+   */
   props[PROP_MAX_CRASHES] = g_param_spec_uint (
       "max-crashes", NULL,
       "After how many deaths of what ran it a call is failed as dead, whatever its retries", 1, G_MAXINT,
       DEFAULT_MAX_CRASHES, STRAND_PARAM_CONFIG);
+  /**
+   * StrandReader:max-items:
+   *
+   * How many of the last items that a call emitted are kept.
+   *
+   * Since: 1.0
+   */
   props[PROP_MAX_ITEMS] =
       g_param_spec_uint ("max-items", NULL, "How many of the last items that a call emitted are kept", 1,
                          1000000, DEFAULT_MAX_ITEMS, STRAND_PARAM_CONFIG);

@@ -635,7 +635,9 @@ is_later_version (StrandJsonText text, GError **error)
  * form is refused. Payloads are parts of @json, which they keep alive. Does not block.
  *
  * Returns: (transfer full) (nullable): a record of your own, or `NULL` with @error set to
- * `STRAND_ERROR_CORRUPT`, the place, and what was expected there Since: 1.0
+ * `STRAND_ERROR_CORRUPT`, the place, and what was expected there
+ *
+ * Since: 1.0
  */
 StrandRecord *
 strand_record_from_json (GBytes *json, GError **error)

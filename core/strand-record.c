@@ -94,6 +94,14 @@ const StrandFieldInfo strand_fields[STRAND_N_FIELDS] = {
 };
 /* clang-format on */
 
+/**
+ * StrandRecord:
+ *
+ * What a store keeps of a call: a fixed envelope and a payload. Whoever holds the only reference may change
+ * it; one that was handed on is read-only.
+ *
+ * Since: 1.0
+ */
 G_DEFINE_BOXED_TYPE (StrandRecord, strand_record, strand_record_ref, strand_record_unref)
 
 G_DEFINE_ENUM_TYPE (StrandStatus, strand_status, G_DEFINE_ENUM_VALUE (STRAND_STATUS_PENDING, "pending"),
@@ -446,6 +454,8 @@ strand_record_get_revision (StrandRecord *self)
  * @self: a record
  * @field: a field of shape `STRAND_SHAPE_INT`
  *
+ * Looks up the number of a field. No copy is made. Any thread, while nobody changes the record.
+ *
  * Returns: what the field holds
  * Since: 1.0
  */
@@ -464,6 +474,8 @@ strand_record_get_int (StrandRecord *self, StrandField field)
  * @field: a field of shape `STRAND_SHAPE_INT`
  * @value: what it holds from now on
  *
+ * Changes the number of a field.
+ *
  * Since: 1.0
  */
 void
@@ -479,6 +491,8 @@ strand_record_set_int (StrandRecord *self, StrandField field, gint64 value)
  * strand_record_get_double:
  * @self: a record
  * @field: a field of shape `STRAND_SHAPE_DOUBLE`
+ *
+ * Looks up the number of a field. No copy is made. Any thread, while nobody changes the record.
  *
  * Returns: what the field holds
  * Since: 1.0
@@ -498,6 +512,8 @@ strand_record_get_double (StrandRecord *self, StrandField field)
  * @field: a field of shape `STRAND_SHAPE_DOUBLE`
  * @value: what it holds from now on
  *
+ * Changes the number of a field.
+ *
  * Since: 1.0
  */
 void
@@ -513,6 +529,8 @@ strand_record_set_double (StrandRecord *self, StrandField field, double value)
  * strand_record_get_string:
  * @self: a record
  * @field: a field of shape `STRAND_SHAPE_STRING`
+ *
+ * Looks up the text of a field. No copy is made. Any thread, while nobody changes the record.
  *
  * Returns: (transfer none) (nullable): what the field holds; valid until it is set or the record freed
  * Since: 1.0
@@ -564,6 +582,8 @@ strand_record_take_string (StrandRecord *self, StrandField field, char *value)
  * @self: a record
  * @field: a field of shape `STRAND_SHAPE_VARIANT`
  *
+ * Looks up the value of a field. No copy is made. Any thread, while nobody changes the record.
+ *
  * Returns: (transfer none) (nullable): what the field holds; valid until it is set or the record freed
  * Since: 1.0
  */
@@ -582,6 +602,8 @@ strand_record_get_variant (StrandRecord *self, StrandField field)
  * @field: a field of shape `STRAND_SHAPE_VARIANT`
  * @value: (nullable): what it holds from now on, of the field's type, nested at most 128 deep; a floating
  *   reference is taken
+ *
+ * Changes the value of a field.
  *
  * Since: 1.0
  */
@@ -605,6 +627,8 @@ strand_record_set_variant (StrandRecord *self, StrandField field, GVariant *valu
  * @self: a record
  * @field: a field of shape `STRAND_SHAPE_BYTES`
  *
+ * Looks up the bytes of a field. No copy is made. Any thread, while nobody changes the record.
+ *
  * Returns: (transfer none) (nullable): what the field holds; valid until it is set or the record freed
  * Since: 1.0
  */
@@ -622,6 +646,8 @@ strand_record_get_bytes (StrandRecord *self, StrandField field)
  * @self: a record that nobody else holds
  * @field: a field of shape `STRAND_SHAPE_BYTES`
  * @value: (nullable): what it holds from now on
+ *
+ * Changes the bytes of a field.
  *
  * Since: 1.0
  */

@@ -151,6 +151,13 @@ typedef enum
   STRAND_FIELD_VALUE,
 } StrandField;
 
+/**
+ * STRAND_N_FIELDS:
+ *
+ * How many fields a record has, for tables and loops over them.
+ *
+ * Since: 1.0
+ */
 #define STRAND_N_FIELDS (STRAND_FIELD_VALUE + 1)
 
 STRAND_AVAILABLE_IN_ALL

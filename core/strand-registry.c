@@ -21,6 +21,14 @@ struct _StrandRegistry
 
 _Thread_local gboolean strand_registering_portable;
 
+/**
+ * StrandRegistry:
+ *
+ * The functions that a program or worker knows, by name. A name is registered once and for good. Any
+ * thread.
+ *
+ * Since: 1.0
+ */
 G_DEFINE_FINAL_TYPE (StrandRegistry, strand_registry, G_TYPE_OBJECT)
 
 static void
@@ -67,6 +75,8 @@ strand_registry_get_default (void)
 
 /**
  * strand_registry_new:
+ *
+ * Makes a registry of one's own, beside strand_registry_get_default().
  *
  * Returns: (transfer full): an empty registry
  * Since: 1.0

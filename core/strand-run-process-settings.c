@@ -21,6 +21,8 @@ strand_process_question_clear (StrandProcessQuestion *self)
  * @self: a process that has not been started
  * @name: what to call it in messages; without this call, its program or function
  *
+ * Says what messages are to call the process.
+ *
  * Since: 1.0
  */
 void
@@ -38,6 +40,8 @@ strand_process_set_name (StrandProcess *self, const char *name)
  * @self: a process that has not been started
  * @env: (nullable) (array zero-terminated=1): `NAME=VALUE`, put on top of this program's environment
  *
+ * Changes the environment that the process is to have.
+ *
  * Since: 1.0
  */
 void
@@ -53,6 +57,8 @@ strand_process_set_env (StrandProcess *self, const char *const *env)
  * strand_process_set_working_directory:
  * @self: a process that has not been started
  * @directory: (nullable) (type filename): where it runs; `NULL` for this program's own
+ *
+ * Says where the process is to run.
  *
  * Since: 1.0
  */
@@ -87,6 +93,8 @@ strand_process_set_quiet (StrandProcess *self, gboolean quiet)
  * @self: a process that has not been started
  * @timeout_us: how long it may take until it is ready, in microseconds; -1 for ever; 30 s without this call
  *
+ * Limits how long the start may take, which fails with %STRAND_ERROR_TIMED_OUT and ends the process.
+ *
  * Since: 1.0
  */
 void
@@ -103,6 +111,8 @@ strand_process_set_timeout (StrandProcess *self, gint64 timeout_us)
  * @self: a process that has not been started
  * @grace_us: how long it may take from SIGTERM to its end, in microseconds, until SIGKILL; 5 s without this
  * call
+ *
+ * Says how long the process has for ending by itself.
  *
  * Since: 1.0
  */

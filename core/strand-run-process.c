@@ -16,6 +16,14 @@
 #define DEFAULT_TIMEOUT_US (30 * G_USEC_PER_SEC)
 #define DEFAULT_GRACE_US (5 * G_USEC_PER_SEC)
 
+/**
+ * StrandProcess:
+ *
+ * Another process, for as long as an object lives: a program, or a function of a module. The last reference
+ * ends it, and nothing of it is left when this program is killed.
+ *
+ * Since: 1.0
+ */
 G_DEFINE_FINAL_TYPE (StrandProcess, strand_process, G_TYPE_OBJECT)
 
 /* A function that is told to stop does not wait on, whatever it has passed. */
@@ -218,6 +226,8 @@ strand_process_start_async (StrandProcess *self, GCancellable *cancellable, GAsy
  * @result: what the callback was given
  * @error: return location for a #GError
  *
+ * Says what became of strand_process_start_async().
+ *
  * Returns: as strand_process_start()
  * Since: 1.0
  */
@@ -295,6 +305,8 @@ strand_process_wait_async (StrandProcess *self, gint64 timeout_us, GCancellable 
  * @result: what the callback was given
  * @error: return location for a #GError
  *
+ * Says what became of strand_process_wait_async().
+ *
  * Returns: as strand_process_wait()
  * Since: 1.0
  */
@@ -371,6 +383,8 @@ strand_process_end_async (StrandProcess *self, GCancellable *cancellable, GAsync
  * @result: what the callback was given
  * @error: return location for a #GError
  *
+ * Says what became of strand_process_end_async().
+ *
  * Returns: as strand_process_end()
  * Since: 1.0
  */
@@ -387,6 +401,8 @@ strand_process_end_finish (StrandProcess *self, GAsyncResult *result, GError **e
 /**
  * strand_process_get_name:
  * @self: a process
+ *
+ * Says what messages call the process.
  *
  * Returns: what it is called in messages
  * Since: 1.0
@@ -476,7 +492,9 @@ strand_process_get_pid (StrandProcess *self)
  * Any thread; does not block.
  *
  * Returns: how it ended, as waitpid() says it and g_spawn_check_wait_status() takes it; -1 if it has not, or
- * nobody knows Since: 1.0
+ * nobody knows
+ *
+ * Since: 1.0
  */
 int
 strand_process_get_wait_status (StrandProcess *self)

@@ -58,6 +58,14 @@ G_DEFINE_ENUM_TYPE (StrandMissed, strand_missed, G_DEFINE_ENUM_VALUE (STRAND_MIS
                     G_DEFINE_ENUM_VALUE (STRAND_MISSED_ONCE, "once"),
                     G_DEFINE_ENUM_VALUE (STRAND_MISSED_ALL, "all"))
 
+/**
+ * StrandSchedule:
+ *
+ * Leaves a call in a store again and again: each so often, or by a cron line. However many processes have
+ * the same one, each call is left once.
+ *
+ * Since: 1.0
+ */
 G_DEFINE_FINAL_TYPE (StrandSchedule, strand_schedule, G_TYPE_OBJECT)
 
 /**
@@ -91,6 +99,8 @@ strand_schedule_set_name (StrandSchedule *self, const char *name)
 /**
  * strand_schedule_get_name:
  * @self: a schedule
+ *
+ * Says what the schedule is called, by which its state is found in the store.
  *
  * Returns: (nullable): its name
  * Since: 1.0
@@ -674,21 +684,63 @@ strand_schedule_finalize (GObject *object)
 static void
 install_when (void)
 {
+  /**
+   * StrandSchedule:every:
+   *
+   * How long from one call to the next: this or `cron` has to be set.
+   *
+   * Since: 1.0
+   */
   props[PROP_EVERY] =
       g_param_spec_int64 ("every", NULL, "How long from one call to the next: this or `cron` has to be set",
                           0, LONGEST_US, 0, STRAND_PARAM_CONFIG | STRAND_PARAM_DURATION);
+  /**
+   * StrandSchedule:cron:
+   *
+   * When calls are due: minute, hour, day of the month, month, day of the week; or `@daily` and the like.
+   *
+   * Since: 1.0
+   */
   props[PROP_CRON] = g_param_spec_string (
       "cron", NULL,
       "When calls are due: minute, hour, day of the month, month, day of the week; or `@daily` and the like",
       NULL, STRAND_PARAM_CONFIG);
+  /**
+   * StrandSchedule:time-zone:
+   *
+   * Whose clocks `cron` means: as Europe/Lisbon, or `local`.
+   *
+   * Since: 1.0
+   */
   props[PROP_TIME_ZONE] =
       g_param_spec_string ("time-zone", NULL, "Whose clocks `cron` means: as Europe/Lisbon, or `local`",
                            DEFAULT_TIME_ZONE, STRAND_PARAM_CONFIG);
+  /**
+   * StrandSchedule:missed:
+   *
+   * What to do about times at which nobody was there.
+   *
+   * Since: 1.0
+   */
   props[PROP_MISSED] = g_param_spec_enum ("missed", NULL, "What to do about times at which nobody was there",
                                           STRAND_TYPE_MISSED, STRAND_MISSED_SKIP, STRAND_PARAM_CONFIG);
+  /**
+   * StrandSchedule:max-missed:
+   *
+   * How many calls `missed=all` leaves at most.
+   *
+   * Since: 1.0
+   */
   props[PROP_MAX_MISSED] =
       g_param_spec_uint ("max-missed", NULL, "How many calls `missed=all` leaves at most", 1, 10000,
                          DEFAULT_MAX_MISSED, STRAND_PARAM_CONFIG);
+  /**
+   * StrandSchedule:tolerance:
+   *
+   * How late a call may be left and its time not count as missed.
+   *
+   * Since: 1.0
+   */
   props[PROP_TOLERANCE] =
       g_param_spec_int64 ("tolerance", NULL, "How late a call may be left and its time not count as missed",
                           0, LONGEST_US, DEFAULT_TOLERANCE_US, STRAND_PARAM_CONFIG | STRAND_PARAM_DURATION);
@@ -697,27 +749,83 @@ install_when (void)
 static void
 install_options (void)
 {
+  /**
+   * StrandSchedule:queue:
+   *
+   * Where the calls wait; the backend's queue, or `default`, if not set.
+   *
+   * Since: 1.0
+   */
   props[PROP_QUEUE] = g_param_spec_string (
       "queue", NULL, "Where the calls wait; the backend's queue, or `default`, if not set", NULL,
       STRAND_PARAM_CONFIG);
+  /**
+   * StrandSchedule:timeout:
+   *
+   * How long an attempt may run; none leaves it to the reader.
+   *
+   * Since: 1.0
+   */
   props[PROP_TIMEOUT] =
       g_param_spec_int64 ("timeout", NULL, "How long an attempt may run; none leaves it to the reader", -1,
                           G_MAXINT64, -1, STRAND_PARAM_CONFIG | STRAND_PARAM_DURATION);
+  /**
+   * StrandSchedule:ttl:
+   *
+   * How long a call's record is kept after its end; none leaves it to the store.
+   *
+   * Since: 1.0
+   */
   props[PROP_TTL] = g_param_spec_int64 (
       "ttl", NULL, "How long a call's record is kept after its end; none leaves it to the store", -1,
       G_MAXINT64, -1, STRAND_PARAM_CONFIG | STRAND_PARAM_DURATION);
+  /**
+   * StrandSchedule:expires:
+   *
+   * How long after its time a call that no reader has taken is not started any more.
+   *
+   * Since: 1.0
+   */
   props[PROP_EXPIRES] = g_param_spec_int64 (
       "expires", NULL, "How long after its time a call that no reader has taken is not started any more", -1,
       LONGEST_US, -1, STRAND_PARAM_CONFIG | STRAND_PARAM_DURATION);
+  /**
+   * StrandSchedule:retries:
+   *
+   * How many further attempts follow a failed one; -1 leaves it to the reader.
+   *
+   * Since: 1.0
+   */
   props[PROP_RETRIES] = g_param_spec_int (
       "retries", NULL, "How many further attempts follow a failed one; -1 leaves it to the reader", -1,
       G_MAXUINT16, -1, STRAND_PARAM_CONFIG);
+  /**
+   * StrandSchedule:priority:
+   *
+   * Higher runs earlier.
+   *
+   * Since: 1.0
+   */
   props[PROP_PRIORITY] =
       g_param_spec_int ("priority", NULL, "Higher runs earlier", G_MININT, G_MAXINT, 0, STRAND_PARAM_CONFIG);
+  /**
+   * StrandSchedule:unique:
+   *
+   * A text that only one call has at a time: keeps a call that is late from being overtaken.
+   *
+   * Since: 1.0
+   */
   props[PROP_UNIQUE] = g_param_spec_string (
       "unique", NULL,
       "A text that only one call has at a time: keeps a call that is late from being overtaken", NULL,
       STRAND_PARAM_CONFIG);
+  /**
+   * StrandSchedule:conflict:
+   *
+   * What to do while another call has the same `unique`.
+   *
+   * Since: 1.0
+   */
   props[PROP_CONFLICT] =
       g_param_spec_enum ("conflict", NULL, "What to do while another call has the same `unique`",
                          STRAND_TYPE_CONFLICT, STRAND_CONFLICT_KEEP, STRAND_PARAM_CONFIG);
@@ -733,16 +841,51 @@ strand_schedule_class_init (StrandScheduleClass *klass)
   object_class->dispose = strand_schedule_dispose;
   object_class->finalize = strand_schedule_finalize;
 
+  /**
+   * StrandSchedule:name:
+   *
+   * What it is called.
+   *
+   * Since: 1.0
+   */
   props[PROP_NAME] = g_param_spec_string ("name", NULL, "What it is called", NULL,
                                           G_PARAM_READABLE | G_PARAM_STATIC_STRINGS);
+  /**
+   * StrandSchedule:store:
+   *
+   * Where the calls are left: this or a backend.
+   *
+   * Since: 1.0
+   */
   props[PROP_STORE] = g_param_spec_object ("store", NULL, "Where the calls are left: this or a backend",
                                            STRAND_TYPE_STORE, STRAND_PARAM_CONFIG);
+  /**
+   * StrandSchedule:backend:
+   *
+   * Whose store it is; one that leaves calls for readers also has its middleware, queue and settings count.
+   *
+   * Since: 1.0
+   */
   props[PROP_BACKEND] = g_param_spec_object (
       "backend", NULL,
       "Whose store it is; one that leaves calls for readers also has its middleware, queue and settings count",
       STRAND_TYPE_BACKEND, STRAND_PARAM_CONFIG);
+  /**
+   * StrandSchedule:function:
+   *
+   * What is called.
+   *
+   * Since: 1.0
+   */
   props[PROP_FUNCTION] = g_param_spec_string ("function", NULL, "What is called", NULL,
                                               STRAND_PARAM_CONFIG | STRAND_PARAM_REQUIRED);
+  /**
+   * StrandSchedule:arguments:
+   *
+   * With what: GVariant text, as `('nightly', 3)`; the parentheses may be left out.
+   *
+   * Since: 1.0
+   */
   props[PROP_ARGUMENTS] = g_param_spec_string (
       "arguments", NULL, "With what: GVariant text, as `('nightly', 3)`; the parentheses may be left out",
       NULL, STRAND_PARAM_CONFIG);

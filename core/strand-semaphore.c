@@ -32,7 +32,23 @@ struct _StrandMutex
   gpointer owner; /* atomic: the context that holds it; for finding mistakes */
 };
 
+/**
+ * StrandSemaphore:
+ *
+ * So many functions inside at once, and no more, whether on threads or in coroutines. A wait parks a
+ * coroutine, and ends when the call is told to stop.
+ *
+ * Since: 1.0
+ */
 G_DEFINE_BOXED_TYPE (StrandSemaphore, strand_semaphore, strand_semaphore_ref, strand_semaphore_unref)
+/**
+ * StrandMutex:
+ *
+ * One function inside at a time, whether on a thread or in a coroutine. A wait parks a coroutine, and ends
+ * when the call is told to stop.
+ *
+ * Since: 1.0
+ */
 G_DEFINE_BOXED_TYPE (StrandMutex, strand_mutex, strand_mutex_ref, strand_mutex_unref)
 
 static void
@@ -46,6 +62,8 @@ init (StrandSemaphore *self, guint n_places)
 /**
  * strand_semaphore_new:
  * @n_places: how many may be inside at once
+ *
+ * Makes a semaphore, for functions on threads and in coroutines alike.
  *
  * Returns: (transfer full): a semaphore
  * Since: 1.0
@@ -63,6 +81,8 @@ strand_semaphore_new (guint n_places)
  * strand_semaphore_ref:
  * @self: a semaphore
  *
+ * Takes a reference to a semaphore. Any thread; never blocks.
+ *
  * Returns: (transfer full): @self
  * Since: 1.0
  */
@@ -78,6 +98,8 @@ strand_semaphore_ref (StrandSemaphore *self)
 /**
  * strand_semaphore_unref:
  * @self: (transfer full): a semaphore
+ *
+ * Lets go of a semaphore, which nobody may wait for at the last reference. Any thread.
  *
  * Since: 1.0
  */
@@ -198,6 +220,8 @@ strand_mutex_new (void)
  * strand_mutex_ref:
  * @self: a mutex
  *
+ * Takes a reference to a mutex. Any thread; never blocks.
+ *
  * Returns: (transfer full): @self
  * Since: 1.0
  */
@@ -213,6 +237,8 @@ strand_mutex_ref (StrandMutex *self)
 /**
  * strand_mutex_unref:
  * @self: (transfer full): a mutex
+ *
+ * Lets go of a mutex, which nobody may hold or wait for at the last reference. Any thread.
  *
  * Since: 1.0
  */
@@ -233,7 +259,9 @@ strand_mutex_unref (StrandMutex *self)
  * Locks, as strand_semaphore_acquire() takes a place.
  *
  * Returns: %TRUE; %FALSE with `G_IO_ERROR_CANCELLED`, or %STRAND_ERROR_WOULD_DEADLOCK if the function holds
- * it already Since: 1.0
+ * it already
+ *
+ * Since: 1.0
  */
 gboolean
 strand_mutex_lock (StrandMutex *self, StrandContext *context, GError **error)

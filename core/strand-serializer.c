@@ -10,6 +10,13 @@
 
 #include "strand-error.h"
 
+/**
+ * StrandSerializer:
+ *
+ * Turns arguments and values into bytes, and back.
+ *
+ * Since: 1.0
+ */
 G_DEFINE_INTERFACE (StrandSerializer, strand_serializer, G_TYPE_OBJECT)
 
 static void

@@ -23,6 +23,14 @@ typedef enum
 
 static GParamSpec *props[N_PROPS];
 
+/**
+ * StrandStack:
+ *
+ * A keyfile that came to life: backends, stores, middleware and taskrunners, wired together, made when they
+ * are first asked for.
+ *
+ * Since: 1.0
+ */
 G_DEFINE_FINAL_TYPE (StrandStack, strand_stack, G_TYPE_OBJECT)
 
 /* How many retired objects are remembered before the list is looked through. */
@@ -529,10 +537,31 @@ strand_stack_class_init (StrandStackClass *klass)
   object_class->constructed = strand_stack_constructed;
   object_class->finalize = strand_stack_finalize;
 
+  /**
+   * StrandStack:plugins:
+   *
+   * Where types are found; the process's own plugins if not set.
+   *
+   * Since: 1.0
+   */
   props[PROP_PLUGINS] =
       g_param_spec_object ("plugins", NULL, "Where types are found; the process's own plugins if not set",
                            STRAND_TYPE_PLUGINS, once);
+  /**
+   * StrandStack:file:
+   *
+   * The keyfile that a reload reads.
+   *
+   * Since: 1.0
+   */
   props[PROP_FILE] = g_param_spec_string ("file", NULL, "The keyfile that a reload reads", NULL, once);
+  /**
+   * StrandStack:generation:
+   *
+   * Grows with each reload; no two stacks have the same.
+   *
+   * Since: 1.0
+   */
   props[PROP_GENERATION] = g_param_spec_uint64 (
       "generation", NULL, "Grows with each reload; no two stacks have the same", 0, G_MAXUINT64, 0,
       G_PARAM_READABLE | G_PARAM_STATIC_STRINGS | G_PARAM_EXPLICIT_NOTIFY);

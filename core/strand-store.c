@@ -55,6 +55,14 @@ static GQuark state_quark; /* set with the interface, before there can be a stor
 
 static void strand_store_default_init (StrandStoreInterface *iface);
 
+/**
+ * StrandStore:
+ *
+ * Keeps records by key. Four methods make a store; all else has a default on top of them. Any thread; may
+ * block.
+ *
+ * Since: 1.0
+ */
 G_DEFINE_INTERFACE (StrandStore, strand_store, G_TYPE_OBJECT)
 
 static StoreState *
@@ -461,21 +469,51 @@ strand_store_default_init (StrandStoreInterface *iface)
 {
   state_quark = g_quark_from_static_string ("strand-store-state");
 
+  /**
+   * StrandStore:ttl:
+   *
+   * How long a record is kept after the end of its call, unless the call says otherwise; none keeps it for
+   * ever.
+   *
+   * Since: 1.0
+   */
   g_object_interface_install_property (
       iface, g_param_spec_int64 ("ttl", NULL,
                                  "How long a record is kept after the end of its call, unless the call says "
                                  "otherwise; none keeps it for ever",
                                  -1, G_MAXINT64, -1, STRAND_PARAM_CONFIG | STRAND_PARAM_DURATION));
+  /**
+   * StrandStore:auto-cleanup:
+   *
+   * Whether using the store now and then removes records that have outlived their ttl.
+   *
+   * Since: 1.0
+   */
   g_object_interface_install_property (
       iface, g_param_spec_boolean ("auto-cleanup", NULL,
                                    "Whether using the store now and then removes records that have outlived "
                                    "their ttl",
                                    TRUE, STRAND_PARAM_CONFIG));
+  /**
+   * StrandStore:cleanup-probability:
+   *
+   * How likely one access is to start an automatic cleanup, from 0 to 1; each takes about 20 ms at most,
+   * all together 2 % of the time.
+   *
+   * Since: 1.0
+   */
   g_object_interface_install_property (
       iface, g_param_spec_double ("cleanup-probability", NULL,
                                   "How likely one access is to start an automatic cleanup, from 0 to 1; each "
                                   "takes about 20 ms at most, all together 2 % of the time",
                                   0, 1, DEFAULT_CLEANUP_PROBABILITY, STRAND_PARAM_CONFIG));
+  /**
+   * StrandStore:max-record-size:
+   *
+   * Largest record that is accepted, arguments, value and texts together.
+   *
+   * Since: 1.0
+   */
   g_object_interface_install_property (
       iface,
       g_param_spec_int64 ("max-record-size", NULL,

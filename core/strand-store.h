@@ -271,6 +271,32 @@ struct _StrandStoreInterface
  */
 
 /**
+ * StrandStoreInterface::set_watching_queues:
+ * @self: a store
+ * @queues: (nullable) (array zero-terminated=1): whose pending records to tell of with
+ *   strand_store_queue_changed(); `NULL` for none
+ * @error: why that is not possible
+ *
+ * Starts or stops noticing work that other processes leave.
+ *
+ * Returns: %TRUE, or %FALSE with @error set
+ * Since: 1.0
+ */
+
+/**
+ * StrandStoreInterface::remove_items:
+ * @self: a store
+ * @key: a call
+ * @fence: the fence of a claim
+ * @error: why they are still there
+ *
+ * Forgets what the call emitted under that claim and earlier ones. It is no error if that is nothing.
+ *
+ * Returns: %TRUE, or %FALSE with @error set
+ * Since: 1.0
+ */
+
+/**
  * StrandStoreInterface::cleanup_expired:
  * @self: a store
  * @now_us: the time it is, in µs since 1970
@@ -375,9 +401,15 @@ void strand_store_changed (StrandStore *self, const char *key);
 STRAND_AVAILABLE_IN_ALL
 gsize strand_store_measure (StrandRecord *record);
 
-/* For implementations: the properties that every store has (ttl, auto-cleanup, cleanup-probability,
- * max-record-size) are interface properties. A class overrides them with this in class_init, numbering them
- * from @first_id, and passes ids it does not know to the two functions below. */
+/**
+ * STRAND_STORE_N_PROPERTIES:
+ *
+ * How many properties every store has: ttl, auto-cleanup, cleanup-probability, max-record-size. They are
+ * interface properties. A class overrides them with strand_store_override_properties() in class_init, which
+ * numbers them from the id given, and passes ids that it does not know to the two functions below.
+ *
+ * Since: 1.0
+ */
 #define STRAND_STORE_N_PROPERTIES 4
 
 STRAND_AVAILABLE_IN_ALL

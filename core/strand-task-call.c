@@ -480,8 +480,12 @@ strand_task_call_async (StrandTask *self, GVariant *arguments, GCancellable *can
  * @result: what the callback was given
  * @error: return location for a #GError
  *
+ * Says what became of strand_task_call_async().
+ *
  * Returns: (transfer full) (nullable): the value, as strand_handle_get_result(); or `NULL` with the call's
- * error Since: 1.0
+ * error
+ *
+ * Since: 1.0
  */
 GVariant *
 strand_task_call_finish (StrandTask *self, GAsyncResult *result, GError **error)

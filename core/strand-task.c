@@ -33,6 +33,13 @@ enum
 
 static GParamSpec *props[N_PROPS];
 
+/**
+ * StrandTask:
+ *
+ * A function with bound arguments, callbacks and a target, to be called as often as one likes.
+ *
+ * Since: 1.0
+ */
 G_DEFINE_FINAL_TYPE (StrandTask, strand_task, G_TYPE_OBJECT)
 
 G_DEFINE_FLAGS_TYPE (StrandChecks, strand_checks, G_DEFINE_ENUM_VALUE (STRAND_CHECK_NONE, "none"),
@@ -510,6 +517,8 @@ strand_task_set_target_object (StrandTask *self, GObject *target)
  * @self: a task
  * @stack: (nullable): where target names are looked up; `NULL` for the default stack
  *
+ * Says in which stack the target is looked up, from the next call on.
+ *
  * Since: 1.0
  */
 void
@@ -651,6 +660,8 @@ strand_task_on_error (StrandTask *self, StrandErrorFunc func, gpointer user_data
  * @self: a task
  * @options: (nullable): options for all later calls, copied
  *
+ * Says how all later calls want to be treated, unless their own options say otherwise.
+ *
  * Since: 1.0
  */
 void
@@ -668,6 +679,8 @@ strand_task_set_options (StrandTask *self, StrandOptions *options)
 /**
  * strand_task_get_function:
  * @self: a task
+ *
+ * Says what the task calls.
  *
  * Returns: (transfer none): what it calls
  * Since: 1.0
@@ -706,7 +719,9 @@ strand_task_find_target (StrandTask *self, guint64 *generation, GError **error)
  * What a call made now would be given to.
  *
  * Returns: (transfer full) (nullable): a #StrandTaskrunner or #StrandBackend; or `NULL` with
- * %STRAND_ERROR_UNKNOWN_TARGET Since: 1.0
+ * %STRAND_ERROR_UNKNOWN_TARGET
+ *
+ * Since: 1.0
  */
 GObject *
 strand_task_ref_target (StrandTask *self, GError **error)
@@ -723,8 +738,12 @@ strand_task_ref_target (StrandTask *self, GError **error)
  * @self: a task
  * @error: return location for a #GError
  *
+ * Gives the backend that the task's calls go through. Looks the target up, which may make its objects.
+ *
  * Returns: (transfer full) (nullable): the backend it is aimed at; or `NULL` with %STRAND_ERROR_NOT_SUPPORTED
- * where it is aimed at a taskrunner, whose calls are not stored Since: 1.0
+ * where it is aimed at a taskrunner, whose calls are not stored
+ *
+ * Since: 1.0
  */
 StrandBackend *
 strand_task_ref_backend (StrandTask *self, GError **error)
@@ -746,8 +765,12 @@ strand_task_ref_backend (StrandTask *self, GError **error)
  * @self: a task
  * @error: return location for a #GError
  *
+ * Gives the store that the task's calls are kept in. Looks the target up, which may make its objects.
+ *
  * Returns: (transfer full) (nullable): where the records of its calls are; or `NULL` as
- * strand_task_ref_backend() Since: 1.0
+ * strand_task_ref_backend()
+ *
+ * Since: 1.0
  */
 StrandStore *
 strand_task_ref_store (StrandTask *self, GError **error)
@@ -812,6 +835,8 @@ strand_task_cleanup_expired_async (StrandTask *self, GCancellable *cancellable, 
  * @self: a task
  * @result: what the callback was given
  * @error: return location for a #GError
+ *
+ * Says what became of strand_task_cleanup_expired_async().
  *
  * Returns: as strand_task_cleanup_expired()
  * Since: 1.0

@@ -9,6 +9,13 @@
 #include "strand-function-private.h"
 #include "strand-waits-private.h"
 
+/**
+ * StrandTaskrunner:
+ *
+ * Where code runs: a place that takes calls and sees to it that their functions are run.
+ *
+ * Since: 1.0
+ */
 G_DEFINE_INTERFACE (StrandTaskrunner, strand_taskrunner, G_TYPE_OBJECT)
 
 G_DEFINE_FLAGS_TYPE (StrandRunnerTraits, strand_runner_traits,
@@ -296,6 +303,8 @@ strand_taskrunner_close_async (StrandTaskrunner *self, gint64 deadline_us, GCanc
  * @self: a taskrunner
  * @result: what the callback was given
  * @error: return location for a #GError
+ *
+ * Says what became of strand_taskrunner_close_async().
  *
  * Returns: as strand_taskrunner_close()
  * Since: 1.0

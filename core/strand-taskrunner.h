@@ -125,6 +125,29 @@ struct _StrandTaskrunnerInterface
  * Since: 1.0
  */
 
+/**
+ * StrandTaskrunnerInterface::needs_thread:
+ * @self: a taskrunner
+ * @call: a call that a thread is about to wait for
+ *
+ * Asks whether the call could not go on while this thread blocks, because it runs in a main context of that
+ * thread's. Must not block.
+ *
+ * Returns: %TRUE if the wait could never end
+ * Since: 1.0
+ */
+
+/**
+ * StrandTaskrunnerInterface::get_places:
+ * @self: a taskrunner
+ *
+ * Says how many calls can be under way at once, those included whose functions wait. Called under a lock of
+ * strand's: must not block or call strand.
+ *
+ * Returns: how many, or 0 for more than matters
+ * Since: 1.0
+ */
+
 STRAND_AVAILABLE_IN_ALL
 StrandRunnerTraits strand_taskrunner_get_traits (StrandTaskrunner *self);
 

@@ -206,7 +206,9 @@ refuse (const char *unique, const char *holder, GError **error)
  * %STRAND_CONFLICT_REJECT, or as strand_store_put() does.
  *
  * Returns: %TRUE if the record was written; %FALSE with @holder set if another call goes on; %FALSE with
- * @error set otherwise Since: 1.0
+ * @error set otherwise
+ *
+ * Since: 1.0
  */
 gboolean
 strand_store_put_unique (StrandStore *self, StrandRecord *record, StrandConflict conflict, char **holder,
