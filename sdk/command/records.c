@@ -246,13 +246,16 @@ print_progress (StrandRecord *record)
 {
   double progress = strand_record_get_double (record, STRAND_FIELD_PROGRESS);
   gint64 attempt = strand_record_get_int (record, STRAND_FIELD_ATTEMPT);
+  gint64 retries = strand_record_get_int (record, STRAND_FIELD_RETRIES);
 
   if (progress >= 0)
     output_format ("%-14s %d %%\n", "progress", (int) (progress * 100));
   print_field ("message", strand_record_get_string (record, STRAND_FIELD_MESSAGE));
-  if (attempt > 0)
-    output_format ("%-14s %" G_GINT64_FORMAT " of %" G_GINT64_FORMAT "\n", "attempt", attempt,
-                   1 + strand_record_get_int (record, STRAND_FIELD_RETRIES));
+  /* -1: as many as its reader says, which is not in the record. */
+  if (attempt > 0 && retries >= 0)
+    output_format ("%-14s %" G_GINT64_FORMAT " of %" G_GINT64_FORMAT "\n", "attempt", attempt, 1 + retries);
+  else if (attempt > 0)
+    output_format ("%-14s %" G_GINT64_FORMAT "\n", "attempt", attempt);
 }
 
 static void
