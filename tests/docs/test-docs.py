@@ -4,7 +4,8 @@
     ```c FILE        lines that stand in FILE exactly so; FILE is compiled by the build, or a header
     ```ini [NAME]    a keyfile that passes `strand check`; NAME: the page's commands find it under that name
     ```console       commands after "$ ", run from top to bottom of the page in one empty folder, and what they print;
-                     blanks count as one, "…" stands for anything
+                     blanks count as one, "…" stands for anything. "$ COMMAND &" goes on beside the others, "kill %N" ends
+                     the page's Nth of these and waits until it has ended
     ```text, ```json and indented lines are not looked at
 
 A ```c block that is the whole of its file is there for the page's commands, too. Beside the blocks: links lead somewhere,
@@ -15,14 +16,21 @@ are those of `strand inspect`.
 import json
 import os
 import re
+import runpy
+import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 FENCE = re.compile(r"^```(.*)$")
-LINK = re.compile(r"\]\(([^)#\s]+)(?:#([^)\s]*))?\)")
+LINK = re.compile(r"\]\(([^)#\s]*)(?:#([^)\s]*))?\)")
+BENCHMARK = re.compile(r"\b(bench-[a-z]+)\b")
 STEP = re.compile(r"\]\((?:\.\./)*([^)]+\.c)\)[,|\s]+((?:`\w+`\s*)+)")
+KILL = re.compile(r"kill (?:-(\w+) )?%(\d+)")
+PUBLIC = re.compile(r"^STRAND_AVAILABLE_IN_\w+\n[\w *]*\b(strand_\w+) \(", re.MULTILINE)
+COMMENT = re.compile(r"^/\*\*\n \* (strand_\w+):.*?\n(.*?)\*/", re.MULTILINE | re.DOTALL)
 SCRIPT = re.compile(r"\bsh ((?:sdk|tests)/\S+\.sh)")
 
 # What auth.md's keyfile finds in its environment: base64 of 32 bytes.
@@ -106,17 +114,30 @@ class Docs:
         return None
 
     def check_keyfile(self, block):
+        return self.check_keyfile_text(block.text)
+
+    def check_keyfile_text(self, text):
+        """Modules of the examples may be named, though the page makes them only when its commands are run."""
         with tempfile.TemporaryDirectory() as state:
             path = Path(state) / "stack.conf"
-            path.write_text(block.text, encoding="utf-8")
-            status, output = self.run(["strand", "check", str(path)], state, state)
+            path.write_text(text, encoding="utf-8")
+            modules = f"STRAND_MODULE_PATH=$STRAND_MODULE_PATH:{self.build / 'sdk' / 'examples'}"
+            status, output = self.run(f"{modules} strand check {path}", state, state)
         return output or "strand check says nothing" if status != 0 else None
 
     def check_links(self, page):
         problems = []
-        for target, _ in LINK.findall(page.read_text(encoding="utf-8")):
-            if "://" not in target and not (page.parent / target).exists():
+        for target, anchor in LINK.findall(page.read_text(encoding="utf-8")):
+            leads_to = page.parent / target if target else page
+            if "://" in target:
+                continue
+            if not leads_to.exists():
                 problems.append(f"'{target}' leads nowhere")
+            elif anchor and anchor not in anchors(leads_to):
+                problems.append(f"'{target}' has no heading for '#{anchor}'")
+        for name in set(BENCHMARK.findall(page.read_text(encoding="utf-8"))):
+            if not (self.source / "tests" / "bench" / f"{name}.c").is_file():
+                problems.append(f"there is no benchmark '{name}'")
         for script in SCRIPT.findall(page.read_text(encoding="utf-8")):
             if not (self.source / script).is_file():
                 problems.append(f"there is no '{script}'")
@@ -127,20 +148,39 @@ class Docs:
         with tempfile.TemporaryDirectory() as state:
             folder = Path(state) / "work"
             folder.mkdir()
-            for block in self.blocks[page]:
-                if block.kind == "ini" and block.name:
-                    (folder / block.name).write_text(block.text, encoding="utf-8")
-                elif block.kind == "c" and block.name:
-                    source = self.source / block.name
-                    if source.is_file() and source.read_text(encoding="utf-8") == block.text:
-                        (folder / source.name).write_text(block.text, encoding="utf-8")
-                elif block.kind == "console":
-                    problem = self.run_session(block, folder, state)
+            jobs = []
+            try:
+                for block in self.blocks[page]:
+                    self.write_file(block, folder)
+                    problem = self.run_session(block, folder, state, jobs) if block.kind == "console" else None
                     if problem:
                         return problem
+            finally:
+                for job in jobs:
+                    end_job(job, signal.SIGKILL)
         return None
 
-    def run_session(self, block, folder, state):
+    def write_file(self, block, folder):
+        if block.kind == "ini" and block.name:
+            (folder / block.name).write_text(block.text, encoding="utf-8")
+        elif block.kind == "c" and block.name:
+            source = self.source / block.name
+            if source.is_file() and source.read_text(encoding="utf-8") == block.text:
+                (folder / source.name).write_text(block.text, encoding="utf-8")
+
+    def run_command(self, command, folder, state, jobs):
+        if command.endswith(" &"):
+            jobs.append(subprocess.Popen(["sh", "-c", "exec " + command[:-2]], cwd=folder, env=self.environment(state),
+                                         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                         start_new_session=True))
+            return 0, ""
+        kill = KILL.fullmatch(command)
+        if kill:
+            end_job(jobs[int(kill[2]) - 1], signal.Signals["SIG" + (kill[1] or "TERM")])
+            return 0, ""
+        return self.run(command, folder, state)
+
+    def run_session(self, block, folder, state, jobs):
         commands = []
         for line in block.lines:
             if line.startswith("$ "):
@@ -150,7 +190,7 @@ class Docs:
             else:
                 commands[-1][1].append(line)
         for command, expected in commands:
-            status, output = self.run(command, folder, state)
+            status, output = self.run_command(command, folder, state, jobs)
             if status < 0 or status > 125 or not matches(expected, output.splitlines()):
                 return f"{block.title}: $ {command}\nexit status {status}, and it printed:\n{output}"
         return None
@@ -173,6 +213,72 @@ class Docs:
                     return f"{' '.join(words)}: exit status {status}, and it printed:\n{output}"
         return None
 
+    def check_picture(self):
+        """The picture is what its source draws, and what it names is there."""
+        source = runpy.run_path(str(self.source / "tests" / "docs" / "draw-architecture.py"))
+        drawn = source["picture"]()
+        problems = []
+        if drawn != (self.source / "docs" / "architecture.svg").read_text(encoding="utf-8"):
+            problems.append("it is another one: python3 tests/docs/draw-architecture.py > docs/architecture.svg")
+        headers = self.text_below("core", "*.h")
+        functions = self.text_below("core", "*.c")
+        problems += [f"core has no type '{name}'" for name in set(re.findall(r"\bStrand[A-Z]\w+", drawn))
+                     if not re.search(rf"\b{name}\b", headers)]
+        problems += [f"core has no function '{name}'" for name in set(re.findall(r"\bstrand_\w+", drawn))
+                     if not re.search(rf"^{name} \(", functions, re.MULTILINE)]
+        provided = {}
+        for kind, name in re.findall(r'STRAND_PROVIDES_([A-Z]+) \("([^"]+)"', self.text_below("plugins", "*.c")):
+            provided.setdefault(kind.lower(), set()).add(name)
+        problems += [f"of {kind} it has {sorted(names)}, and plugins/ {sorted(provided.get(kind, []))}"
+                     for kind, names in source["PLUGINS"].items() if set(names) != provided.get(kind)]
+        return "\n".join(problems)
+
+    def check_headers(self):
+        """The page of the record format names each header of strand's own."""
+        page = (self.source / "docs" / "record-format.md").read_text(encoding="utf-8")
+        headers = re.findall(r'#define STRAND_\w*HEADER\w* "(strand\.[a-z-]+)"', self.text_below("core", "*.h"))
+        return "" if headers and all(f"`{name}`" in page for name in headers) else f"not all of {headers} are in it"
+
+    def text_below(self, folder, pattern):
+        return "\n".join(path.read_text(encoding="utf-8") for path in sorted((self.source / folder).rglob(pattern)))
+
+    # What the header files promise.
+
+    def check_descriptions(self):
+        """Each public function has a comment of its own, which says since when it is there."""
+        problems = []
+        for folder in ("core", "sdk/conformance"):
+            text = self.text_below(folder, "*.[ch]")
+            described = {name: body for name, body in COMMENT.findall(text)}
+            names = {name for path in (self.source / folder).glob("*.h") if not path.name.endswith("-private.h")
+                     for name in PUBLIC.findall(path.read_text(encoding="utf-8"))}
+            if not names:
+                problems.append(f"{folder} has no public functions that this test can read")
+            problems += [f"{name} has no description" for name in sorted(names) if name not in described and not name.endswith("_get_type")]
+            problems += [f"{name} does not say since when it is there" for name in sorted(names)
+                         if "Since: " not in described.get(name, "Since: ")]
+        return "\n".join(problems)
+
+    # The manual.
+
+    def check_manual(self):
+        """Pages are well-formed, installed, refer to each other rightly, and name the plugins; their keyfiles are good."""
+        pages = {path.name: path.read_text(encoding="utf-8") for path in sorted((self.source / "sdk" / "man").iterdir())}
+        installed = (self.source / "sdk" / "meson.build").read_text(encoding="utf-8")
+        problems = [f"{name} is not installed" for name in pages if f"'man/{name}'" not in installed]
+        for name, text in pages.items():
+            problems += [f"{name}: there is no {page}.{section}" for page, section in re.findall(r"^\.BR (strand[^ ]*) \((\d)\)", text, re.MULTILINE)
+                         if f"{page.replace(chr(92), '')}.{section}" not in pages]
+            if shutil.which("groff"):
+                _, output = self.run(["groff", "-man", "-Tutf8", "-ww", "-z", str(self.source / "sdk" / "man" / name)], "/", "/")
+                problems += [output] if output else []
+        keyfiles = re.findall(r"^\.nf\n(\[.*?)^\.fi$", pages["strand.conf.5"], re.MULTILINE | re.DOTALL)
+        problems += [problem for problem in map(self.check_keyfile_text, (text.replace("\\-", "-") for text in keyfiles)) if problem]
+        names = runpy.run_path(str(self.source / "tests" / "docs" / "draw-architecture.py"))["PLUGINS"]
+        problems += [f"strand.conf.5 does not name {kind} '{name}'" for kind in names for name in names[kind]
+                     if not re.search(rf"\b{name}\b", pages["strand.conf.5"].replace("\\-", "-"))]
+        return "\n".join(problems + ([] if keyfiles else ["strand.conf.5 has no keyfile that this test can read"]))
+
     # The tables that the code decides.
 
     def error_codes(self):
@@ -192,6 +298,8 @@ class Docs:
                 prefix = ""
             elif (row := re.match(r"\| `([A-Z_]+)` \|", line)) and prefix:
                 written.append(prefix + row[1])
+                if not re.fullmatch(r"\| [^|]+ \| [^|]*\w[^|]* \| [^|]*\w[^|]* \|", line):
+                    return f"'{row[1]}' needs a cause and a cure"
         if not codes or written == codes:
             return None if codes else "the header has no codes that this test can read"
         return (f"missing: {[c for c in codes if c not in written]}, unknown: {[c for c in written if c not in codes]}, "
@@ -235,11 +343,29 @@ class Docs:
             if any(block.kind == "console" for block in self.blocks[page]):
                 self.report(f"{page.name} shows what its commands do", self.check_commands(page))
         self.report("examples do what they are for", self.check_examples())
+        self.report("the picture of the architecture is that of the code", self.check_picture())
+        self.report("record-format.md has every header", self.check_headers())
+        self.report("manual pages are complete", self.check_manual())
+        self.report("public functions are described", self.check_descriptions())
         self.report("files have the functions that pages say they have", self.check_steps())
         self.report("errors.md has every code", self.check_errors())
         self.report("keyfile.md has every key", self.check_key_tables())
         print(f"1..{self.count}")
         return 1 if self.failed else 0
+
+
+def end_job(job, number):
+    """The job itself, which is to end its helpers; these do not outlive it for long."""
+    if job.poll() is None:
+        job.send_signal(number)
+        job.wait(COMMAND_SECONDS)
+
+
+def anchors(page):
+    """The names that a page's headings have for links, as they are made by those who show Markdown."""
+    words = (re.sub(r"[^\w\- ]", "", line.lstrip("# ").lower()) for line in page.read_text(encoding="utf-8").splitlines()
+             if re.match(r"#+ ", line))
+    return {word.replace(" ", "-") for word in words}
 
 
 def matches(expected, output):
