@@ -230,6 +230,9 @@ check_answer (StrandMiddleware *middleware, StrandCall *call, StrandVerdict verd
     g_set_error (error, STRAND_ERROR, STRAND_ERROR_TYPE,
                  "it answered a call of '%s' with a value of type '%s'", strand_call_get_function_name (call),
                  *value != NULL ? g_variant_get_type_string (*value) : "nothing");
+  /* In languages where one refuses by raising, no verdict comes with the error. */
+  if (verdict == STRAND_VERDICT_CONTINUE && *error != NULL)
+    verdict = STRAND_VERDICT_REFUSE;
   if (verdict == STRAND_VERDICT_REFUSE)
     explain_refusal (middleware, call, error);
   else if (*error != NULL)

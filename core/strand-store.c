@@ -1052,6 +1052,50 @@ strand_store_override_properties (GObjectClass *klass, guint first_id)
   g_object_class_override_property (klass, first_id + 3, "max-record-size");
 }
 
+/* FALSE if that is no property that every store has. */
+static gboolean
+set_common (StrandStore *self, const char *name, const GValue *value)
+{
+  StoreState *state = peek_state (self);
+  gboolean known = TRUE;
+
+  g_mutex_lock (&state->lock);
+  if (strcmp (name, "ttl") == 0)
+    state->ttl_us = g_value_get_int64 (value);
+  else if (strcmp (name, "auto-cleanup") == 0)
+    state->auto_cleanup = g_value_get_boolean (value);
+  else if (strcmp (name, "cleanup-probability") == 0)
+    state->cleanup_probability = g_value_get_double (value);
+  else if (strcmp (name, "max-record-size") == 0)
+    state->max_record_size = g_value_get_int64 (value);
+  else
+    known = FALSE;
+  g_mutex_unlock (&state->lock);
+  return known;
+}
+
+/* FALSE if that is no property that every store has. */
+static gboolean
+get_common (StrandStore *self, const char *name, GValue *value)
+{
+  StoreState *state = peek_state (self);
+  gboolean known = TRUE;
+
+  g_mutex_lock (&state->lock);
+  if (strcmp (name, "ttl") == 0)
+    g_value_set_int64 (value, state->ttl_us);
+  else if (strcmp (name, "auto-cleanup") == 0)
+    g_value_set_boolean (value, state->auto_cleanup);
+  else if (strcmp (name, "cleanup-probability") == 0)
+    g_value_set_double (value, state->cleanup_probability);
+  else if (strcmp (name, "max-record-size") == 0)
+    g_value_set_int64 (value, state->max_record_size);
+  else
+    known = FALSE;
+  g_mutex_unlock (&state->lock);
+  return known;
+}
+
 /**
  * strand_store_set_common_property:
  * @self: a store
@@ -1065,24 +1109,32 @@ strand_store_override_properties (GObjectClass *klass, guint first_id)
 void
 strand_store_set_common_property (StrandStore *self, const GValue *value, GParamSpec *pspec)
 {
-  StoreState *state;
-
   g_return_if_fail (STRAND_IS_STORE (self));
   g_return_if_fail (G_IS_PARAM_SPEC (pspec));
 
-  state = peek_state (self);
-  g_mutex_lock (&state->lock);
-  if (strcmp (pspec->name, "ttl") == 0)
-    state->ttl_us = g_value_get_int64 (value);
-  else if (strcmp (pspec->name, "auto-cleanup") == 0)
-    state->auto_cleanup = g_value_get_boolean (value);
-  else if (strcmp (pspec->name, "cleanup-probability") == 0)
-    state->cleanup_probability = g_value_get_double (value);
-  else if (strcmp (pspec->name, "max-record-size") == 0)
-    state->max_record_size = g_value_get_int64 (value);
-  else
+  if (!set_common (self, pspec->name, value))
     G_OBJECT_WARN_INVALID_PROPERTY_ID (self, pspec->param_id, pspec);
-  g_mutex_unlock (&state->lock);
+}
+
+/**
+ * strand_store_set_common_value:
+ * @self: a store
+ * @name: the property's name
+ * @value: its value
+ *
+ * For implementations in languages that cannot pass on a `GParamSpec`: as strand_store_set_common_property().
+ *
+ * Since: 1.0
+ */
+void
+strand_store_set_common_value (StrandStore *self, const char *name, const GValue *value)
+{
+  g_return_if_fail (STRAND_IS_STORE (self));
+  g_return_if_fail (name != NULL);
+  g_return_if_fail (G_IS_VALUE (value));
+
+  if (!set_common (self, name, value))
+    g_warning ("'%s' is no property that every store has", name);
 }
 
 /**
@@ -1098,22 +1150,30 @@ strand_store_set_common_property (StrandStore *self, const GValue *value, GParam
 void
 strand_store_get_common_property (StrandStore *self, GValue *value, GParamSpec *pspec)
 {
-  StoreState *state;
-
   g_return_if_fail (STRAND_IS_STORE (self));
   g_return_if_fail (G_IS_PARAM_SPEC (pspec));
 
-  state = peek_state (self);
-  g_mutex_lock (&state->lock);
-  if (strcmp (pspec->name, "ttl") == 0)
-    g_value_set_int64 (value, state->ttl_us);
-  else if (strcmp (pspec->name, "auto-cleanup") == 0)
-    g_value_set_boolean (value, state->auto_cleanup);
-  else if (strcmp (pspec->name, "cleanup-probability") == 0)
-    g_value_set_double (value, state->cleanup_probability);
-  else if (strcmp (pspec->name, "max-record-size") == 0)
-    g_value_set_int64 (value, state->max_record_size);
-  else
+  if (!get_common (self, pspec->name, value))
     G_OBJECT_WARN_INVALID_PROPERTY_ID (self, pspec->param_id, pspec);
-  g_mutex_unlock (&state->lock);
+}
+
+/**
+ * strand_store_get_common_value:
+ * @self: a store
+ * @name: the property's name
+ * @value: a value of the property's type, to be set
+ *
+ * For implementations in languages that cannot pass on a `GParamSpec`: as strand_store_get_common_property().
+ *
+ * Since: 1.0
+ */
+void
+strand_store_get_common_value (StrandStore *self, const char *name, GValue *value)
+{
+  g_return_if_fail (STRAND_IS_STORE (self));
+  g_return_if_fail (name != NULL);
+  g_return_if_fail (G_IS_VALUE (value));
+
+  if (!get_common (self, name, value))
+    g_warning ("'%s' is no property that every store has", name);
 }

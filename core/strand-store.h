@@ -421,4 +421,11 @@ void strand_store_set_common_property (StrandStore *self, const GValue *value, G
 STRAND_AVAILABLE_IN_ALL
 void strand_store_get_common_property (StrandStore *self, GValue *value, GParamSpec *pspec);
 
+/* The same by name, for languages other than C. */
+STRAND_AVAILABLE_IN_ALL
+void strand_store_set_common_value (StrandStore *self, const char *name, const GValue *value);
+
+STRAND_AVAILABLE_IN_ALL
+void strand_store_get_common_value (StrandStore *self, const char *name, GValue *value);
+
 G_END_DECLS

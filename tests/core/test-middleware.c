@@ -251,6 +251,28 @@ refuse (TestGuard *guard, StrandCall *call, GVariant **value, GError **error)
   return STRAND_VERDICT_REFUSE;
 }
 
+/* As it comes from a language where one refuses by raising. */
+static StrandVerdict
+raise_error (TestGuard *guard, StrandCall *call, GVariant **value, GError **error)
+{
+  g_set_error (error, STRAND_ERROR, STRAND_ERROR_REFUSED, "the shop is closed");
+  return STRAND_VERDICT_CONTINUE;
+}
+
+static void
+test_an_error_without_a_verdict_refuses (Fixture *f, gconstpointer unused)
+{
+  g_autoptr(StrandTask) task = make_task (f, "own.trace");
+  g_autoptr(StrandHandle) handle = NULL;
+
+  f->inner->before = raise_error;
+  handle = strand_task_call (task, NULL);
+  wait_for (handle);
+  g_assert_error (strand_handle_get_error (handle), STRAND_ERROR, STRAND_ERROR_REFUSED);
+  g_assert_cmpstr (strand_handle_get_error (handle)->message, ==,
+                   "'TestGuard' refused the call: the shop is closed");
+}
+
 static void
 test_a_refusal_says_when_to_try_again (Fixture *f, gconstpointer unused)
 {
@@ -466,6 +488,7 @@ main (int argc, char **argv)
   g_test_add ("/middleware/later/resume-and-cancel-race-at-submit", Fixture, "thread", set_up,
               test_a_race_between_resume_and_cancel_tells_each_once, tear_down);
   ADD ("thread/refusal-says-when", NULL, test_a_refusal_says_when_to_try_again);
+  ADD ("thread/error-without-a-verdict-refuses", NULL, test_an_error_without_a_verdict_refuses);
   ADD ("thread/headers-travel", NULL, test_hooks_run_here_and_headers_travel);
   ADD ("thread/answer-reaches-no-runner", NULL, test_an_answer_reaches_no_runner);
   ADD ("thread/error-of-after-is-a-warning", NULL, test_an_error_of_after_is_a_warning);

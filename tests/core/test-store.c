@@ -744,6 +744,42 @@ test_cancelled_async_put_writes_nothing (Fixture *f, gconstpointer unused)
   g_assert_cmpuint (g_hash_table_size (f->fake->records), ==, 0);
 }
 
+/* What languages use that cannot pass on a GParamSpec. */
+static void
+test_common_values_go_by_name (Fixture *f, gconstpointer unused)
+{
+  const struct
+  {
+    const char *name;
+    GType type;
+    const char *text; /* as g_strdup_value_contents() prints it */
+  } values[] = { { "ttl", G_TYPE_INT64, "60000000" },
+                 { "auto-cleanup", G_TYPE_BOOLEAN, "FALSE" },
+                 { "cleanup-probability", G_TYPE_DOUBLE, "0.250000" },
+                 { "max-record-size", G_TYPE_INT64, "4096" } };
+
+  for (guint i = 0; i < G_N_ELEMENTS (values); i++)
+    {
+      g_auto(GValue) given = G_VALUE_INIT, got = G_VALUE_INIT;
+      g_autofree char *text = NULL;
+
+      g_value_init (&given, values[i].type);
+      g_value_init (&got, values[i].type);
+      if (values[i].type == G_TYPE_INT64)
+        g_value_set_int64 (&given, g_ascii_strtoll (values[i].text, NULL, 10));
+      else if (values[i].type == G_TYPE_DOUBLE)
+        g_value_set_double (&given, 0.25);
+      strand_store_set_common_value (f->store, values[i].name, &given);
+
+      strand_store_get_common_value (f->store, values[i].name, &got);
+      text = g_strdup_value_contents (&got);
+      g_assert_cmpstr (text, ==, values[i].text);
+      g_value_reset (&got);
+      g_object_get_property (G_OBJECT (f->store), values[i].name, &got);
+      g_assert_true (memcmp (&got.data, &given.data, sizeof got.data) == 0);
+    }
+}
+
 #define ADD(name, run) g_test_add ("/store/" name, Fixture, NULL, set_up, run, tear_down)
 
 int
@@ -756,6 +792,7 @@ main (int argc, char **argv)
   ADD ("failed-put-leaves-the-revision", test_failed_put_leaves_the_revision);
   g_test_add_func ("/store/properties-have-the-documented-defaults",
                    test_properties_have_the_documented_defaults);
+  ADD ("common-values-go-by-name", test_common_values_go_by_name);
   g_test_add_func ("/store/copied-filter-is-its-own", test_copied_filter_is_its_own);
   ADD ("cleanup/does-not-start-a-cleanup", test_cleanup_does_not_start_a_cleanup);
   ADD ("cleanup/one-at-a-time", test_one_cleanup_at_a_time);
