@@ -29,11 +29,14 @@ struct _StrandSerializerInterface
 {
   GTypeInterface parent_iface;
 
-  /* @value is never floating. Returns bytes that deserialize() gives back exactly, or NULL with an error. */
+  /* @value is never floating. Returns bytes from which any object of the class, also one without settings,
+   * makes the same value in any process; or NULL with an error: STRAND_ERROR_TOO_LARGE where it nests too
+   * deep to be read again, which 64 levels never do. */
   GBytes *(*serialize) (StrandSerializer *self, GVariant *value, GError **error);
 
-  /* @bytes may be anything that a stranger wrote: an error, never a crash. Returns a value of exactly
-   * @type (definite), not floating, or NULL with STRAND_ERROR_CORRUPT. */
+  /* @bytes may be anything that a stranger wrote: an error, never a crash, and no memory for what they only
+   * claim. Returns a value of exactly @type (definite), not floating, in normal form, made of all of @bytes;
+   * or NULL with STRAND_ERROR_CORRUPT and a message of one line that repeats no bytes as they are. */
   GVariant *(*deserialize) (StrandSerializer *self, GBytes *bytes, const GVariantType *type, GError **error);
 
   /*< private >*/

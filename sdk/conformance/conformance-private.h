@@ -42,6 +42,7 @@ void conformance_play (StrandConformance *self);
 /* The suites. */
 extern const StrandConformanceSuite conformance_backend_suite;
 extern const StrandConformanceSuite conformance_middleware_suite;
+extern const StrandConformanceSuite conformance_serializer_suite;
 extern const StrandConformanceSuite conformance_store_suite;
 extern const StrandConformanceSuite conformance_taskrunner_suite;
 

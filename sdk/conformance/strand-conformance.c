@@ -24,6 +24,7 @@ static const StrandConformanceSuite *const suites[STRAND_N_KINDS] = {
   [STRAND_KIND_TASKRUNNER] = &conformance_taskrunner_suite,
   [STRAND_KIND_BACKEND] = &conformance_backend_suite,
   [STRAND_KIND_STORE] = &conformance_store_suite,
+  [STRAND_KIND_SERIALIZER] = &conformance_serializer_suite,
   [STRAND_KIND_MIDDLEWARE] = &conformance_middleware_suite,
 };
 
@@ -44,7 +45,7 @@ static GPtrArray *waiting;
  * strand_conformance_get_suite:
  * @kind: a kind of plugin
  *
- * Returns: (nullable): its suite; %NULL where there is none
+ * Returns: its suite
  * Since: 1.0
  */
 const StrandConformanceSuite *

@@ -8,7 +8,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "random-variant.h"
+#include "../../sdk/conformance/random-variant.h"
 
 static char *
 to_json (GVariant *value)

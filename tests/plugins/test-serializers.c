@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-#include "../core/random-variant.h"
+#include "../../sdk/conformance/random-variant.h"
 
 static StrandSerializer *
 load (const char *type)
@@ -387,7 +387,7 @@ main (int argc, char **argv)
   g_autofree char *examples = NULL;
 
   g_test_init (&argc, &argv, G_TEST_OPTION_ISOLATE_DIRS, NULL);
-  examples = g_test_build_filename (G_TEST_BUILT, "..", "..", "sdk", "examples", NULL);
+  examples = g_test_build_filename (G_TEST_BUILT, "..", "sdk", "examples", NULL);
   strand_plugins_add_path (strand_plugins_get_default (), examples);
   /* The example is built where its library is. */
   if (strand_plugins_has (strand_plugins_get_default (), STRAND_KIND_SERIALIZER, "cbor", NULL))

@@ -280,8 +280,6 @@ main (int argc, char **argv)
       g_autofree char *explained = g_strconcat (root, "/page-has-the-needs", NULL);
       g_autofree char *unique = g_strconcat (root, "/clauses-are-unique", NULL);
 
-      if (strand_conformance_get_suite (kind) == NULL)
-        continue;
       g_test_add_data_func (same, GUINT_TO_POINTER (kind), test_page_has_the_cases);
       g_test_add_data_func (explained, GUINT_TO_POINTER (kind), test_page_has_the_needs);
       g_test_add_data_func (unique, GUINT_TO_POINTER (kind), test_clauses_are_unique);
