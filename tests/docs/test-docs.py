@@ -8,7 +8,8 @@
                      the page's Nth of these and waits until it has ended
     ```text, ```json and indented lines are not looked at
 
-A ```c block that is the whole of its file is there for the page's commands, too. Beside the blocks: links lead somewhere,
+A ```c block that is the whole of its file, or the last of those that are it together, with a blank line between them, is there
+for the page's commands, too. Beside the blocks: links lead somewhere,
 `[file](…), `function`` finds the function in the file, the table of errors has every code there is, and the tables of keys
 are those of `strand inspect`.
 `test-docs.py SOURCE BUILD --tables` prints these.          SPDX-License-Identifier: LGPL-2.1-or-later"""
@@ -117,12 +118,13 @@ class Docs:
         return self.check_keyfile_text(block.text)
 
     def check_keyfile_text(self, text):
-        """Modules of the examples may be named, though the page makes them only when its commands are run."""
+        """Modules and plugins of the examples may be named, though the page makes them only when its commands are run."""
         with tempfile.TemporaryDirectory() as state:
             path = Path(state) / "stack.conf"
             path.write_text(text, encoding="utf-8")
-            modules = f"STRAND_MODULE_PATH=$STRAND_MODULE_PATH:{self.build / 'sdk' / 'examples'}"
-            status, output = self.run(f"{modules} strand check {path}", state, state)
+            examples = self.build / "sdk" / "examples"
+            paths = f"STRAND_MODULE_PATH=$STRAND_MODULE_PATH:{examples} STRAND_PLUGIN_PATH=$STRAND_PLUGIN_PATH:{examples}"
+            status, output = self.run(f"{paths} strand check {path}", state, state)
         return output or "strand check says nothing" if status != 0 else None
 
     def check_links(self, page):
@@ -148,10 +150,10 @@ class Docs:
         with tempfile.TemporaryDirectory() as state:
             folder = Path(state) / "work"
             folder.mkdir()
-            jobs = []
+            jobs, pieces = [], {}
             try:
                 for block in self.blocks[page]:
-                    self.write_file(block, folder)
+                    self.write_file(block, folder, pieces)
                     problem = self.run_session(block, folder, state, jobs) if block.kind == "console" else None
                     if problem:
                         return problem
@@ -160,13 +162,15 @@ class Docs:
                     end_job(job, signal.SIGKILL)
         return None
 
-    def write_file(self, block, folder):
+    def write_file(self, block, folder, pieces):
         if block.kind == "ini" and block.name:
             (folder / block.name).write_text(block.text, encoding="utf-8")
         elif block.kind == "c" and block.name:
             source = self.source / block.name
-            if source.is_file() and source.read_text(encoding="utf-8") == block.text:
-                (folder / source.name).write_text(block.text, encoding="utf-8")
+            pieces.setdefault(block.name, []).append(block.text)
+            text = "\n".join(pieces[block.name])
+            if source.is_file() and source.read_text(encoding="utf-8") == text:
+                (folder / source.name).write_text(text, encoding="utf-8")
 
     def run_command(self, command, folder, state, jobs):
         if command.endswith(" &"):
