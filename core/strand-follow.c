@@ -502,8 +502,10 @@ static StrandCall *
 new_call (StrandFollower *self, StrandRecord *record)
 {
   const char *name = strand_record_get_string (record, STRAND_FIELD_FUNCTION);
-  StrandRecipe *recipe =
-      strand_recipe_new (strand_registry_lookup (strand_registry_get_default (), name, NULL));
+  /* A record that somebody else wrote, an imported one say, may name none. */
+  StrandFunction *function =
+      name != NULL ? strand_registry_lookup (strand_registry_get_default (), name, NULL) : NULL;
+  StrandRecipe *recipe = strand_recipe_new (function);
   StrandCall *call;
   StrandOptions *options;
 

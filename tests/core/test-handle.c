@@ -882,6 +882,22 @@ test_a_record_that_vanishes (void)
   g_assert_error (strand_handle_get_error (handle), STRAND_ERROR, STRAND_ERROR_NOT_FOUND);
 }
 
+/* As an import or another language may leave one. */
+static void
+test_a_record_without_a_function_is_shown (void)
+{
+  g_autoptr(StrandStore) store = make_store ("memory", NULL);
+  g_autoptr(StrandRecord) record = strand_record_new ("job-1");
+  g_autoptr(StrandHandle) handle = NULL;
+  g_autoptr(GError) error = NULL;
+
+  strand_record_set_int (record, STRAND_FIELD_STATUS, STRAND_STATUS_COMPLETED);
+  g_assert_true (strand_store_put (store, record, 0, &error));
+  handle = strand_handle_new (store, "job-1", &error);
+  g_assert_no_error (error);
+  g_assert_cmpint (strand_handle_get_status (handle), ==, STRAND_STATUS_COMPLETED);
+}
+
 #define ADD(name, test) g_test_add_func ("/handle/" name, test)
 
 int
@@ -901,6 +917,7 @@ main (int argc, char **argv)
   ADD ("show/made-keys-differ-and-keep-the-grammar", test_made_keys_differ_and_keep_the_grammar);
   ADD ("show/result-before-the-end-is-not-ready", test_result_before_the_end_is_not_ready);
   ADD ("show/duration-is-from-start-to-end", test_duration_is_from_start_to_end);
+  ADD ("show/a-record-without-a-function", test_a_record_without_a_function_is_shown);
   ADD ("show/a-handle-made-later-shows-the-same", test_a_handle_made_later_shows_the_same);
   ADD ("notify/at-most-thirty-times-a-second", test_notify_is_at_most_thirty_times_a_second);
   ADD ("notify/in-the-creating-context-only", test_notify_is_in_the_creating_context_only);
