@@ -67,7 +67,7 @@ case $variant in
       test-process-pipe test-local-backend test-local-races test-concurrency-limit-middleware \
       test-rate-limit-middleware test-retry-middleware test-timeout-middleware test-cache-middleware \
       test-logging-middleware test-trace-middleware test-metrics-middleware test-run-process-callers \
-      test-memory-store test-temporary-store test-filesystem-store test-sqlite-store
+      test-memory-store test-temporary-store test-filesystem-store test-sqlite-store test-sqlite-watch
     set -- --timeout-multiplier 4 "$@"
     ;;
   clang)

@@ -29,6 +29,7 @@ struct _SqliteDatabase
   guint n_waits;
   gboolean broken;        /* an error that a new connection may not have */
   gboolean frozen;        /* opened without locks: for one use only */
+  gboolean noting;        /* somebody watches the table of changes */
   GHashTable *statements; /* interned SQL → sqlite3_stmt */
 };
 
@@ -205,6 +206,37 @@ sqlite_database_run (SqliteDatabase *self, const char *sql, GError **error)
   return statement != NULL && sqlite_database_step (self, statement, error) == SQLITE_DONE;
 }
 
+void
+sqlite_database_set_noting (SqliteDatabase *self, gboolean noting)
+{
+  self->noting = noting;
+}
+
+gboolean
+sqlite_database_note (SqliteDatabase *self, const char *key, GError **error)
+{
+  g_autoptr(SqliteUse) statement = NULL;
+
+  if (!self->noting)
+    return TRUE;
+  statement = sqlite_database_prepare (
+      self, g_intern_static_string ("INSERT INTO changes (\"key\") VALUES (?1)"), error);
+  if (statement != NULL)
+    sqlite3_bind_text (statement, 1, key, -1, SQLITE_STATIC);
+  if (statement != NULL && sqlite_database_step (self, statement, error) == SQLITE_DONE)
+    return TRUE;
+
+  sqlite_database_lose_transaction (self);
+  return FALSE;
+}
+
+void
+sqlite_database_lose_transaction (SqliteDatabase *self)
+{
+  if (sqlite_database_is_in_transaction (self))
+    sqlite_database_run (self, g_intern_static_string ("ROLLBACK"), NULL);
+}
+
 const char *
 sqlite_database_get_path (SqliteDatabase *self)
 {
@@ -282,6 +314,9 @@ static gboolean
 configure (SqliteDatabase *self, const SqliteSettings *settings, GError **error)
 {
   g_autofree char *sync = g_strdup_printf ("PRAGMA synchronous = %s", settings->sync);
+
+  /* Triggers are for other programs' writes: what they do is done here where it is needed. */
+  sqlite3_db_config (self->handle, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, NULL);
 
   /* A file from elsewhere must not make SQLite run what is not its own; a log that has grown in a burst is
    * cut back to 16 MiB, four times its usual size. */
@@ -378,6 +413,12 @@ sqlite_database_is_usable (SqliteDatabase *self)
   return !self->broken && !self->frozen &&
          sqlite3_file_control (self->handle, "main", SQLITE_FCNTL_HAS_MOVED, &has_moved) == SQLITE_OK &&
          !has_moved;
+}
+
+gboolean
+sqlite_database_is_read_only (SqliteDatabase *self)
+{
+  return sqlite3_db_readonly (self->handle, "main") != 0;
 }
 
 void

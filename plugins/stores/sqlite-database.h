@@ -27,6 +27,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (SqliteDatabase, sqlite_database_close)
 /* Whether what was opened still lies at its path, and may be kept open for the next use. */
 gboolean sqlite_database_is_usable (SqliteDatabase *self);
 
+gboolean sqlite_database_is_read_only (SqliteDatabase *self);
+
 /* The time until which the next statements may wait for a lock; monotonic. */
 void sqlite_database_set_deadline (SqliteDatabase *self, gint64 deadline_us);
 
@@ -48,7 +50,16 @@ gboolean sqlite_database_run (SqliteDatabase *self, const char *sql, GError **er
 /* Runs any statement to its end; one that answers gives an integer. */
 gboolean sqlite_database_execute (SqliteDatabase *self, const char *sql, gint64 *answer, GError **error);
 
-/* How many rows the last statement changed; and all statements together, with triggers. */
+/* Whether the keys of records that change are noted, for those who watch. */
+void sqlite_database_set_noting (SqliteDatabase *self, gboolean noting);
+
+/* Notes one, where that is wanted. FALSE with an error: then the transaction is lost. */
+gboolean sqlite_database_note (SqliteDatabase *self, const char *key, GError **error);
+
+/* Ends the transaction as if nothing had been done in it: what must not be done by halves has been. */
+void sqlite_database_lose_transaction (SqliteDatabase *self);
+
+/* How many rows the last statement changed; and all statements together. */
 int sqlite_database_count_changes (SqliteDatabase *self);
 gint64 sqlite_database_count_all_changes (SqliteDatabase *self);
 
@@ -62,8 +73,9 @@ const char *sqlite_database_get_path (SqliteDatabase *self);
 #define SQLITE_CAN_EXPIRE "\"status\" >= 2 AND \"ttl\" >= 0"
 #define SQLITE_EXPIRY "\"completed\" + \"ttl\""
 
-/* All records but completed calls, which are most of them and the last that anybody looks for. */
-#define SQLITE_IS_NOTED "(\"kind\" <> 'call' OR \"status\" <> 2)"
+/* All records but completed calls, which are most of them and the last that anybody looks for, and those that
+ * wait in a queue, which have indexes of their own: so a claim and an end each change one entry. */
+#define SQLITE_IS_NOTED "(\"kind\" <> 'call' OR (\"status\" <> 2 AND (\"status\" <> 0 OR \"queue\" IS NULL)))"
 
 /* Calls that wait in a queue, those that are due and those that have their time still to come, and the number
  * that strand_record_get_turn() gives. */

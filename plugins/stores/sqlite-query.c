@@ -71,14 +71,21 @@ append_condition (GString *sql, const char *value, const char *column, int param
     g_string_append_printf (sql, " AND +\"%s\" = ?%d", column, param);
 }
 
+/* What an index of waiting calls does not say by itself. */
+static void
+append_more_conditions (GString *sql, const Query *query)
+{
+  append_condition (sql, query->function, "function", PARAM_FUNCTION);
+  append_condition (sql, query->lease_owner, "lease-owner", PARAM_LEASE_OWNER);
+}
+
 static void
 append_conditions (GString *sql, const Query *query, guint statuses)
 {
   append_statuses (sql, statuses);
   append_condition (sql, query->kind, "kind", PARAM_KIND);
   append_condition (sql, query->queue, "queue", PARAM_QUEUE);
-  append_condition (sql, query->function, "function", PARAM_FUNCTION);
-  append_condition (sql, query->lease_owner, "lease-owner", PARAM_LEASE_OWNER);
+  append_more_conditions (sql, query);
 }
 
 static gboolean
@@ -96,47 +103,86 @@ is_split (const Query *query)
          !(is_for_calls (query) && (query->statuses & 1u << STRAND_STATUS_COMPLETED) != 0);
 }
 
-/* The rows of a query that have these statuses: one status, if the query is split. */
-static void
-append_rows (GString *sql, const Query *query, guint statuses)
+/* Where rows of one status are found: each is in one of these. */
+typedef enum
 {
-  if (!is_split (query))
-    g_string_append (sql, "records WHERE true");
-  else
-    g_string_append_printf (sql,
-                            "records INDEXED BY records_by_kind WHERE " SQLITE_IS_NOTED
-                            " AND \"kind\" = ?%d AND \"status\" = %d",
-                            PARAM_KIND, g_bit_nth_lsf (statuses, -1));
-  append_conditions (sql, query, statuses);
+  IN_TABLE, /* all of any status, in the order of their ids */
+  IN_NOTED,
+  IN_DUE,
+  IN_LATER,
+} Place;
+
+static void
+append_waiting_rows (GString *sql, const Query *query, const char *index)
+{
+  g_string_append (sql, index);
+  if (query->queue != NULL)
+    g_string_append_printf (sql, " AND \"queue\" = ?%d", PARAM_QUEUE);
+  append_more_conditions (sql, query);
 }
 
-/* An index gives the order of ids for one status; of several, each gives its first so many, and the smallest
- * of all these make the page. */
+/* The rows of a query that have these statuses, which is one if they are looked for in an index. */
 static void
-append_first_ids (GString *sql, const Query *query, guint statuses)
+append_rows (GString *sql, const Query *query, guint statuses, Place place)
 {
-  g_string_append (sql, "SELECT * FROM (SELECT \"id\" AS i FROM ");
-  append_rows (sql, query, statuses);
-  g_string_append_printf (sql, " AND \"id\" > ?%d ORDER BY \"id\" LIMIT ?%d)", PARAM_AFTER, PARAM_LIMIT);
+  switch (place)
+    {
+    case IN_TABLE:
+      g_string_append (sql, "records WHERE true");
+      append_conditions (sql, query, statuses);
+      break;
+    case IN_NOTED:
+      g_string_append_printf (sql,
+                              "records INDEXED BY records_by_kind WHERE " SQLITE_IS_NOTED
+                              " AND \"kind\" = ?%d AND \"status\" = %d",
+                              PARAM_KIND, g_bit_nth_lsf (statuses, -1));
+      append_conditions (sql, query, statuses);
+      break;
+    case IN_DUE:
+      append_waiting_rows (sql, query, "records INDEXED BY records_due WHERE " SQLITE_IS_DUE);
+      break;
+    case IN_LATER:
+    default:
+      append_waiting_rows (sql, query, "records INDEXED BY records_later WHERE " SQLITE_IS_LATER);
+      break;
+    }
 }
 
-static void
-append_ids (GString *sql, const Query *query)
-{
-  const char *separator = "";
+typedef void (*AppendFunc) (GString *sql, const Query *query, guint statuses, Place place);
 
+/* Calls `append` for each place that has rows of the query. */
+static void
+for_each_place (GString *sql, const Query *query, AppendFunc append)
+{
   if (!is_split (query))
     {
-      append_first_ids (sql, query, query->statuses);
+      append (sql, query, query->statuses, IN_TABLE);
       return;
     }
   for (guint status = 0; status <= STRAND_STATUS_CANCELLED; status++)
-    if (query->statuses & 1u << status)
-      {
-        g_string_append (sql, separator);
-        append_first_ids (sql, query, 1u << status);
-        separator = " UNION ALL ";
-      }
+    {
+      gboolean waiting = status == STRAND_STATUS_PENDING && is_for_calls (query);
+
+      if ((query->statuses & 1u << status) == 0)
+        continue;
+      if (!waiting || query->queue == NULL)
+        append (sql, query, 1u << status, IN_NOTED);
+      if (waiting)
+        append (sql, query, 1u << status, IN_DUE);
+      if (waiting)
+        append (sql, query, 1u << status, IN_LATER);
+    }
+}
+
+/* An index gives the order of ids for one status, but for calls that wait, which are sorted; of several
+ * places, each gives its first so many, and the smallest of all these make the page. */
+static void
+append_first_ids (GString *sql, const Query *query, guint statuses, Place place)
+{
+  g_string_append (sql, "SELECT * FROM (SELECT \"id\" AS i FROM ");
+  append_rows (sql, query, statuses, place);
+  g_string_append_printf (sql, " AND \"id\" > ?%d ORDER BY \"id\" LIMIT ?%d) UNION ALL ", PARAM_AFTER,
+                          PARAM_LIMIT);
 }
 
 static void
@@ -162,9 +208,10 @@ prepare_listing (SqliteDatabase *database, const Query *query, GError **error)
 
   sqlite_row_append_columns (sql, "r.");
   g_string_append (sql, " FROM (SELECT i FROM (");
-  append_ids (sql, query);
-  g_string_append_printf (sql, ") ORDER BY i LIMIT ?%d) CROSS JOIN records AS r ON r.\"id\" = i ORDER BY i",
-                          PARAM_LIMIT);
+  for_each_place (sql, query, append_first_ids);
+  g_string_append_printf (
+      sql, "SELECT 0 WHERE false) ORDER BY i LIMIT ?%d) CROSS JOIN records AS r ON r.\"id\" = i ORDER BY i",
+      PARAM_LIMIT);
   return sqlite_database_prepare (database, sqlite_row_intern (sql), error);
 }
 
@@ -238,29 +285,11 @@ sqlite_query_list (SqliteDatabase *database, const StrandFilter *filter, const c
 }
 
 static void
-append_count (GString *sql, const Query *query, guint statuses)
+append_count (GString *sql, const Query *query, guint statuses, Place place)
 {
   g_string_append (sql, " + (SELECT count(*) FROM ");
-  append_rows (sql, query, statuses);
+  append_rows (sql, query, statuses, place);
   g_string_append (sql, ")");
-}
-
-/* Those that wait in a queue have an index each for what is due and for what is not yet. */
-static void
-append_waiting_count (GString *sql)
-{
-  g_string_append_printf (sql,
-                          " + (SELECT count(*) FROM records INDEXED BY records_due WHERE " SQLITE_IS_DUE
-                          " AND \"queue\" = ?%d) + (SELECT count(*) FROM records INDEXED BY records_later "
-                          "WHERE " SQLITE_IS_LATER " AND \"queue\" = ?%d)",
-                          PARAM_QUEUE, PARAM_QUEUE);
-}
-
-static gboolean
-is_for_waiting (const Query *query)
-{
-  return is_for_calls (query) && query->statuses == 1u << STRAND_STATUS_PENDING && query->queue != NULL &&
-         query->function == NULL && query->lease_owner == NULL;
 }
 
 /* All, without those that have expired: the first are counted in an index where there is one, the second are
@@ -270,15 +299,7 @@ prepare_count (SqliteDatabase *database, const Query *query, GError **error)
 {
   GString *sql = g_string_new ("SELECT 0");
 
-  if (is_for_waiting (query))
-    append_waiting_count (sql);
-  else if (!is_split (query))
-    append_count (sql, query, query->statuses);
-  else
-    for (guint status = 0; status <= STRAND_STATUS_CANCELLED; status++)
-      if (query->statuses & 1u << status)
-        append_count (sql, query, 1u << status);
-
+  for_each_place (sql, query, append_count);
   g_string_append_printf (
       sql,
       " - (SELECT count(*) FROM records INDEXED BY records_by_expiry WHERE " SQLITE_CAN_EXPIRE

@@ -332,7 +332,22 @@ sqlite_row_put (SqliteDatabase *database, StrandRecord *record, guint64 expected
     explain_revision (database, strand_record_get_key (record), expected, sqlite_row_set_gone, error);
   else if (n_changed == 0)
     g_set_error (error, STRAND_ERROR, STRAND_ERROR_EXISTS, "a record has this key already");
-  return n_changed > 0;
+  return n_changed > 0 && sqlite_database_note (database, strand_record_get_key (record), error);
+}
+
+gboolean
+sqlite_row_forget (SqliteDatabase *database, const char *key, GError **error)
+{
+  g_autoptr(SqliteUse) statement = sqlite_database_prepare (
+      database, g_intern_static_string ("DELETE FROM items WHERE \"key\" = ?1"), error);
+
+  if (statement != NULL)
+    bind_text (statement, 1, key);
+  if (statement != NULL && sqlite_database_step (database, statement, error) == SQLITE_DONE)
+    return sqlite_database_note (database, key, error);
+
+  sqlite_database_lose_transaction (database);
+  return FALSE;
 }
 
 gboolean
@@ -354,5 +369,5 @@ sqlite_row_remove (SqliteDatabase *database, const char *key, guint64 expected, 
     explain_revision (database, key, expected, sqlite_row_set_not_found, error);
   else if (n_changed == 0)
     sqlite_row_set_not_found (error);
-  return n_changed > 0;
+  return n_changed > 0 && sqlite_row_forget (database, key, error);
 }

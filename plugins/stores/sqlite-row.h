@@ -25,6 +25,9 @@ gboolean sqlite_row_put (SqliteDatabase *database, StrandRecord *record, guint64
 /* Likewise; @expected 0: whatever is there. */
 gboolean sqlite_row_remove (SqliteDatabase *database, const char *key, guint64 expected, GError **error);
 
+/* What there is to do when a row has been removed. FALSE with an error: then the transaction is lost. */
+gboolean sqlite_row_forget (SqliteDatabase *database, const char *key, GError **error);
+
 /* The errors of a row that is not there. */
 void sqlite_row_set_not_found (GError **error);
 void sqlite_row_set_gone (GError **error);

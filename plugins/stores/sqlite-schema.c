@@ -7,9 +7,11 @@
  *
  * The table `changes` has the keys of the latest writes and removals, numbered without gaps: watchers in
  * other processes read on from the number that they know. The table `items` has what calls have emitted, and
- * loses it with the call. Triggers see to both, so this holds for what other programs write as well.
+ * loses it with the call. Triggers see to both for what other programs write. Our own connections run no
+ * triggers: they know when nobody watches (sqlite-bell.c), and then note nothing.
  *
  * `user_version` is the schema's number. A larger one than ours is refused, a smaller one is brought up.
+ * In schema 2 whoever watched relied on notes without saying that it was there.
  * Columns are no matter of the number: those that a newer record has and the table has not are added with
  * their defaults, and what a newer program added is left alone.
  *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
@@ -17,7 +19,7 @@
 
 #include "sqlite-schema.h"
 
-#define SCHEMA_VERSION 2
+#define SCHEMA_VERSION 3
 
 /* "Strd": tells our databases from other programs'. */
 #define APPLICATION_ID 0x53747264
@@ -87,8 +89,8 @@ execute_all (SqliteDatabase *database, const char *const *statements, GError **e
   return TRUE;
 }
 
-/* What finds records without reading them all: by kind and status, but for completed calls; what waits in a
- * queue, in the order in which claims take it; what will; and what expires next. */
+/* What finds records without reading them all: by kind and status, but for completed calls and those that
+ * wait in a queue; these, in the order in which claims take them; those that will; and what expires next. */
 static const char *const indexes[] = {
   "CREATE INDEX records_by_kind ON records (\"kind\", \"status\") WHERE " SQLITE_IS_NOTED,
   "CREATE INDEX records_due ON records (\"queue\", " SQLITE_TURN ", \"key\") WHERE " SQLITE_IS_DUE,
@@ -230,6 +232,16 @@ bring_up_schema_1 (SqliteDatabase *database, GError **error)
          execute_all (database, triggers, error);
 }
 
+/* --- from schema 2 ------------------------------------------------------------------------------------- */
+
+/* Its index by kind named calls that wait, too. */
+static gboolean
+bring_up_schema_2 (SqliteDatabase *database, GError **error)
+{
+  return sqlite_database_execute (database, "DROP INDEX records_by_kind", NULL, error) &&
+         sqlite_database_execute (database, indexes[0], NULL, error);
+}
+
 /* --- columns ------------------------------------------------------------------------------------------- */
 
 static gboolean
@@ -309,6 +321,8 @@ bring_up (SqliteDatabase *database, GError **error)
   if (version == 0 && !make_schema (database, error))
     return FALSE;
   if (version == 1 && !bring_up_schema_1 (database, error))
+    return FALSE;
+  if (version == 2 && !bring_up_schema_2 (database, error))
     return FALSE;
   return add_columns (database, error) && sqlite_database_execute (database, pragma, NULL, error);
 }

@@ -162,9 +162,9 @@ give_back (StrandSqliteStore *self, SqliteDatabase *database)
 }
 
 static gboolean
-write_job (StrandSqliteStore *self, SqliteWriteFlags flags, SqliteJob job, gpointer data, GError **error)
+write_job (StrandSqliteStore *self, gboolean creates, SqliteJob job, gpointer data, GError **error)
 {
-  return check_path (self, error) && sqlite_writer_run (self->writer, flags, job, data, error);
+  return check_path (self, error) && sqlite_writer_run (self->writer, creates, job, data, error);
 }
 
 /* --- records ------------------------------------------------------------------------------------------- */
@@ -211,8 +211,7 @@ strand_sqlite_store_put (StrandStore *store, StrandRecord *record, guint64 expec
 {
   PutJob job = { .records = &record, .expected = &expected };
 
-  return write_job (STRAND_SQLITE_STORE (store),
-                    SQLITE_WRITE_ALONE | (expected == 0 ? SQLITE_WRITE_CREATES : 0), put_one, &job, error);
+  return write_job (STRAND_SQLITE_STORE (store), expected == 0, put_one, &job, error);
 }
 
 /* An expired record is not in the way of a new one. */
@@ -260,13 +259,12 @@ strand_sqlite_store_put_batch (StrandStore *store, StrandRecord *const *records,
                                guint n, GError **errors)
 {
   PutJob job = { records, expected, n, 0, errors };
-  SqliteWriteFlags flags = 0;
+  gboolean creates = FALSE;
   g_autoptr(GError) error = NULL;
 
   for (guint i = 0; i < n; i++)
-    if (expected[i] == 0)
-      flags = SQLITE_WRITE_CREATES;
-  if (write_job (STRAND_SQLITE_STORE (store), flags, put_many, &job, &error))
+    creates |= expected[i] == 0;
+  if (write_job (STRAND_SQLITE_STORE (store), creates, put_many, &job, &error))
     return job.n_put;
 
   for (guint i = 0; i < n; i++)
@@ -299,7 +297,7 @@ strand_sqlite_store_remove (StrandStore *store, const char *key, guint64 expecte
 {
   RemoveJob job = { key, expected };
 
-  return write_job (STRAND_SQLITE_STORE (store), SQLITE_WRITE_ALONE, remove_one, &job, error);
+  return write_job (STRAND_SQLITE_STORE (store), FALSE, remove_one, &job, error);
 }
 
 /* --- listing and counting ------------------------------------------------------------------------------ */
@@ -365,6 +363,9 @@ clean_some (SqliteDatabase *database, gpointer data, GError **error)
   sqlite3_bind_int64 (statement, 1, job->now_us);
   while ((code = sqlite_database_step (database, statement, error)) == SQLITE_ROW)
     g_ptr_array_add (job->gone, g_strdup ((const char *) sqlite3_column_text (statement, 0)));
+  for (guint i = 0; i < job->gone->len && code == SQLITE_DONE; i++)
+    if (!sqlite_row_forget (database, g_ptr_array_index (job->gone, i), error))
+      return FALSE;
   return code == SQLITE_DONE;
 }
 
@@ -414,7 +415,7 @@ strand_sqlite_store_cleanup_expired (StrandStore *store, gint64 now_us, gint64 b
       g_autoptr(GPtrArray) gone = g_ptr_array_new_with_free_func (g_free);
       CleanJob job = { now_us, gone };
 
-      if (!write_job (self, SQLITE_WRITE_ALONE, clean_some, &job, error))
+      if (!write_job (self, FALSE, clean_some, &job, error))
         return -1;
       for (guint i = 0; i < gone->len; i++)
         strand_store_changed (store, g_ptr_array_index (gone, i));
@@ -478,7 +479,7 @@ strand_sqlite_store_claim (StrandStore *store, const StrandClaim *claim, gint64 
     return NULL;
   if (!due)
     return g_steal_pointer (&claimed);
-  if (!write_job (self, 0, claim_job, &job, error))
+  if (!write_job (self, FALSE, claim_job, &job, error))
     return NULL;
   *next_due_us = job.next_due_us;
   g_atomic_int_set (&self->expects_work, claimed->len == claim->limit);
@@ -507,7 +508,7 @@ strand_sqlite_store_renew (StrandStore *store, StrandRenewal *renewals, guint n,
 {
   RenewJob job = { renewals, n };
 
-  if (write_job (STRAND_SQLITE_STORE (store), 0, renew_job, &job, error))
+  if (write_job (STRAND_SQLITE_STORE (store), FALSE, renew_job, &job, error))
     return TRUE;
   for (guint i = 0; i < n; i++)
     g_clear_error (&renewals[i].error);
@@ -541,7 +542,7 @@ strand_sqlite_store_append_items (StrandStore *store, const char *key, guint64 f
 {
   ItemsJob job = { key, fence, first, items, n, max_items };
 
-  return write_job (STRAND_SQLITE_STORE (store), SQLITE_WRITE_CREATES, append_items_job, &job, error);
+  return write_job (STRAND_SQLITE_STORE (store), TRUE, append_items_job, &job, error);
 }
 
 static GPtrArray *
@@ -574,7 +575,7 @@ strand_sqlite_store_remove_items (StrandStore *store, const char *key, guint64 f
 {
   ItemsJob job = { .key = key, .fence = fence };
 
-  return write_job (STRAND_SQLITE_STORE (store), SQLITE_WRITE_ALONE, remove_items_job, &job, error);
+  return write_job (STRAND_SQLITE_STORE (store), FALSE, remove_items_job, &job, error);
 }
 
 /* --- plumbing ------------------------------------------------------------------------------------------ */

@@ -1,17 +1,21 @@
 /* sqlite-watch.c — inotify for one database: a thread that sleeps until its log is written.
  *
  * An event is only a sign: the thread then reads on in the table of changes, or looks whether its queues have
- * work, so it matters little which events come, how many, or whether some were lost. SQLite writes the log
- * first and shows the transaction after that, in shared memory, which makes no event. So there are two
- * signs. A writer of ours rings when its transaction can be seen: it touches the log's times, and the thread
- * looks at once. Whoever else writes into the log gives a hint: the thread looks after 1, 2, 4, … ms, 8 s in
- * all, and takes no further hints while the first of these runs, as a transaction makes two for each page.
+ * work, so it matters little which events come, how many, or whether some were lost. There are two signs. A
+ * writer of ours that knows of us rings when its transaction can be seen, and the thread looks at once.
+ * Whoever else writes into the log gives a hint: the thread looks after 1, 2, 4, … ms, 8 s in all, and takes
+ * no further hints while the first of these runs, as a transaction makes two for each page.
+ *
+ * Writers note what they change only for those who attend (sqlite-bell.c). Until it is certain that every
+ * transaction to come knows of us, all that may have changed is told of whenever anybody has written: that is
+ * so for a moment after the start, and always in a database that is read-only for us.
  *
  * Only what inotify cannot see is looked for by the clock: a directory that is not there yet; every 10 ms at
  * first, at last once a second.                   SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "config.h"
 
 #include "sqlite-watch.h"
+#include "sqlite-bell.h"
 #include "sqlite-work.h"
 
 #include <errno.h>
@@ -28,6 +32,9 @@
 /* Some writers are stopped for a while by the scheduler, or by somebody with a debugger. */
 #define FIRST_SECOND_LOOK_MS 1
 #define LAST_SECOND_LOOK_MS 4096
+
+/* How long to wait for SQLite's write lock before the next look tries again; a write holds it for 20 µs. */
+#define SETTLING_US 2000
 
 /* How many changes are read at once, so that a bulk of them does not fill the memory. */
 #define PAGE_SIZE 1000
@@ -59,8 +66,20 @@ struct _SqliteWatch
   char *name;
   char *log;
   SqliteDatabase *database; /* NULL while there is none */
+  int seat;                 /* on which we attend; -1 without a database, or where that cannot be */
   gint64 number;            /* of the last change that has been told */
+  gboolean certain;         /* that every change is noted */
+  gint64 version;           /* while it is not: what SQLite counts for the writes of others */
 };
+
+static void
+disconnect (SqliteWatch *self)
+{
+  if (self->seat >= 0)
+    close (self->seat);
+  self->seat = -1;
+  g_clear_pointer (&self->database, sqlite_database_close);
+}
 
 static void
 watch_unref (SqliteWatch *self)
@@ -68,7 +87,7 @@ watch_unref (SqliteWatch *self)
   if (!g_atomic_ref_count_dec (&self->refs))
     return;
 
-  g_clear_pointer (&self->database, sqlite_database_close);
+  disconnect (self);
   if (self->bell_fd >= 0)
     close (self->bell_fd);
   if (self->hint_fd >= 0)
@@ -116,12 +135,38 @@ arm (SqliteWatch *self)
 }
 
 static gboolean
+read_integer (SqliteWatch *self, const char *sql, gint64 *integer, GError **error)
+{
+  g_autoptr(SqliteUse) statement =
+      sqlite_database_prepare (self->database, g_intern_static_string (sql), error);
+
+  if (statement == NULL || sqlite_database_step (self->database, statement, error) != SQLITE_ROW)
+    return FALSE;
+  *integer = sqlite3_column_int64 (statement, 0);
+  return TRUE;
+}
+
+#define READ_VERSION "PRAGMA data_version"
+
+/* Opens the database if there is one, attends, and notes what there is to know already. The version first:
+ * what is written after it is told of. */
+static gboolean
 connect_database (SqliteWatch *self, GError **error)
 {
   SqliteSettings settings = { self->path, self->sync, self->timeout_us };
   g_autoptr(GError) local_error = NULL;
 
   self->database = sqlite_database_open (&settings, FALSE, &local_error);
+  if (self->database != NULL)
+    {
+      self->seat =
+          sqlite_bell_attend (self->log, self->queues != NULL ? SQLITE_HEARS_WORK : SQLITE_HEARS_CHANGES);
+      self->certain = FALSE;
+      if (read_integer (self, READ_VERSION, &self->version, &local_error) &&
+          read_integer (self, "SELECT coalesce(max(number), 0) FROM changes", &self->number, &local_error))
+        return TRUE;
+      disconnect (self);
+    }
   if (local_error == NULL)
     return TRUE;
 
@@ -129,17 +174,33 @@ connect_database (SqliteWatch *self, GError **error)
   return FALSE;
 }
 
-/* Notes what there is to know already. */
+/* Who writes asks under SQLite's lock who attends. So once we have had that lock, too, every transaction that
+ * is not over yet knows of us. */
 static gboolean
-read_number (SqliteWatch *self, GError **error)
+have_lock (SqliteWatch *self)
 {
-  g_autoptr(SqliteUse) statement = sqlite_database_prepare (
-      self->database, g_intern_static_string ("SELECT coalesce(max(number), 0) FROM changes"), error);
-
-  if (statement == NULL || sqlite_database_step (self->database, statement, error) != SQLITE_ROW)
+  if (self->seat < 0 || sqlite_database_is_read_only (self->database))
     return FALSE;
-  self->number = sqlite3_column_int64 (statement, 0);
+  sqlite_database_set_deadline (self->database, g_get_monotonic_time () + SETTLING_US);
+  if (!sqlite_database_run (self->database, g_intern_static_string ("BEGIN IMMEDIATE"), NULL))
+    return FALSE;
+  sqlite_database_lose_transaction (self->database);
   return TRUE;
+}
+
+/* Tells of everything if others have written what they need not have noted. */
+static void
+settle (SqliteWatch *self)
+{
+  gboolean certain = have_lock (self);
+  gint64 version;
+
+  if (!read_integer (self, READ_VERSION, &version, NULL))
+    return;
+  if (version != self->version)
+    tell (self, NULL);
+  self->version = version;
+  self->certain = certain;
 }
 
 /* The keys of the next changes. Numbers have no gaps: where one is missing some have been forgotten. */
@@ -208,17 +269,22 @@ look (SqliteWatch *self)
 {
   if (self->database != NULL && !sqlite_database_is_usable (self->database))
     {
-      g_clear_pointer (&self->database, sqlite_database_close);
-      self->number = 0;
+      disconnect (self);
       self->armed = FALSE;
       if (self->queues == NULL)
         tell (self, NULL);
     }
   if (self->database == NULL)
-    connect_database (self, NULL);
+    {
+      connect_database (self, NULL);
+      if (self->database != NULL && self->queues == NULL)
+        tell (self, NULL);
+    }
   if (self->database == NULL)
     return;
 
+  if (self->queues == NULL && !self->certain)
+    settle (self);
   sqlite_database_set_deadline (self->database, g_get_monotonic_time () + LONGEST_WAIT_MS * 1000);
   if (self->queues != NULL)
     tell_queues (self);
@@ -337,6 +403,7 @@ watch_new (StrandStore *store, const SqliteSettings *settings, const char *const
   self->folder = g_path_get_dirname (settings->path);
   self->name = g_path_get_basename (settings->path);
   self->log = g_strconcat (settings->path, "-wal", NULL);
+  self->seat = -1;
   self->kick_fd = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
   self->bell_fd = inotify_init1 (IN_CLOEXEC | IN_NONBLOCK);
   self->hint_fd = inotify_init1 (IN_CLOEXEC | IN_NONBLOCK);
@@ -362,7 +429,7 @@ sqlite_watch_start (StrandStore *store, const SqliteSettings *settings, const ch
     }
 
   arm (self);
-  if (!connect_database (self, error) || (self->database != NULL && !read_number (self, error)))
+  if (!connect_database (self, error))
     return NULL;
 
   g_atomic_ref_count_inc (&self->refs);

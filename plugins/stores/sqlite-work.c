@@ -114,6 +114,21 @@ move_due (SqliteDatabase *database, const char *queue, gint64 now_us, GError **e
   return finish (database, statement, error);
 }
 
+/* Moves what is due, where anything is. @next_us: as find_next() says after that. */
+static gboolean
+move_and_find_next (SqliteDatabase *database, const char *queue, gint64 now_us, gint64 *next_us,
+                    GError **error)
+{
+  if (!find_next (database, queue, next_us, error))
+    return FALSE;
+  if (*next_us == 0 || *next_us > now_us)
+    return TRUE;
+  if (!move_due (database, queue, now_us, error))
+    return FALSE;
+  CRASH_POINT ("move due");
+  return find_next (database, queue, next_us, error);
+}
+
 /* Another program's, that does not know where calls wait; or somebody has set the clock back. */
 static gboolean
 move_back (SqliteDatabase *database, gint64 id, GError **error)
@@ -190,25 +205,26 @@ write_claim (SqliteDatabase *database, StrandRecord *record, gint64 id, GError *
   bind_text (statement, 8, strand_record_get_string (record, STRAND_FIELD_LEASE_OWNER));
   sqlite3_bind_double (statement, 9, strand_record_get_double (record, STRAND_FIELD_PROGRESS));
   sqlite3_bind_int64 (statement, 10, id);
-  return finish (database, statement, error);
+  return finish (database, statement, error) &&
+         sqlite_database_note (database, strand_record_get_key (record), error);
 }
 
 static gboolean
 claim_from (SqliteDatabase *database, const char *queue, const StrandClaim *claim, GPtrArray *claimed,
-            GError **error)
+            gint64 *next_us, GError **error)
 {
   g_autoptr(GPtrArray) found = g_ptr_array_new_with_free_func ((GDestroyNotify) strand_record_unref);
   g_autoptr(GArray) ids = g_array_new (FALSE, FALSE, sizeof (gint64));
   g_autoptr(GArray) early = g_array_new (FALSE, FALSE, sizeof (gint64));
 
-  if (!move_due (database, queue, claim->now_us, error))
-    return FALSE;
-  CRASH_POINT ("move due");
-  if (!read_first (database, queue, claim->now_us, claim->limit - claimed->len, found, ids, early, error))
+  if (!move_and_find_next (database, queue, claim->now_us, next_us, error) ||
+      !read_first (database, queue, claim->now_us, claim->limit - claimed->len, found, ids, early, error))
     return FALSE;
   for (guint i = 0; i < early->len; i++)
     if (!move_back (database, g_array_index (early, gint64, i), error))
       return FALSE;
+  if (early->len > 0 && !find_next (database, queue, next_us, error))
+    return FALSE;
   for (guint i = 0; i < found->len; i++)
     {
       StrandRecord *record = g_ptr_array_index (found, i);
@@ -233,10 +249,13 @@ sqlite_work_claim (SqliteDatabase *database, const StrandClaim *claim, GPtrArray
   for (guint i = 0; claim->queues[i] != NULL; i++)
     {
       gint64 next_us;
+      gboolean done;
 
-      if (claimed->len < claim->limit && !claim_from (database, claim->queues[i], claim, claimed, error))
-        return FALSE;
-      if (!find_next (database, claim->queues[i], &next_us, error))
+      if (claimed->len < claim->limit)
+        done = claim_from (database, claim->queues[i], claim, claimed, &next_us, error);
+      else
+        done = find_next (database, claim->queues[i], &next_us, error);
+      if (!done)
         return FALSE;
       note_next (next_due_us, next_us);
     }

@@ -6,15 +6,17 @@
  * transaction, and tells each what came of it. Nobody waits for others to come. One connection for all writes
  * also keeps what it has read of the database, which a connection forgets when another one has written.
  *
+ * Each transaction first asks who watches (sqlite-bell.c). Only then are the keys of what it changes noted,
+ * and the bell is rung.
+ *
  * A job whose transaction is lost (a full disk, a commit that fails) is tried again by itself, so that each
  * has its own verdict. Between processes SQLite's own lock decides, and is asked for again and again until
  * `busy-timeout` has passed.                       SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "config.h"
 
 #include "sqlite-writer.h"
+#include "sqlite-bell.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 /* How many jobs share a transaction: enough for all threads there are; the first is not kept waiting. */
@@ -26,7 +28,7 @@
 
 typedef struct
 {
-  SqliteWriteFlags flags;
+  gboolean creates;
   SqliteJob job;
   gpointer data;
 
@@ -50,8 +52,9 @@ struct _SqliteWriter
 
   /* The leader's. */
   SqliteDatabase *database;
-  int log_fd;       /* the log of the database, to ring with; -1 while it is not needed */
-  gint64 n_changes; /* since old ones were removed */
+  int bell;            /* of the database; -1 while it is not needed */
+  SqliteHearing heard; /* who watched during these transactions */
+  gint64 n_changes;    /* since old ones were removed */
 };
 
 SqliteWriter *
@@ -60,7 +63,7 @@ sqlite_writer_new (const SqliteSettings *settings)
   SqliteWriter *self = g_new0 (SqliteWriter, 1);
 
   self->settings = *settings;
-  self->log_fd = -1;
+  self->bell = -1;
   g_mutex_init (&self->lock);
   return self;
 }
@@ -69,9 +72,9 @@ void
 sqlite_writer_disconnect (SqliteWriter *self)
 {
   g_clear_pointer (&self->database, sqlite_database_close);
-  if (self->log_fd >= 0)
-    close (self->log_fd);
-  self->log_fd = -1;
+  if (self->bell >= 0)
+    close (self->bell);
+  self->bell = -1;
 }
 
 void
@@ -90,20 +93,21 @@ get_deadline (SqliteWriter *self)
 
 /* --- the leader ---------------------------------------------------------------------------------------- */
 
-/* SQLite writes the log first and shows the transaction after that, in shared memory, of which nobody is
- * told. So the log's times are touched: whoever watches it knows that there is something to see. */
+/* Inside the transaction, when the log is there. */
 static void
-ring (SqliteWriter *self)
+ask_who_watches (SqliteWriter *self)
 {
-  if (self->log_fd < 0)
+  SqliteHearing heard;
+
+  if (self->bell < 0)
     {
       g_autofree char *log = g_strconcat (self->settings.path, "-wal", NULL);
 
-      self->log_fd = open (log, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+      self->bell = sqlite_bell_open (log);
     }
-  /* Who cannot be told looks again by itself, a little later. */
-  if (self->log_fd >= 0)
-    (void) futimens (self->log_fd, NULL);
+  heard = sqlite_bell_ask (self->bell);
+  sqlite_database_set_noting (self->database, (heard & SQLITE_HEARS_CHANGES) != 0);
+  self->heard |= heard;
 }
 
 /* Sees to a connection to the file that lies at the path now. FALSE with an error; TRUE without a connection
@@ -141,6 +145,7 @@ run_together (SqliteWriter *self, GPtrArray *entries, GError **error)
   if (!sqlite_database_run (self->database, g_intern_static_string ("BEGIN IMMEDIATE"), error))
     return FALSE;
   CRASH_POINT ("begin");
+  ask_who_watches (self);
   for (guint i = 0; i < entries->len; i++)
     {
       Entry *entry = g_ptr_array_index (entries, i);
@@ -177,12 +182,12 @@ run_alone (SqliteWriter *self, Entry *entry)
   g_autoptr(GPtrArray) one = NULL;
   g_autoptr(GError) error = NULL;
 
-  if (!connect_database (self, (entry->flags & SQLITE_WRITE_CREATES) != 0, &error))
+  if (!connect_database (self, entry->creates, &error))
     {
       fail (entry, error);
       return;
     }
-  if (self->database == NULL || (entry->flags & SQLITE_WRITE_ALONE) != 0)
+  if (self->database == NULL)
     {
       run_job (self, entry);
       return;
@@ -197,7 +202,7 @@ static gboolean
 any_creates (GPtrArray *entries)
 {
   for (guint i = 0; i < entries->len; i++)
-    if ((((Entry *) g_ptr_array_index (entries, i))->flags & SQLITE_WRITE_CREATES) != 0)
+    if (((Entry *) g_ptr_array_index (entries, i))->creates)
       return TRUE;
   return FALSE;
 }
@@ -231,11 +236,12 @@ carry_out (SqliteWriter *self, GPtrArray *entries)
   gint64 before = self->database != NULL ? sqlite_database_count_all_changes (self->database) : 0;
   gint64 n_changes;
 
+  self->heard = 0;
   run_all (self, entries);
   CRASH_POINT ("commit");
   n_changes = self->database != NULL ? sqlite_database_count_all_changes (self->database) - before : 0;
-  if (n_changes != 0)
-    ring (self);
+  if (n_changes != 0 && self->heard != 0)
+    sqlite_bell_ring (self->bell);
   CRASH_POINT ("ring");
   self->n_changes += ABS (n_changes);
   if (self->n_changes >= CHANGES_PER_PRUNING && self->database != NULL)
@@ -295,9 +301,9 @@ wait_locked (SqliteWriter *self, Entry *entry, gint64 deadline_us)
 }
 
 gboolean
-sqlite_writer_run (SqliteWriter *self, SqliteWriteFlags flags, SqliteJob job, gpointer data, GError **error)
+sqlite_writer_run (SqliteWriter *self, gboolean creates, SqliteJob job, gpointer data, GError **error)
 {
-  Entry entry = { .flags = flags, .job = job, .data = data };
+  Entry entry = { .creates = creates, .job = job, .data = data };
   gint64 deadline_us = get_deadline (self);
   gboolean in_time = TRUE;
 

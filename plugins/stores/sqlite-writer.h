@@ -11,12 +11,6 @@ typedef struct _SqliteWriter SqliteWriter;
  * nothing that it has done before. */
 typedef gboolean (*SqliteJob) (SqliteDatabase *database, gpointer data, GError **error);
 
-typedef enum
-{
-  SQLITE_WRITE_CREATES = 1 << 0, /* makes the database if need be */
-  SQLITE_WRITE_ALONE = 1 << 1,   /* one statement: needs no transaction of its own */
-} SqliteWriteFlags;
-
 /* The strings of @settings must outlive the writer. */
 SqliteWriter *sqlite_writer_new (const SqliteSettings *settings);
 
@@ -26,6 +20,6 @@ void sqlite_writer_free (SqliteWriter *self);
 /* Lets go of the connection until the next job. No job may be under way. */
 void sqlite_writer_disconnect (SqliteWriter *self);
 
-/* Runs a job and makes it last. */
-gboolean sqlite_writer_run (SqliteWriter *self, SqliteWriteFlags flags, SqliteJob job, gpointer data,
+/* Runs a job and makes it last. @creates: makes the database if need be. */
+gboolean sqlite_writer_run (SqliteWriter *self, gboolean creates, SqliteJob job, gpointer data,
                             GError **error);

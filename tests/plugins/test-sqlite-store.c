@@ -280,7 +280,7 @@ test_newer_schema_is_refused (Fixture *f, gconstpointer unused)
   query (f->path, "PRAGMA user_version = 4711");
 
   assert_refused (f, STRAND_ERROR, STRAND_ERROR_NOT_SUPPORTED,
-                  "has schema 4711 and this strand knows those up to 2");
+                  "has schema 4711 and this strand knows those up to 3");
   g_assert_cmpint (query (f->path, "PRAGMA user_version"), ==, 4711);
 }
 
@@ -320,11 +320,10 @@ test_missing_columns_are_added (Fixture *f, gconstpointer unused)
 
 /* Made as an older strand made it, with a column of somebody else's. */
 static void
-make_schema_1 (Fixture *f)
+make_old (Fixture *f, const char *name)
 {
   g_autofree char *folder = g_path_get_dirname (f->path);
-  g_autofree char *file =
-      g_test_build_filename (G_TEST_DIST, "fixtures", "stores", "sqlite-schema-1.sql", NULL);
+  g_autofree char *file = g_test_build_filename (G_TEST_DIST, "fixtures", "stores", name, NULL);
   g_autofree char *sql = NULL;
   g_autoptr(GError) error = NULL;
 
@@ -332,6 +331,12 @@ make_schema_1 (Fixture *f)
   g_file_get_contents (file, &sql, NULL, &error);
   g_assert_no_error (error);
   query (f->path, g_strstrip (sql));
+}
+
+static void
+make_schema_1 (Fixture *f)
+{
+  make_old (f, "sqlite-schema-1.sql");
 }
 
 static void
@@ -358,7 +363,7 @@ test_schema_1_is_brought_up (Fixture *f, gconstpointer unused)
 
   g_assert_cmpint (strand_store_count (f->store, &(StrandFilter){ .kind = "*" }, NULL), ==, 6);
   g_assert_cmpint (query (f->path, "SELECT count(*) FROM records WHERE \"colour\" = 'blue'"), ==, 1);
-  g_assert_cmpint (query (f->path, "PRAGMA user_version"), ==, 2);
+  g_assert_cmpint (query (f->path, "PRAGMA user_version"), ==, 3);
   g_assert_cmpint (query (f->path, "SELECT count(*) FROM sqlite_schema WHERE name = 'records_1'"), ==, 0);
   due = claim_all (f, 1700000010, &next_due_s);
   g_assert_cmpstr (due, ==, "waits");
@@ -373,6 +378,36 @@ play_look_once (const char *path)
 
   g_assert_cmpint (strand_store_count (store, &(StrandFilter){ .kind = "*" }, NULL), ==, 6);
   return 0;
+}
+
+static void
+test_schema_2_is_brought_up (Fixture *f, gconstpointer unused)
+{
+  g_autoptr(StrandRecord) waits = NULL;
+  g_autoptr(GPtrArray) items = NULL;
+  g_autofree char *due = NULL;
+  gint64 next_due_s;
+  guint64 first;
+  StoreBell bell;
+
+  make_old (f, "sqlite-schema-2.sql");
+  waits = strand_store_get (f->store, "waits", NULL);
+  g_assert_cmpuint (strand_record_get_revision (waits), ==, 3);
+  g_assert_cmpint (query (f->path, "SELECT count(*) FROM records WHERE \"colour\" = 'blue'"), ==, 1);
+  g_assert_cmpint (strand_store_count (f->store, &(StrandFilter){ .kind = "*" }, NULL), ==, 6);
+  g_assert_cmpint (query (f->path, "PRAGMA user_version"), ==, 3);
+  due = claim_all (f, 1700000010, &next_due_s);
+  g_assert_cmpstr (due, ==, "waits");
+  g_assert_cmpint (next_due_s, ==, 1800000000);
+
+  /* What calls have emitted is still there, goes with its record, and who watches hears of that. */
+  items = strand_store_read_items (f->store, "runs", 2, 0, 10, &first, NULL);
+  g_assert_cmpuint (items->len, ==, 2);
+  store_bell_hang (&bell, f->store, "runs");
+  store_process_run ("--remove-runs", f->path);
+  store_bell_await (&bell, "runs", FALSE);
+  store_bell_take_down (&bell);
+  g_assert_cmpint (query (f->path, "SELECT count(*) FROM items"), ==, 0);
 }
 
 /* Whoever comes first does it, and once. */
@@ -658,6 +693,15 @@ play_remove_once (const char *path)
 }
 
 static int
+play_remove_runs (const char *path)
+{
+  g_autoptr(StrandStore) store = open_place ((char *) path);
+
+  g_assert_true (strand_store_remove (store, "runs", 0, NULL));
+  return 0;
+}
+
+static int
 play_writer (const char *path)
 {
   g_autoptr(StrandStore) store = open_place ((char *) path);
@@ -930,6 +974,7 @@ static const StoreRole roles[] = { { "--writer", play_writer },
                                    { "--look-once", play_look_once },
                                    { "--put-once", play_put_once },
                                    { "--remove-once", play_remove_once },
+                                   { "--remove-runs", play_remove_runs },
                                    { "--full-disk", play_full_disk },
                                    { "--read-only", play_read_only },
                                    { "--unprivileged", play_unprivileged },
@@ -959,6 +1004,7 @@ main (int argc, char **argv)
   ADD ("missing-columns-are-added", test_missing_columns_are_added);
   ADD ("schema-1-is-brought-up", test_schema_1_is_brought_up);
   ADD ("schema-1-is-brought-up-by-one-of-many", test_schema_1_is_brought_up_by_one_of_many);
+  ADD ("schema-2-is-brought-up", test_schema_2_is_brought_up);
   ADD ("damaged-database-is-named-and-kept", test_damaged_database_is_named_and_kept);
   ADD ("file-that-is-no-database-is-named-and-kept", test_file_that_is_no_database_is_named_and_kept);
   ADD ("path-that-is-a-directory-says-so", test_path_that_is_a_directory_says_so);
