@@ -32,13 +32,14 @@ STEP = re.compile(r"\]\((?:\.\./)*([^)]+\.c)\)[,|\s]+((?:`\w+`\s*)+)")
 KILL = re.compile(r"kill (?:-(\w+) )?%(\d+)")
 PUBLIC = re.compile(r"^STRAND_AVAILABLE_IN_\w+\n[\w *]*\b(strand_\w+) \(", re.MULTILINE)
 COMMENT = re.compile(r"^/\*\*\n \* (strand_\w+):.*?\n(.*?)\*/", re.MULTILINE | re.DOTALL)
+MENTION = re.compile(r"\bstrand ([a-z]+)\b([^|]*)")
 SCRIPT = re.compile(r"\bsh ((?:sdk|tests)/\S+\.sh)")
 
 # What auth.md's keyfile finds in its environment: base64 of 32 bytes.
 SECRETS = f"example {'QUFB' * 10}QUE= web"
 
-# Longer than a compiler takes on a busy machine.
-COMMAND_SECONDS = 60
+# Longer than a compiler takes on a busy machine, or a suite of conformance.
+COMMAND_SECONDS = 300
 
 
 class Block:
@@ -73,6 +74,7 @@ class Docs:
         compiled = json.loads((build / "compile_commands.json").read_text(encoding="utf-8"))
         self.compiled = {os.path.realpath(Path(c["directory"]) / c["file"]) for c in compiled}
         self.failed = self.count = 0
+        self.helps = {}
 
     # Cases.
 
@@ -263,6 +265,25 @@ class Docs:
                          if "Since: " not in described.get(name, "Since: ")]
         return "\n".join(problems)
 
+    # Commands that pages mention without running them.
+
+    def help_of(self, command):
+        if command not in self.helps:
+            self.helps[command] = self.run(["strand", *command.split(), "--help"], "/", "/")
+        return self.helps[command]
+
+    def check_mentions(self, page):
+        """What stands in `…` or in a line of its own as a command is one, and has the options that are named."""
+        problems = []
+        for line in outside_of_blocks(page):
+            code = [line.strip().split("  ")[0]] if line.startswith("    strand ") else re.findall(r"`(strand [^`]*)`", line)
+            for command, rest in (mention for text in code for mention in MENTION.findall(text)):
+                status, text = self.help_of(command)
+                problems += [f"there is no command 'strand {command}'"] if status != 0 else \
+                    [f"'strand {command}' has no option '{option}'" for option in re.findall(r"(?<!\S)--[a-z][a-z-]*", rest)
+                     if not re.search(rf"{option}\b", text)]
+        return "\n".join(problems)
+
     # The manual.
 
     def check_manual(self):
@@ -344,6 +365,7 @@ class Docs:
                 self.report(f"{block.title} is a good keyfile", self.check_keyfile(block))
         for page in self.pages:
             self.report(f"{page.name} has links that lead somewhere", self.check_links(page))
+            self.report(f"{page.name} names commands and options that there are", self.check_mentions(page))
             if any(block.kind == "console" for block in self.blocks[page]):
                 self.report(f"{page.name} shows what its commands do", self.check_commands(page))
         self.report("examples do what they are for", self.check_examples())
@@ -363,6 +385,15 @@ def end_job(job, number):
     if job.poll() is None:
         job.send_signal(number)
         job.wait(COMMAND_SECONDS)
+
+
+def outside_of_blocks(page):
+    inside = False
+    for line in page.read_text(encoding="utf-8").splitlines():
+        if FENCE.match(line):
+            inside = not inside
+        elif not inside:
+            yield line
 
 
 def anchors(page):
