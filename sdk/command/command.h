@@ -195,6 +195,7 @@ Status records_cleanup (Session *session, char **arguments);
 Status plugins_list (Session *session, char **arguments);
 Status plugins_inspect (Session *session, char **arguments);
 Status conformance_run (Session *session, char **arguments);
+Status new_run (Session *session, char **arguments);
 Status stack_check (Session *session, char **arguments);
 Status stack_draw (Session *session, char **arguments);
 Status stack_functions (Session *session, char **arguments);

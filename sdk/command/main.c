@@ -105,6 +105,13 @@ static const Command commands[] = {
     "  strand conformance taskrunner/thread cancel\n"
     "  strand conformance store/mine --file ./mine-store.so\n",
     conformance_options },
+  { "new", new_run, "KIND NAME [FOLDER]", "Make a project for a plugin or module of your own",
+    "KIND is store, taskrunner, backend, serializer, middleware, or module for a module of functions. FOLDER is\n"
+    "NAME-KIND if not given, and new or empty. The project has a source that works, its test, a keyfile that uses\n"
+    "it, and a README.md that says how to go on.\n",
+    "  strand new store mine && cd mine-store\n"
+    "  meson setup build && meson compile -C build && meson test -C build && meson install -C build\n",
+    NULL, NULL },
   { "check", stack_check, "FILE", "Find all mistakes in a keyfile", NULL, "  strand check jobs.conf\n",
     NULL },
   { "stack", stack_draw, "[FILE]",

@@ -92,6 +92,7 @@ class Docs:
             STRAND_PLUGIN_PATH=":".join(str(folder) for folder in plugins if folder.is_dir()),
             STRAND_MODULE_PATH=str(self.build / "sdk" / "demo"),
             STRAND_HELPER=str(self.build / "sdk" / "helper" / "strand-helper"),
+            STRAND_TEMPLATES=str(self.source / "sdk" / "templates"),
             PKG_CONFIG_PATH=str(self.build / "meson-uninstalled"),
             PATH=f"{self.build / 'sdk' / 'command'}:{environment['PATH']}",
             LD_LIBRARY_PATH=str(self.build / "core"), MYAPP_KEYS=SECRETS,

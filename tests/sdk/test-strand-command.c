@@ -158,7 +158,7 @@ run_with_input (Fixture *f, GBytes *input, const char *const *arguments)
 static const char *const all_commands[] = { "run",     "map",     "status",   "show",    "result",
                                             "wait",    "cancel",  "list",     "cleanup", "functions",
                                             "plugins", "inspect", "check",    "stack",   "conformance",
-                                            "launch",  "worker",  "schedule", "retry" };
+                                            "launch",  "worker",  "schedule", "retry",   "new" };
 
 static void
 test_help_lists_every_command (Fixture *f, gconstpointer unused)
