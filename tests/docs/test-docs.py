@@ -2,6 +2,7 @@
 """test-docs.py SOURCE BUILD — holds README.md and the pages below docs/ to the code.
 
     ```c FILE        lines that stand in FILE exactly so; FILE is compiled by the build, or a header
+    ```js FILE       likewise, and ```vala, ```cpp: FILE is run by a test in tests/languages
     ```ini [NAME]    a keyfile that passes `strand check`; NAME: the page's commands find it under that name
     ```console       commands after "$ ", run from top to bottom of the page in one empty folder, and what they print;
                      blanks count as one, "…" stands for anything. "$ COMMAND &" goes on beside the others, "kill %N" ends
@@ -107,11 +108,15 @@ class Docs:
 
     def check_quotation(self, block):
         if block.name is None:
-            return "a ```c block names the file that it quotes"
+            return f"a ```{block.kind} block names the file that it quotes"
         path = self.source / block.name
         if not path.is_file():
             return f"there is no file '{block.name}'"
-        if path.suffix != ".h" and os.path.realpath(path) not in self.compiled:
+        if block.kind != "c":
+            tests = (self.source / "tests" / "languages").iterdir()
+            if not any(block.name in test.read_text(encoding="utf-8") for test in tests):
+                return f"no test in tests/languages runs '{block.name}'"
+        elif path.suffix != ".h" and os.path.realpath(path) not in self.compiled:
             return f"the build does not compile '{block.name}'"
         if "\n" + block.text not in "\n" + path.read_text(encoding="utf-8"):
             return f"'{block.name}' has no such lines"
@@ -360,7 +365,7 @@ class Docs:
     def main(self):
         blocks = [block for page in self.pages for block in self.blocks[page]]
         for block in blocks:
-            if block.kind == "c":
+            if block.kind in ("c", "js", "vala", "cpp"):
                 self.report(f"{block.title} quotes {block.name}", self.check_quotation(block))
             elif block.kind == "ini":
                 self.report(f"{block.title} is a good keyfile", self.check_keyfile(block))
