@@ -203,22 +203,6 @@ run_into_death (StrandContext *context, GVariant *arguments, gpointer data, GErr
   return NULL;
 }
 
-static StrandStore *store_to_ask; /* of the function below */
-
-/* Has itself cancelled as another process would, sooner than its reader watches the record. */
-static GVariant *
-run_and_ask (StrandContext *context, GVariant *arguments, gpointer data, GError **error)
-{
-  g_autoptr(GError) local_error = NULL;
-
-  g_atomic_int_inc (&n_begun);
-  g_assert_true (strand_store_cancel_call (store_to_ask, strand_context_get_key (context), &local_error));
-  g_assert_no_error (local_error);
-  while (strand_context_sleep (context, G_USEC_PER_SEC, error))
-    ;
-  return NULL;
-}
-
 static void
 set_up (Fixture *f, gconstpointer unused)
 {
@@ -355,17 +339,6 @@ test_last_crash_is_counted_once (Fixture *f, gconstpointer unused)
   stop_reader (f);
 }
 
-/* Nobody tells of what was written before the watch stood, and with a lease of a day no renewal does. */
-static void
-test_early_cancellation_is_seen (Fixture *f, gconstpointer unused)
-{
-  g_object_set (f->reader, "lease", 24 * 3600 * (gint64) G_USEC_PER_SEC, NULL);
-  store_to_ask = f->store;
-  start_call (f, "lease.and-ask");
-  wait_until (get_status (f) == STRAND_STATUS_CANCELLED);
-  stop_reader (f);
-}
-
 static void
 test_stop_does_not_wait_for_the_store (Fixture *f, gconstpointer unused)
 {
@@ -396,13 +369,10 @@ main (int argc, char **argv)
   g_assert_no_error (error);
   strand_registry_add (registry, "lease.at-once", "-> x", NULL, run_at_once, NULL, NULL, &error);
   g_assert_no_error (error);
-  strand_registry_add (registry, "lease.and-ask", "-> x", NULL, run_and_ask, NULL, NULL, &error);
-  g_assert_no_error (error);
   ADD ("call-is-stopped-while-the-store-hangs", test_call_is_stopped_while_the_store_hangs);
   ADD ("stopped-call-runs-again-here", test_stopped_call_runs_again_here);
   ADD ("value-outlives-an-outage", test_value_outlives_an_outage);
   ADD ("last-crash-is-counted-once", test_last_crash_is_counted_once);
-  ADD ("early-cancellation-is-seen", test_early_cancellation_is_seen);
   ADD ("stop-does-not-wait-for-the-store", test_stop_does_not_wait_for_the_store);
   return g_test_run ();
 }

@@ -239,6 +239,33 @@ test_running_call_is_cancelled (Fixture *f, gconstpointer type)
   g_assert_cmpint (strand_handle_get_status (handle), ==, STRAND_STATUS_CANCELLED);
 }
 
+static StrandStore *store_to_ask; /* of the function below */
+
+/* Has itself cancelled as another process would, sooner than its reader watches the record. */
+static GVariant *
+ask_and_wait (StrandContext *context, GVariant *arguments, gpointer unused, GError **error)
+{
+  g_autoptr(GError) local_error = NULL;
+
+  g_assert_true (strand_store_cancel_call (store_to_ask, strand_context_get_key (context), &local_error));
+  g_assert_no_error (local_error);
+  strand_context_sleep (context, DEADLINE_US, error);
+  return NULL;
+}
+
+/* Nobody tells of what was written before the watch stood, and with a lease of a day no renewal does. */
+static void
+test_early_cancellation_is_seen (Fixture *f, gconstpointer type)
+{
+  g_autoptr(StrandHandle) handle = launch (f, "reader.ask-and-wait", NULL, NULL);
+  g_autofree char *log = NULL;
+
+  store_to_ask = f->store;
+  listen (f, "lease", 24 * 3600 * SECOND);
+  log = finish (f);
+  g_assert_cmpint (strand_handle_get_status (handle), ==, STRAND_STATUS_CANCELLED);
+}
+
 static void
 test_queues_come_in_strict_order (Fixture *f, gconstpointer type)
 {
@@ -392,10 +419,14 @@ int
 main (int argc, char **argv)
 {
   const char *const *stores;
+  g_autoptr(GError) error = NULL;
 
   g_test_init (&argc, &argv, G_TEST_OPTION_ISOLATE_DIRS, NULL);
   stores = fixture_store_types ("/reader");
   fixture_add_functions ();
+  strand_registry_add (strand_registry_get_default (), "reader.ask-and-wait", "", "Has itself cancelled",
+                       ask_and_wait, NULL, NULL, &error);
+  g_assert_no_error (error);
 
   ADD ("call-is-run", test_call_is_run_by_a_reader);
   ADD ("hook-fetches-the-result", test_hook_fetches_the_result);
@@ -405,6 +436,7 @@ main (int argc, char **argv)
   ADD ("retry-runs-again", test_retry_runs_again);
   ADD ("pending-call-is-cancelled-without-a-reader", test_pending_call_is_cancelled_without_a_reader);
   ADD ("running-call-is-cancelled", test_running_call_is_cancelled);
+  ADD ("early-cancellation-is-seen", test_early_cancellation_is_seen);
   ADD ("queues-come-in-strict-order", test_queues_come_in_strict_order);
   ADD ("unknown-function-fails-and-others-run", test_unknown_function_fails_and_others_run);
   ADD ("expired-call-does-not-start", test_expired_call_does_not_start);
