@@ -355,7 +355,7 @@ gboolean
 strand_items_remove (StrandStore *self, StrandStoreInterface *methods, const char *key, guint64 fence,
                      GError **error)
 {
-  for (guint64 i = 0; i <= fence; i++)
+  for (guint64 i = fence & ~(guint64) STRAND_FENCE_CLAIMS; i <= fence; i++)
     if (!remove_log (self, methods, key, i, error))
       return FALSE;
   return TRUE;

@@ -95,6 +95,28 @@ strand_record_is_waiting (StrandRecord *self, const char *queue)
          strcmp (strand_record_get_string (self, STRAND_FIELD_KIND), "call") == 0;
 }
 
+/**
+ * strand_record_begin_life:
+ * @self: the record of a call that is about to be stored for the first time
+ *
+ * Sees that nothing which concerns an earlier call of the same key can be taken for this one's: its fences,
+ * and from them its revisions, begin at a number of its own. Whoever still holds the earlier call, whose
+ * record has been removed, then finds that this one is not his.
+ *
+ * A key that strand makes is never used again, so a call that has one counts from 0, as without this.
+ *
+ * Since: 1.0
+ */
+void
+strand_record_begin_life (StrandRecord *self)
+{
+  g_return_if_fail (self != NULL);
+
+  /* Four thousand million lives, and no number beyond what other languages' numbers hold exactly. */
+  if (!g_uuid_string_is_valid (strand_record_get_key (self)))
+    strand_record_set_int (self, STRAND_FIELD_FENCE, (gint64) g_random_int () * (STRAND_FENCE_CLAIMS + 1));
+}
+
 static void
 forget_attempt (StrandRecord *self)
 {

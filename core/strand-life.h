@@ -15,6 +15,19 @@ gint64 strand_record_get_turn (StrandRecord *self);
 STRAND_AVAILABLE_IN_ALL
 gboolean strand_record_is_waiting (StrandRecord *self, const char *queue);
 
+/**
+ * STRAND_FENCE_CLAIMS:
+ *
+ * The bits of a fence that count claims; those above them tell apart calls that have one key after the other.
+ * See strand_record_begin_life().
+ *
+ * Since: 1.0
+ */
+#define STRAND_FENCE_CLAIMS 0xffff
+
+STRAND_AVAILABLE_IN_ALL
+void strand_record_begin_life (StrandRecord *self);
+
 /* The steps. Each changes a record that has just been read; whoever calls puts it. */
 
 STRAND_AVAILABLE_IN_ALL

@@ -114,7 +114,8 @@ read_payload (StrandRecord *self, StrandField type_field, StrandField bytes_fiel
  *
  * Makes the pending record of a call: its key, function, arguments, headers, and what its options say. An
  * option that is not set leaves the field at -1 (timeout, ttl, retries) or unset, for the backend or the
- * store to fill. Any thread; does not block.
+ * store to fill. A key of the caller's own may have been another call's, see strand_record_begin_life(). Any
+ * thread; does not block.
  *
  * Returns: (transfer full) (nullable): a record without lease, at revision 0; or `NULL` with a plugin's error
  * or the serializer's
@@ -132,6 +133,7 @@ strand_record_new_for_call (StrandCall *call, StrandSerializer *serializer, GErr
   g_return_val_if_fail (call != NULL, NULL);
 
   self = strand_record_new (strand_call_get_key (call));
+  strand_record_begin_life (self);
   headers = strand_call_dup_headers (call);
   options = strand_call_get_options (call);
   ttl_us = strand_options_get_ttl (options);

@@ -13,6 +13,7 @@
 
 #include "strand-clock.h"
 #include "strand-error.h"
+#include "strand-life.h"
 #include "strand-log.h"
 #include "strand-param.h"
 #include "strand-work.h"
@@ -423,10 +424,18 @@ strand_store_check_size (StrandVisit *visit, StrandRecord *record, GError **erro
   return FALSE;
 }
 
+/* Where the revisions of a record begin: at one that no earlier record of its key has had. */
+static guint64
+first_revision (StrandRecord *record)
+{
+  return ((guint64) strand_record_get_int (record, STRAND_FIELD_FENCE) & ~(guint64) STRAND_FENCE_CLAIMS) + 1;
+}
+
 gboolean
 strand_store_prepare (StrandVisit *visit, StrandRecord *record, guint64 expected, GError **error)
 {
-  strand_record_set_int (record, STRAND_FIELD_REVISION, expected + 1);
+  strand_record_set_int (record, STRAND_FIELD_REVISION,
+                         (gint64) (expected > 0 ? expected + 1 : first_revision (record)));
   if (visit->ttl_us >= 0 && strand_record_get_int (record, STRAND_FIELD_TTL) < 0)
     strand_record_set_int (record, STRAND_FIELD_TTL, visit->ttl_us);
   return strand_store_check_size (visit, record, error);
@@ -576,7 +585,8 @@ strand_store_get (StrandStore *self, const char *key, GError **error)
  * @error: return location for a [error@Strand.Error]
  *
  * Writes a record, whole or not at all, and tells its watchers. The written record has revision @expected
- * + 1. A record with a ttl of `G_MAXINT64` is kept for ever whatever the store's ttl.
+ * + 1, or a higher one if @expected is 0 and strand_record_begin_life() says so. A record with a ttl of
+ * `G_MAXINT64` is kept for ever whatever the store's ttl.
  *
  * Blocks; any thread that owns no main context, and that alone uses @record meanwhile. Fails with
  * `STRAND_ERROR_EXISTS` if @expected is 0 and there is a record, `STRAND_ERROR_STALE` if the record has

@@ -521,6 +521,7 @@ filesystem_items_remove (FilesystemItems *self, const char *key, guint64 fence, 
 {
   g_autofree char *folder = g_build_filename (self->place->path, FILESYSTEM_ITEMS, NULL);
   int dir = open (folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  guint64 first = fence & ~(guint64) STRAND_FENCE_CLAIMS;
   gboolean done = TRUE;
 
   if (dir < 0)
@@ -530,10 +531,10 @@ filesystem_items_remove (FilesystemItems *self, const char *key, guint64 fence, 
       filesystem_set_io_error (error, errno, folder);
       return FALSE;
     }
-  if (fence > MANY_FENCES)
+  if (fence - first > MANY_FENCES)
     done = remove_by_looking (self, dir, folder, key, fence, error);
   else
-    for (guint64 i = 0; done && i <= fence; i++)
+    for (guint64 i = first; done && i <= fence; i++)
       {
         g_autofree char *name = dup_name (key, i);
 

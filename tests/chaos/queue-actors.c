@@ -281,11 +281,11 @@ play_writer (const Part *part)
 
 /* --- the worker ----------------------------------------------------------------------------------------- */
 
-/* Says what was claimed, and gives a thread's call its fence. */
+/* Says what was claimed, and gives a thread's call its fence: as much of it as counts claims. */
 static StrandFunction *
 resolve (StrandReader *reader, StrandRecord *record, gpointer part, GError **error)
 {
-  guint fence = (guint) strand_record_get_int (record, STRAND_FIELD_FENCE);
+  guint fence = (guint) strand_record_get_int (record, STRAND_FIELD_FENCE) & STRAND_FENCE_CLAIMS;
 
   actors_say ("claim %s %u", strand_record_get_key (record), fence);
   if (strcmp (((const Part *) part)->runner, "process") == 0)

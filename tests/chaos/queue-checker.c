@@ -424,7 +424,7 @@ static void
 check_sums (Checker *self, Call *call, StrandRecord *record, const Deaths *deaths)
 {
   const char *key = strand_record_get_key (record);
-  gint64 fence = strand_record_get_int (record, STRAND_FIELD_FENCE);
+  gint64 fence = strand_record_get_int (record, STRAND_FIELD_FENCE) & STRAND_FENCE_CLAIMS;
   gint64 attempt = strand_record_get_int (record, STRAND_FIELD_ATTEMPT);
   gint64 crashes = strand_record_get_int (record, STRAND_FIELD_CRASHES);
   StrandStatus status = strand_record_get_status (record);
@@ -479,7 +479,7 @@ static void
 check_winner (Checker *self, Call *call, StrandRecord *record)
 {
   const char *key = strand_record_get_key (record);
-  guint fence = (guint) strand_record_get_int (record, STRAND_FIELD_FENCE);
+  guint fence = (guint) strand_record_get_int (record, STRAND_FIELD_FENCE) & STRAND_FENCE_CLAIMS;
   g_autoptr(GError) error = NULL;
   g_autoptr(GVariant) value = strand_record_dup_value (record, &error);
   Begun *begun;
@@ -553,7 +553,7 @@ check_record (Checker *self, StrandRecord *record)
 {
   const char *key = strand_record_get_key (record);
   Call *call = get_call (self, key);
-  gint64 fence = strand_record_get_int (record, STRAND_FIELD_FENCE);
+  gint64 fence = strand_record_get_int (record, STRAND_FIELD_FENCE) & STRAND_FENCE_CLAIMS;
   Deaths deaths;
 
   if (call->has_record)

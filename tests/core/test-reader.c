@@ -5,6 +5,7 @@
 #include "config.h"
 
 #include "call-fixture.h"
+#include "plain-store.h"
 #include "store-fixture.h"
 
 #include <signal.h>
@@ -55,7 +56,7 @@ static void
 set_up (Fixture *f, gconstpointer type)
 {
   f->folder = fixture_make_folder ();
-  f->store = fixture_open_store (type, f->folder);
+  f->store = strcmp (type, "plain") == 0 ? plain_store_new () : fixture_open_store (type, f->folder);
   f->backend = make_backend ("store", "store", f->store, NULL);
   f->runner = make_runner ("thread", "workers", 2, NULL);
   f->told = told_new ();
@@ -392,6 +393,82 @@ test_call_of_a_silent_worker_is_run_again (Fixture *f, gconstpointer type)
   g_assert_cmpint (strand_record_get_int (record, STRAND_FIELD_ATTEMPT), ==, 1);
 }
 
+/* What the holder of a removed call writes when it comes to it. */
+static void
+finish_late (StrandRecord *record, gpointer unused)
+{
+  strand_record_end (record, STRAND_STATUS_COMPLETED, strand_clock_now_us ());
+}
+
+static StrandRecord *
+claim_one (Fixture *f)
+{
+  const char *const queues[] = { "default", NULL };
+  const StrandClaim claim = { queues, "reader-60000:elsewhere:1:1:1:0", G_MAXINT64 / 4, 1 };
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GPtrArray) claimed = NULL;
+
+  wait_until (
+      strand_store_count (f->store, &(StrandFilter){ .statuses = 1 << STRAND_STATUS_PENDING }, NULL) == 1);
+  claimed = strand_store_claim (f->store, &claim, NULL, &error);
+  g_assert_no_error (error);
+  g_assert_cmpuint (claimed->len, ==, 1);
+  return strand_record_ref (g_ptr_array_index (claimed, 0));
+}
+
+/* A call that runs is removed, and launched again under the same key; by the same worker, say. */
+static void
+test_holder_of_a_removed_call_changes_nothing (Fixture *f, gconstpointer type)
+{
+  g_autoptr(StrandOptions) options = strand_options_new ();
+  g_autoptr(StrandHandle) first = NULL;
+  g_autoptr(StrandHandle) second = NULL;
+  g_autoptr(StrandRecord) held = NULL;
+  g_autoptr(StrandRecord) late = NULL;
+  g_autoptr(StrandRecord) again = NULL;
+  g_autoptr(StrandRecord) after = NULL;
+  g_autoptr(GBytes) item = g_bytes_new_static ("1", 1);
+  g_autoptr(GPtrArray) items = NULL;
+  g_autoptr(GError) error = NULL;
+  StrandRenewal renewal = { .key = "nightly" };
+  guint64 first_item;
+
+  strand_options_set_key (options, "nightly");
+  first = launch (f, "test.add", "(int64 1, int64 2)", options);
+  held = claim_one (f);
+  g_assert_true (strand_store_remove (f->store, "nightly", 0, &error));
+  wait_until (told_count_over (f->told) == 1);
+  second = launch (f, "test.add", "(int64 3, int64 4)", options);
+  again = claim_one (f);
+
+  late = strand_record_copy (held);
+  finish_late (late, NULL);
+  g_assert_false (strand_store_put (f->store, late, strand_record_get_revision (held), &error));
+  g_assert_error (error, STRAND_ERROR, STRAND_ERROR_STALE);
+  g_clear_error (&error);
+  g_assert_null (strand_store_change (f->store, held, finish_late, NULL, &error));
+  g_assert_error (error, STRAND_ERROR, STRAND_ERROR_STALE);
+  g_clear_error (&error);
+  renewal.fence = (guint64) strand_record_get_int (held, STRAND_FIELD_FENCE);
+  g_assert_true (strand_store_renew (f->store, &renewal, 1, &error));
+  g_assert_error (renewal.error, STRAND_ERROR, STRAND_ERROR_STALE);
+  g_clear_error (&renewal.error);
+  strand_store_append_items (f->store, "nightly", renewal.fence, 0, &item, 1, 10, &error);
+  g_assert_no_error (error);
+
+  after = record_of (f, second);
+  g_assert_cmpuint (strand_record_get_revision (after), ==, strand_record_get_revision (again));
+  g_assert_cmpint (strand_record_get_status (after), ==, STRAND_STATUS_RUNNING);
+  items = strand_store_read_items (f->store, "nightly",
+                                   (guint64) strand_record_get_int (after, STRAND_FIELD_FENCE), 0, 10,
+                                   &first_item, &error);
+  g_assert_no_error (error);
+  g_assert_cmpuint (items->len, ==, 0);
+  g_assert_cmpint (strand_record_get_int (after, STRAND_FIELD_FENCE) & STRAND_FENCE_CLAIMS, ==, 1);
+  g_assert_false (strand_backend_close (f->backend, 0, NULL)); /* nobody will run it here */
+  wait_until (told_count_over (f->told) == 2);
+}
+
 static void
 test_many_calls_end_once_each (Fixture *f, gconstpointer type)
 {
@@ -443,6 +520,9 @@ main (int argc, char **argv)
   ADD ("paused-reader-takes-nothing", test_paused_reader_takes_nothing);
   ADD ("stopped-reader-gives-back", test_stopped_reader_gives_back);
   ADD ("call-of-a-silent-worker-is-run-again", test_call_of_a_silent_worker_is_run_again);
+  ADD ("holder-of-a-removed-call-changes-nothing", test_holder_of_a_removed_call_changes_nothing);
+  g_test_add ("/reader/plain/holder-of-a-removed-call-changes-nothing", Fixture, "plain", set_up,
+              test_holder_of_a_removed_call_changes_nothing, tear_down);
   ADD ("many-calls-end-once-each", test_many_calls_end_once_each);
 
   return fixture_run_tests ();
