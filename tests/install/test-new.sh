@@ -140,6 +140,19 @@ goes_where_it_is_told () {
     && [ -e "$work/chosen/other-store.so" ]
 }
 
+# A plugin with the address sanitizer in it, in a strand that has none: what it does is told for its case, and the others
+# go on. As docs/conformance/README.md says, which means gcc.
+shows_what_the_sanitizer_finds () {
+  cp -r "$(project_of store)" "$work/asan" && cd "$work/asan" && rm -r build || return
+  sed -i '/^set_not_found/ { n; s/$/\n  char *gone = g_malloc (1);\n\n  g_free (gone);\n  if (*(volatile char *) gone == 1)\n    return;/ }' \
+    my-thing-store.c
+  CC=gcc staged meson setup build -Db_sanitize=address -Db_lundef=false && meson compile -C build || return
+  LD_PRELOAD=$(gcc -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0 staged strand conformance store/mine -c strand.conf \
+    --file build/my-thing-store.so --quick get >"$work/report" 2>&1
+  same 1 $? && cat "$work/report" && grep -q '^not ok 1 - get/unknown-key' "$work/report" \
+    && grep -q 'AddressSanitizer: heap-use-after-free' "$work/report" && [ "$(grep -c '^ok ' "$work/report")" = 2 ]
+}
+
 looks_where_it_was_installed () {
   LD_LIBRARY_PATH=$libdir "$prefix/bin/strand" new store lost "$work/lost" >"$work/said" 2>&1
   cat "$work/said"
@@ -147,7 +160,7 @@ looks_where_it_was_installed () {
 }
 
 kinds='store taskrunner backend serializer middleware module'
-plan 50
+plan 51
 check 'install' install_everything
 PKG_CONFIG_PATH=$(dirname "$(find "$prefix" -name strand-1.pc)")
 export PKG_CONFIG_PATH
@@ -179,6 +192,7 @@ for kind in $kinds; do
   check "$kind/runs-uninstalled" runs_uninstalled "$kind"
 done
 check 'plugin/misses-nothing' misses_nothing
+check 'plugin/shows-what-the-sanitizer-finds' shows_what_the_sanitizer_finds
 check 'plugin/goes-to-its-user' goes_to_its_user
 check 'plugin/goes-where-it-is-told' goes_where_it_is_told
 finish
