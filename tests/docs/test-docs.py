@@ -303,6 +303,11 @@ class Docs:
             if shutil.which("groff"):
                 _, output = self.run(["groff", "-man", "-Tutf8", "-ww", "-z", str(self.source / "sdk" / "man" / name)], "/", "/")
                 problems += [output] if output else []
+        for name in pages:
+            command = re.fullmatch(r"strand-([a-z]+)\.1", name)
+            status, text = self.help_of(command[1]) if command else (1, "")
+            problems += [f"{name} does not name '{option}'" for option in re.findall(r"--[a-z-]+", text.partition("Options of every")[0])
+                         if status == 0 and option.replace("-", "\\-") not in pages[name]]
         keyfiles = re.findall(r"^\.nf\n(\[.*?)^\.fi$", pages["strand.conf.5"], re.MULTILINE | re.DOTALL)
         problems += [problem for problem in map(self.check_keyfile_text, (text.replace("\\-", "-") for text in keyfiles)) if problem]
         names = runpy.run_path(str(self.source / "tests" / "docs" / "draw-architecture.py"))["PLUGINS"]
