@@ -92,8 +92,25 @@ ref_call (StrandFollower *self)
   return call;
 }
 
+/* Whether an attempt has started that was not seen before. */
+static gboolean
+show_times (StrandCall *call, StrandRecord *record)
+{
+  StrandCallExtra *extra = strand_call_extra (call);
+  gint64 started_us = strand_record_get_int (record, STRAND_FIELD_STARTED);
+  gboolean is_new;
+
+  g_mutex_lock (&extra->lock);
+  is_new = started_us != extra->started_us && started_us > 0;
+  extra->created_us = strand_record_get_int (record, STRAND_FIELD_CREATED);
+  extra->started_us = started_us;
+  extra->attempt = (guint) strand_record_get_int (record, STRAND_FIELD_ATTEMPT);
+  g_mutex_unlock (&extra->lock);
+  return is_new;
+}
+
 static void
-show_envelope (StrandCall *call, StrandRecord *record)
+show_state (StrandCall *call, StrandRecord *record)
 {
   StrandCallExtra *extra = strand_call_extra (call);
   const char *message = strand_record_get_string (record, STRAND_FIELD_MESSAGE);
@@ -103,9 +120,6 @@ show_envelope (StrandCall *call, StrandRecord *record)
   GVariant *value;
 
   g_mutex_lock (&extra->lock);
-  extra->created_us = strand_record_get_int (record, STRAND_FIELD_CREATED);
-  extra->started_us = strand_record_get_int (record, STRAND_FIELD_STARTED);
-  extra->attempt = (guint) strand_record_get_int (record, STRAND_FIELD_ATTEMPT);
   extra->progress = strand_record_get_double (record, STRAND_FIELD_PROGRESS);
   if (g_strcmp0 (extra->message, message) != 0)
     {
@@ -221,20 +235,25 @@ show_items (StrandFollower *self, StrandCall *call, StrandRecord *record)
   return !strand_call_wants_room (call);
 }
 
+/* That it runs comes first: nobody sees a call pending that has progress or items. Of one that has ended in
+ * the meantime, too. */
 static void
 show_record (StrandFollower *self, StrandCall *call, StrandRecord *record)
 {
   StrandStatus status = strand_record_get_status (record);
+  gboolean has_started = show_times (call, record);
 
-  show_envelope (call, record);
+  if (status == STRAND_STATUS_RUNNING || (has_started && strand_status_is_terminal (status)))
+    strand_call_mark_running (call);
+  show_state (call, record);
   if (!show_items (self, call, record))
     return; /* on_room() comes back */
   if (strand_status_is_terminal (status))
     show_end (call, record);
-  else if (status == STRAND_STATUS_RUNNING)
-    strand_call_mark_running (call);
-  else
+  else if (status == STRAND_STATUS_PENDING)
     strand_call_requeue (call);
+  else
+    strand_call_changed (call);
 }
 
 static void on_changed (StrandStore *store, const char *key, gpointer data);

@@ -200,6 +200,34 @@ test_items_come_in_order_before_the_end (Fixture *f, gconstpointer type)
   g_assert_cmpstr (log, ==, expected->str);
 }
 
+static int n_early; /* items of calls that did not run, as far as anybody could see; atomic */
+
+static gboolean
+look_at_status (StrandCall *call, GVariant *item, gpointer unused, GError **error)
+{
+  if (strand_call_get_status (call) == STRAND_STATUS_PENDING)
+    g_atomic_int_inc (&n_early);
+  return TRUE;
+}
+
+/* Callbacks where the news is read see the call as it is then. */
+static void
+test_what_emits_is_seen_to_run (Fixture *f, gconstpointer type)
+{
+  g_autoptr(StrandFunction) function = fixture_function ("test.count");
+  g_autoptr(StrandTask) task = strand_task_new (function, G_OBJECT (f->backend));
+
+  n_early = 0;
+  told_listen (f->told, task);
+  strand_task_on_iter (task, look_at_status, NULL, NULL);
+  g_object_set (task, "on-runner", TRUE, NULL);
+  listen (f, NULL, 0);
+  for (guint i = 0; i < 20; i++)
+    strand_task_post (task, "(u)", 10);
+  wait_until (told_count_over (f->told) == 20);
+  g_assert_cmpint (g_atomic_int_get (&n_early), ==, 0);
+}
+
 static void
 test_retry_runs_again (Fixture *f, gconstpointer type)
 {
@@ -510,6 +538,7 @@ main (int argc, char **argv)
   ADD ("waiting-reader-is-woken", test_reader_that_waits_is_woken);
   ADD ("failure-keeps-its-cause", test_failure_keeps_its_cause);
   ADD ("items-come-in-order-before-the-end", test_items_come_in_order_before_the_end);
+  ADD ("what-emits-is-seen-to-run", test_what_emits_is_seen_to_run);
   ADD ("retry-runs-again", test_retry_runs_again);
   ADD ("pending-call-is-cancelled-without-a-reader", test_pending_call_is_cancelled_without_a_reader);
   ADD ("running-call-is-cancelled", test_running_call_is_cancelled);
