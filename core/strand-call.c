@@ -731,6 +731,41 @@ strand_call_finish (StrandCall *self, GVariant *value, GError *error)
   finish (strand_call_ref (self), value, error);
 }
 
+/**
+ * strand_call_finish_with_value:
+ * @self: a call that this taskrunner has begun
+ * @value: (nullable): what the function returned; floating is consumed
+ *
+ * As strand_call_finish(), for languages whose errors cannot be `NULL`.
+ *
+ * Since: 1.0
+ */
+void
+strand_call_finish_with_value (StrandCall *self, GVariant *value)
+{
+  g_return_if_fail (self != NULL);
+
+  strand_call_finish (self, value != NULL ? g_variant_ref_sink (value) : NULL, NULL);
+}
+
+/**
+ * strand_call_finish_with_error:
+ * @self: a call that this taskrunner has begun
+ * @error: why the function failed
+ *
+ * As strand_call_finish(), for languages whose errors are not given away.
+ *
+ * Since: 1.0
+ */
+void
+strand_call_finish_with_error (StrandCall *self, const GError *error)
+{
+  g_return_if_fail (self != NULL);
+  g_return_if_fail (error != NULL);
+
+  strand_call_finish (self, NULL, g_error_copy (error));
+}
+
 static void
 on_timeout (gpointer data)
 {

@@ -123,6 +123,12 @@ STRAND_AVAILABLE_IN_ALL
 void strand_call_finish (StrandCall *self, GVariant *value, GError *error);
 
 STRAND_AVAILABLE_IN_ALL
+void strand_call_finish_with_value (StrandCall *self, GVariant *value);
+
+STRAND_AVAILABLE_IN_ALL
+void strand_call_finish_with_error (StrandCall *self, const GError *error);
+
+STRAND_AVAILABLE_IN_ALL
 void strand_call_set_runner_data (StrandCall *self, gpointer data);
 
 STRAND_AVAILABLE_IN_ALL

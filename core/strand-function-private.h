@@ -22,6 +22,11 @@ struct _StrandFunction
   gboolean takes_keywords; /* the last parameter is a{sv} */
   gboolean portable;       /* atomic: helper processes have it; only ever set */
 
+  /* For language bindings, set before the function is used. */
+  char *delegate; /* the function that a helper calls instead, or NULL, as the next */
+  char *location; /* what it is told of this one */
+  char *home;     /* why there is no other process that can run it */
+
   StrandFunc func;
   gpointer user_data;
   GDestroyNotify destroy;

@@ -249,6 +249,9 @@ strand_function_unref (StrandFunction *self)
     self->destroy (self->user_data);
   g_free (self->name);
   g_free (self->help);
+  g_free (self->delegate);
+  g_free (self->location);
+  g_free (self->home);
   g_strfreev (self->parameter_names);
   g_clear_pointer (&self->parameter_type, g_variant_type_free);
   g_clear_pointer (&self->result_type, g_variant_type_free);
@@ -390,6 +393,86 @@ strand_function_is_portable (StrandFunction *self)
   g_return_val_if_fail (self != NULL, FALSE);
 
   return g_atomic_int_get (&self->portable);
+}
+
+/**
+ * strand_function_set_delegate:
+ * @self: a function, before its first call
+ * @delegate: the name of a function of the same signature, which helpers register
+ * @location: what @delegate finds this one by
+ *
+ * Says how a helper that does not have a function comes to it: there @delegate is called, with the same
+ * arguments and with @location as the header `strand.location`. For bindings, whose functions come from
+ * modules of their own language: see strand_helper_set_command().
+ *
+ * Since: 1.0
+ */
+void
+strand_function_set_delegate (StrandFunction *self, const char *delegate, const char *location)
+{
+  g_return_if_fail (self != NULL);
+  g_return_if_fail (delegate != NULL);
+  g_return_if_fail (location != NULL);
+
+  g_free (self->delegate);
+  g_free (self->location);
+  self->delegate = g_strdup (delegate);
+  self->location = g_strdup (location);
+}
+
+/**
+ * strand_function_get_delegate:
+ * @self: a function
+ * @location: (out) (optional) (transfer none) (nullable): what the delegate finds it by
+ *
+ * For taskrunners that start helpers.
+ *
+ * Returns: (nullable): the name of the function that runs in its place in another process
+ * Since: 1.0
+ */
+const char *
+strand_function_get_delegate (StrandFunction *self, const char **location)
+{
+  g_return_val_if_fail (self != NULL, NULL);
+
+  if (location != NULL)
+    *location = self->location;
+  return self->delegate;
+}
+
+/**
+ * strand_function_set_home_reason:
+ * @self: a function, before its first call
+ * @reason: why no other process can run it, and what its author can do about that
+ *
+ * What a taskrunner in another process says when it refuses a function that is not portable. For bindings,
+ * whose users know other cures than those of C.
+ *
+ * Since: 1.0
+ */
+void
+strand_function_set_home_reason (StrandFunction *self, const char *reason)
+{
+  g_return_if_fail (self != NULL);
+  g_return_if_fail (reason != NULL);
+
+  g_free (self->home);
+  self->home = g_strdup (reason);
+}
+
+/**
+ * strand_function_get_home_reason:
+ * @self: a function
+ *
+ * Returns: (nullable): why no other process can run it, if somebody has said so
+ * Since: 1.0
+ */
+const char *
+strand_function_get_home_reason (StrandFunction *self)
+{
+  g_return_val_if_fail (self != NULL, NULL);
+
+  return self->home;
 }
 
 /**

@@ -91,6 +91,20 @@ gboolean strand_function_returns_object (StrandFunction *self);
 STRAND_AVAILABLE_IN_ALL
 gboolean strand_function_is_portable (StrandFunction *self);
 
+/* For language bindings. */
+
+STRAND_AVAILABLE_IN_ALL
+void strand_function_set_delegate (StrandFunction *self, const char *delegate, const char *location);
+
+STRAND_AVAILABLE_IN_ALL
+const char *strand_function_get_delegate (StrandFunction *self, const char **location);
+
+STRAND_AVAILABLE_IN_ALL
+void strand_function_set_home_reason (StrandFunction *self, const char *reason);
+
+STRAND_AVAILABLE_IN_ALL
+const char *strand_function_get_home_reason (StrandFunction *self);
+
 STRAND_AVAILABLE_IN_ALL
 char *strand_function_dup_signature (StrandFunction *self) G_GNUC_WARN_UNUSED_RESULT;
 

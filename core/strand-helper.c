@@ -56,6 +56,9 @@ static Helper helper;
 
 static char *program; /* what strand_helper_main() found; NULL without it */
 
+static GMutex command_lock; /* guards the next */
+static GStrv command;       /* what strand_helper_set_command() was given */
+
 /* Nobody is left to hear more. Takes along what functions have started, for this is the leader of their
  * group. */
 static void G_GNUC_NORETURN
@@ -603,4 +606,72 @@ const char *
 strand_helper_get_program (void)
 {
   return program;
+}
+
+/**
+ * strand_helper_set_command:
+ * @argv: (nullable) (array zero-terminated=1): what starts a helper of this program; `NULL` for what started
+ *   it before
+ *
+ * Makes taskrunners that have no command of their own start helpers in this way: an interpreter and what it
+ * runs, which comes to strand_helper_run(). Helpers that run already live on. Any thread; does not block.
+ *
+ * Since: 1.0
+ */
+void
+strand_helper_set_command (const char *const *argv)
+{
+  GStrv replaced;
+
+  g_mutex_lock (&command_lock);
+  replaced = command;
+  command = g_strdupv ((GStrv) argv);
+  g_mutex_unlock (&command_lock);
+  g_strfreev (replaced);
+}
+
+/**
+ * strand_helper_dup_command:
+ *
+ * Any thread; does not block.
+ *
+ * Returns: (transfer full) (nullable): what strand_helper_set_command() was given
+ * Since: 1.0
+ */
+GStrv
+strand_helper_dup_command (void)
+{
+  GStrv copy;
+
+  g_mutex_lock (&command_lock);
+  copy = g_strdupv (command);
+  g_mutex_unlock (&command_lock);
+  return copy;
+}
+
+/**
+ * strand_helper_run:
+ * @argv: (array zero-terminated=1): the program's arguments, of which the last two are those that the
+ *   taskrunner added
+ *
+ * Runs calls until the program that started this helper needs it no more. The functions are those of the
+ * default registry and of the modules that the taskrunner names. Unlike strand_helper_main() it returns, so
+ * that an interpreter can end as it does otherwise.
+ *
+ * Blocks; runs the functions on the thread that calls it.
+ *
+ * Returns: the exit status; 2 where no taskrunner started this program
+ * Since: 1.0
+ */
+int
+strand_helper_run (const char *const *argv)
+{
+  guint n = argv != NULL ? g_strv_length ((GStrv) argv) : 0;
+
+  if (n < 2 || strcmp (argv[n - 2], STRAND_HELPER_OPTION) != 0)
+    {
+      g_printerr ("A helper is started by a process taskrunner, not by hand\n");
+      return 2;
+    }
+  return be_helper (argv[n - 1], NULL);
 }

@@ -20,6 +20,9 @@
 /* How much of its stderr an error quotes. */
 #define LAST_WORDS_BYTES 2000
 
+/* What tells a delegate which function it stands for. */
+#define STRAND_HEADER_LOCATION "strand.location"
+
 /* How often to look where the kernel has no pidfd. */
 #define LOOK_MS 100
 
@@ -44,14 +47,15 @@ dup_argv (const HelperSettings *settings, GError **error)
 {
   g_autoptr(GPtrArray) argv = g_ptr_array_new_with_free_func (g_free);
   const char *program = settings->command;
-  int n = 0;
   g_auto(GStrv) words = NULL;
 
-  if (program != NULL && !g_shell_parse_argv (program, &n, &words, error))
+  if (program != NULL && !g_shell_parse_argv (program, NULL, &words, error))
     {
       g_prefix_error (error, "Could not understand 'helper-command': ");
       return NULL;
     }
+  if (words == NULL)
+    words = strand_helper_dup_command ();
   if (program == NULL)
     program = strand_helper_get_program ();
   if (program == NULL)
@@ -60,7 +64,7 @@ dup_argv (const HelperSettings *settings, GError **error)
     program = STRAND_HELPER;
   if (words == NULL)
     g_ptr_array_add (argv, g_strdup (program));
-  for (int i = 0; i < n; i++)
+  for (guint i = 0; words != NULL && words[i] != NULL; i++)
     g_ptr_array_add (argv, g_strdup (words[i]));
   g_ptr_array_add (argv, g_strdup (STRAND_HELPER_OPTION));
   g_ptr_array_add (argv, g_strdup_printf ("%d", (int) getpid ()));
@@ -297,10 +301,12 @@ helper_find (Helper *self, StrandFunction *function, guint32 *index, GError **er
 {
   Offered *offered = g_hash_table_lookup (self->by_function, function);
   const char *name = strand_function_get_name (function);
+  const char *delegate = strand_function_get_delegate (function, NULL);
   g_autofree char *signature = NULL;
 
   if (offered == NULL)
     {
+      name = delegate != NULL ? delegate : name;
       offered = g_hash_table_lookup (self->by_name, name);
       signature = strand_function_dup_signature (function);
       if (offered == NULL)
@@ -334,10 +340,31 @@ helper_knows (Helper *self, StrandFunction *function, guint32 *index)
   return offered != NULL;
 }
 
+/* The call's own, and where a delegate finds the function. */
+static GVariant *
+dup_headers (StrandCall *call)
+{
+  g_autoptr(GVariant) own = strand_call_dup_headers (call);
+  const char *location;
+  GVariantBuilder builder;
+  GVariantIter iter;
+  const char *name, *value;
+
+  if (strand_function_get_delegate (strand_call_get_function (call), &location) == NULL)
+    return g_steal_pointer (&own);
+  g_variant_builder_init (&builder, G_VARIANT_TYPE ("a{ss}"));
+  g_variant_iter_init (&iter, own);
+  while (g_variant_iter_next (&iter, "{&s&s}", &name, &value))
+    if (strcmp (name, STRAND_HEADER_LOCATION) != 0)
+      g_variant_builder_add (&builder, "{ss}", name, value);
+  g_variant_builder_add (&builder, "{ss}", STRAND_HEADER_LOCATION, location);
+  return g_variant_ref_sink (g_variant_builder_end (&builder));
+}
+
 gboolean
 helper_write_call (Helper *self, StrandCall *call, guint32 index, GError **error)
 {
-  g_autoptr(GVariant) headers = strand_call_dup_headers (call);
+  g_autoptr(GVariant) headers = dup_headers (call);
   GVariant *arguments = strand_call_get_arguments (call);
   gint64 deadline_us = strand_call_get_deadline (call);
   const char *key = strand_call_get_key (call);

@@ -77,13 +77,16 @@ strand_process_taskrunner_get_traits (StrandTaskrunner *taskrunner)
 static gboolean
 check_function (Pool *pool, StrandFunction *function, GError **error)
 {
-  if (strand_function_is_portable (function) || pool->settings.command != NULL ||
-      pool->settings.modules != NULL)
+  const char *home = strand_function_get_home_reason (function);
+
+  if (strand_function_is_portable (function) || strand_function_get_delegate (function, NULL) != NULL ||
+      pool->settings.command != NULL || pool->settings.modules != NULL)
     return TRUE;
-  g_set_error (
-      error, STRAND_ERROR, STRAND_ERROR_UNSAFE,
-      "it belongs to this program, and a helper process does not know it: put it into a module, or register it "
-      "with 'strand_helper_main (argc, argv, register_functions);' as the first line of main()");
+  if (home == NULL)
+    home =
+        "it belongs to this program, and a helper process does not know it: put it into a module, or register "
+        "it with 'strand_helper_main (argc, argv, register_functions);' as the first line of main()";
+  g_set_error_literal (error, STRAND_ERROR, STRAND_ERROR_UNSAFE, home);
   return FALSE;
 }
 

@@ -7,8 +7,11 @@ How the package is cut, from the ground up; each module uses only what stands ab
     running.py      context(): what a running function may ask and say (emit, progress, metadata, cancelled)
     functions.py    function_for(callable): the Strand.Function behind a callable, found elsewhere by module and name
     handles.py      ComputationHandle, ComputationStatus, ComputationResult
-    tasks.py        Taskrunner and its subclasses, as_task(), target_for(): where a function runs
-    helper.py       the program that runs functions for a process runner (python3 -m strand.helper)
+    calls.py        launch(): one call of a function at a target; where its callbacks come
+    coroutines.py   the target that is an asyncio loop
+    tasks.py        Taskrunner and its subclasses, as_task()
+    helper.py       the program that runs functions for a process runner, or one as a process of its own
+    mainmodule.py   functions of a program's main module, without running the program again
 
     stores.py       ComputationStore as a MutableMapping; FileSystemStore and the others; SerializationFormat
     middleware.py   Middleware in Python, and the names of the shipped ones
@@ -28,6 +31,54 @@ import gi
 
 gi.require_version("Strand", "1")
 
+from strand.calls import launch, use_main_loop  # noqa: E402
+from strand.errors import (  # noqa: E402
+    CallTimeoutError,
+    CancelledError,
+    CrashedError,
+    NotFoundError,
+    NotReadyError,
+    RefusedError,
+    RemoteError,
+    RemoteTraceback,
+    StrandError,
+    UnsafeError,
+)
+from strand.handles import ComputationHandle, ComputationResult, ComputationStatus  # noqa: E402
+from strand.running import context  # noqa: E402
+from strand.tasks import (  # noqa: E402
+    CoroutineTaskrunner,
+    MultiprocessTaskrunner,
+    TargetTaskrunner,
+    Taskrunner,
+    ThreadTaskrunner,
+    as_task,
+)
 from strand.values import from_variant, to_variant  # noqa: E402
 
-__all__ = ["from_variant", "to_variant"]
+__all__ = [
+    "CallTimeoutError",
+    "CancelledError",
+    "ComputationHandle",
+    "ComputationResult",
+    "ComputationStatus",
+    "CoroutineTaskrunner",
+    "CrashedError",
+    "MultiprocessTaskrunner",
+    "NotFoundError",
+    "NotReadyError",
+    "RefusedError",
+    "RemoteError",
+    "RemoteTraceback",
+    "StrandError",
+    "TargetTaskrunner",
+    "Taskrunner",
+    "ThreadTaskrunner",
+    "UnsafeError",
+    "as_task",
+    "context",
+    "from_variant",
+    "launch",
+    "to_variant",
+    "use_main_loop",
+]
