@@ -271,6 +271,13 @@ class Docs:
                          if "Since: " not in described.get(name, "Since: ")]
         return "\n".join(problems)
 
+    def check_options(self):
+        """README names every option of the build."""
+        page = (self.source / "README.md").read_text(encoding="utf-8")
+        options = re.findall(r"^option\('([a-z-]+)'", (self.source / "meson_options.txt").read_text(encoding="utf-8"), re.MULTILINE)
+        missing = [option for option in options if f"-D{option}=" not in page]
+        return f"without {missing}" if missing or not options else None
+
     # Commands that pages mention without running them.
 
     def help_of(self, command):
@@ -381,6 +388,7 @@ class Docs:
                 self.report(f"{page.name} shows what its commands do", self.check_commands(page))
         self.report("examples do what they are for", self.check_examples())
         self.report("the picture of the architecture is that of the code", self.check_picture())
+        self.report("README.md has every option of the build", self.check_options())
         self.report("record-format.md has every header", self.check_headers())
         self.report("manual pages are complete", self.check_manual())
         self.report("public functions are described", self.check_descriptions())
