@@ -21,6 +21,9 @@
 #define SHORTEST_WAIT_US 50
 #define LONGEST_WAIT_US 500
 
+/* How many rows are remembered, the latest in each of so many drawers: as many as a program has in flight. */
+#define N_DRAWERS 4096
+
 struct _SqliteDatabase
 {
   sqlite3 *handle;
@@ -30,7 +33,8 @@ struct _SqliteDatabase
   gboolean broken;        /* an error that a new connection may not have */
   gboolean frozen;        /* opened without locks: for one use only */
   gboolean noting;        /* somebody watches the table of changes */
-  GHashTable *statements; /* interned SQL → sqlite3_stmt */
+  GHashTable *statements; /* SQL, by address → sqlite3_stmt */
+  gint64 *ids;            /* of rows, by the hash of their keys; NULL while none is remembered */
 };
 
 /* --- errors -------------------------------------------------------------------------------------------- */
@@ -219,8 +223,7 @@ sqlite_database_note (SqliteDatabase *self, const char *key, GError **error)
 
   if (!self->noting)
     return TRUE;
-  statement = sqlite_database_prepare (
-      self, g_intern_static_string ("INSERT INTO changes (\"key\") VALUES (?1)"), error);
+  statement = sqlite_database_prepare (self, "INSERT INTO changes (\"key\") VALUES (?1)", error);
   if (statement != NULL)
     sqlite3_bind_text (statement, 1, key, -1, SQLITE_STATIC);
   if (statement != NULL && sqlite_database_step (self, statement, error) == SQLITE_DONE)
@@ -230,11 +233,25 @@ sqlite_database_note (SqliteDatabase *self, const char *key, GError **error)
   return FALSE;
 }
 
+gint64
+sqlite_database_recall_id (SqliteDatabase *self, const char *key)
+{
+  return self->ids != NULL ? self->ids[g_str_hash (key) % N_DRAWERS] : 0;
+}
+
+void
+sqlite_database_remember_id (SqliteDatabase *self, const char *key, gint64 id)
+{
+  if (self->ids == NULL)
+    self->ids = g_new0 (gint64, N_DRAWERS);
+  self->ids[g_str_hash (key) % N_DRAWERS] = id;
+}
+
 void
 sqlite_database_lose_transaction (SqliteDatabase *self)
 {
   if (sqlite_database_is_in_transaction (self))
-    sqlite_database_run (self, g_intern_static_string ("ROLLBACK"), NULL);
+    sqlite_database_run (self, "ROLLBACK", NULL);
 }
 
 const char *
@@ -259,6 +276,12 @@ int
 sqlite_database_count_changes (SqliteDatabase *self)
 {
   return sqlite3_changes (self->handle);
+}
+
+gint64
+sqlite_database_get_last_id (SqliteDatabase *self)
+{
+  return sqlite3_last_insert_rowid (self->handle);
 }
 
 gboolean
@@ -425,6 +448,7 @@ void
 sqlite_database_close (SqliteDatabase *self)
 {
   g_hash_table_unref (self->statements);
+  g_free (self->ids);
   sqlite3_close_v2 (self->handle);
   g_free (self->path);
   g_free (self);

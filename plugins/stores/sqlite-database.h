@@ -32,7 +32,8 @@ gboolean sqlite_database_is_read_only (SqliteDatabase *self);
 /* The time until which the next statements may wait for a lock; monotonic. */
 void sqlite_database_set_deadline (SqliteDatabase *self, gint64 deadline_us);
 
-/* A statement, prepared once for each connection. @sql must be an interned string. Reset it after use. */
+/* A statement, prepared once for each connection. @sql is known by its address: a literal, or an interned
+ * string. Reset the statement after use. */
 sqlite3_stmt *sqlite_database_prepare (SqliteDatabase *self, const char *sql, GError **error);
 
 /* Steps to the next row, waiting for locks. SQLITE_ROW, SQLITE_DONE, or SQLITE_ERROR with @error set. */
@@ -44,7 +45,7 @@ void sqlite_database_reset (sqlite3_stmt *statement);
 typedef sqlite3_stmt SqliteUse;
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (SqliteUse, sqlite_database_reset)
 
-/* Runs an interned statement that answers nothing. */
+/* Likewise; runs a statement that answers nothing. */
 gboolean sqlite_database_run (SqliteDatabase *self, const char *sql, GError **error);
 
 /* Runs any statement to its end; one that answers gives an integer. */
@@ -59,9 +60,16 @@ gboolean sqlite_database_note (SqliteDatabase *self, const char *key, GError **e
 /* Ends the transaction as if nothing had been done in it: what must not be done by halves has been. */
 void sqlite_database_lose_transaction (SqliteDatabase *self);
 
+/* Where a record's row is, if that is remembered, else 0: a hint, as rows come and go. */
+gint64 sqlite_database_recall_id (SqliteDatabase *self, const char *key);
+void sqlite_database_remember_id (SqliteDatabase *self, const char *key, gint64 id);
+
 /* How many rows the last statement changed; and all statements together. */
 int sqlite_database_count_changes (SqliteDatabase *self);
 gint64 sqlite_database_count_all_changes (SqliteDatabase *self);
+
+/* The id of the last row that was inserted. */
+gint64 sqlite_database_get_last_id (SqliteDatabase *self);
 
 /* Whether a transaction is open: SQLite ends one by itself where a write fails badly. */
 gboolean sqlite_database_is_in_transaction (SqliteDatabase *self);

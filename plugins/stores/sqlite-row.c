@@ -13,10 +13,11 @@
 #define PARAM_OF(field) ((int) (field) + 1)
 #define PARAM_LATER (STRAND_N_FIELDS + 1)
 #define PARAM_EXPECTED (STRAND_N_FIELDS + 2)
+#define PARAM_ID (STRAND_N_FIELDS + 3)
 
 static struct
 {
-  const char *get, *insert, *update;
+  const char *get, *insert, *update, *update_there, *claim;
 } texts; /* interned, written once */
 
 void
@@ -42,6 +43,7 @@ write_texts (void)
   GString *get = g_string_new ("SELECT ");
   GString *insert = g_string_new ("INSERT INTO records (");
   GString *update = g_string_new ("UPDATE records SET ");
+  GString *claim = g_string_new ("UPDATE records SET ");
 
   sqlite_row_append_columns (get, "");
   g_string_append (get, " FROM records WHERE \"key\" = ?1");
@@ -61,7 +63,15 @@ write_texts (void)
 
   g_string_append_printf (update, "\"later\" = ?%d WHERE \"key\" = ?%d AND \"revision\" = ?%d", PARAM_LATER,
                           PARAM_OF (STRAND_FIELD_KEY), PARAM_EXPECTED);
-  texts.update = sqlite_row_intern (update);
+  texts.update = g_intern_string (update->str);
+  g_string_append_printf (update, " AND \"id\" = ?%d", PARAM_ID);
+  texts.update_there = sqlite_row_intern (update);
+
+  for (StrandField field = 0; field < STRAND_N_FIELDS; field++)
+    if (field != STRAND_FIELD_KEY && strand_field_get_shape (field) != STRAND_SHAPE_VARIANT)
+      g_string_append_printf (claim, "\"%s\" = ?%d, ", strand_field_get_name (field), PARAM_OF (field));
+  g_string_append_printf (claim, "\"later\" = 0 WHERE \"id\" = ?%d", PARAM_ID);
+  texts.claim = sqlite_row_intern (claim);
 }
 
 static void
@@ -95,10 +105,12 @@ type_of (StrandField field)
     }
 }
 
+/* Parameters are NULL if nothing is bound. */
 static void
 bind_text (sqlite3_stmt *statement, int param, const char *text)
 {
-  sqlite3_bind_text (statement, param, text, -1, SQLITE_STATIC);
+  if (text != NULL)
+    sqlite3_bind_text (statement, param, text, -1, SQLITE_STATIC);
 }
 
 static void
@@ -171,10 +183,11 @@ read_variant (sqlite3_stmt *row, int column, StrandRecord *record, StrandField f
 static gboolean
 read_field (sqlite3_stmt *row, StrandRecord *record, StrandField field, GError **error)
 {
+  const StrandShape shape = strand_field_get_shape (field);
   int column = field;
   const char *text;
 
-  switch (strand_field_get_shape (field))
+  switch (shape)
     {
     case STRAND_SHAPE_INT:
       strand_record_set_int (record, field, sqlite3_column_int64 (row, column));
@@ -188,9 +201,9 @@ read_field (sqlite3_stmt *row, StrandRecord *record, StrandField field, GError *
 
   if (sqlite3_column_type (row, column) == SQLITE_NULL)
     return TRUE;
-  if (strand_field_get_shape (field) == STRAND_SHAPE_VARIANT)
+  if (shape == STRAND_SHAPE_VARIANT)
     return read_variant (row, column, record, field, error);
-  if (strand_field_get_shape (field) == STRAND_SHAPE_BYTES)
+  if (shape == STRAND_SHAPE_BYTES)
     {
       g_autoptr(GBytes) bytes =
           g_bytes_new (sqlite3_column_blob (row, column), sqlite3_column_bytes (row, column));
@@ -255,8 +268,8 @@ static void
 explain_revision (SqliteDatabase *database, const char *key, guint64 expected,
                   void (*set_missing) (GError **error), GError **error)
 {
-  g_autoptr(SqliteUse) statement = sqlite_database_prepare (
-      database, g_intern_static_string ("SELECT \"revision\" FROM records WHERE \"key\" = ?1"), error);
+  g_autoptr(SqliteUse) statement =
+      sqlite_database_prepare (database, "SELECT \"revision\" FROM records WHERE \"key\" = ?1", error);
   int code;
 
   if (statement == NULL)
@@ -310,23 +323,58 @@ is_for_later (StrandRecord *record)
          strand_record_get_int (record, STRAND_FIELD_NOT_BEFORE) > 0;
 }
 
-gboolean
-sqlite_row_put (SqliteDatabase *database, StrandRecord *record, guint64 expected, GError **error)
+/* The number of rows that a statement of ours has written, or -1. @id: 0 where the statement does not ask. */
+static int
+write_row (SqliteDatabase *database, const char *sql, StrandRecord *record, guint64 expected, gint64 id,
+           GError **error)
 {
-  g_autoptr(SqliteUse) statement = NULL;
-  int n_changed;
+  g_autoptr(SqliteUse) statement = sqlite_database_prepare (database, sql, error);
 
-  need_texts ();
-  statement = sqlite_database_prepare (database, expected == 0 ? texts.insert : texts.update, error);
   if (statement == NULL)
-    return FALSE;
+    return -1;
   for (StrandField field = 0; field < STRAND_N_FIELDS; field++)
     bind_field (statement, record, field);
   sqlite3_bind_int64 (statement, PARAM_LATER, is_for_later (record));
   if (expected > 0)
     sqlite3_bind_int64 (statement, PARAM_EXPECTED, expected);
+  if (id != 0)
+    sqlite3_bind_int64 (statement, PARAM_ID, id);
+  return change_row (database, statement, error);
+}
 
-  n_changed = change_row (database, statement, error);
+/* Where the row is known it need not be looked for. */
+static int
+update_row (SqliteDatabase *database, StrandRecord *record, guint64 expected, GError **error)
+{
+  gint64 id = sqlite_database_recall_id (database, strand_record_get_key (record));
+  int n_changed = 0;
+
+  if (id != 0)
+    n_changed = write_row (database, texts.update_there, record, expected, id, error);
+  if (n_changed == 0)
+    n_changed = write_row (database, texts.update, record, expected, 0, error);
+  return n_changed;
+}
+
+static int
+insert_row (SqliteDatabase *database, StrandRecord *record, GError **error)
+{
+  int n_changed = write_row (database, texts.insert, record, 0, 0, error);
+
+  if (n_changed > 0)
+    sqlite_database_remember_id (database, strand_record_get_key (record),
+                                 sqlite_database_get_last_id (database));
+  return n_changed;
+}
+
+gboolean
+sqlite_row_put (SqliteDatabase *database, StrandRecord *record, guint64 expected, GError **error)
+{
+  int n_changed;
+
+  need_texts ();
+  n_changed =
+      expected == 0 ? insert_row (database, record, error) : update_row (database, record, expected, error);
   CRASH_POINT ("put row");
   if (n_changed == 0 && expected > 0)
     explain_revision (database, strand_record_get_key (record), expected, sqlite_row_set_gone, error);
@@ -335,11 +383,33 @@ sqlite_row_put (SqliteDatabase *database, StrandRecord *record, guint64 expected
   return n_changed > 0 && sqlite_database_note (database, strand_record_get_key (record), error);
 }
 
+/* Columns that are bound are cheaper for SQLite than those that it has to copy from the row, but for
+ * variants, which would have to be written out. */
+gboolean
+sqlite_row_claim (SqliteDatabase *database, StrandRecord *record, gint64 id, GError **error)
+{
+  g_autoptr(SqliteUse) statement = NULL;
+
+  need_texts ();
+  statement = sqlite_database_prepare (database, texts.claim, error);
+  if (statement == NULL)
+    return FALSE;
+  for (StrandField field = 0; field < STRAND_N_FIELDS; field++)
+    if (field != STRAND_FIELD_KEY && strand_field_get_shape (field) != STRAND_SHAPE_VARIANT)
+      bind_field (statement, record, field);
+  sqlite3_bind_int64 (statement, PARAM_ID, id);
+  if (sqlite_database_step (database, statement, error) != SQLITE_DONE)
+    return FALSE;
+
+  sqlite_database_remember_id (database, strand_record_get_key (record), id);
+  return sqlite_database_note (database, strand_record_get_key (record), error);
+}
+
 gboolean
 sqlite_row_forget (SqliteDatabase *database, const char *key, GError **error)
 {
-  g_autoptr(SqliteUse) statement = sqlite_database_prepare (
-      database, g_intern_static_string ("DELETE FROM items WHERE \"key\" = ?1"), error);
+  g_autoptr(SqliteUse) statement =
+      sqlite_database_prepare (database, "DELETE FROM items WHERE \"key\" = ?1", error);
 
   if (statement != NULL)
     bind_text (statement, 1, key);
@@ -353,8 +423,8 @@ sqlite_row_forget (SqliteDatabase *database, const char *key, GError **error)
 gboolean
 sqlite_row_remove (SqliteDatabase *database, const char *key, guint64 expected, GError **error)
 {
-  const char *any = g_intern_static_string ("DELETE FROM records WHERE \"key\" = ?1");
-  const char *one = g_intern_static_string ("DELETE FROM records WHERE \"key\" = ?1 AND \"revision\" = ?2");
+  const char *any = "DELETE FROM records WHERE \"key\" = ?1";
+  const char *one = "DELETE FROM records WHERE \"key\" = ?1 AND \"revision\" = ?2";
   g_autoptr(SqliteUse) statement = sqlite_database_prepare (database, expected == 0 ? any : one, error);
   int n_changed;
 

@@ -154,7 +154,7 @@ typedef gboolean (*ColumnFunc) (SqliteDatabase *database, const char *name, cons
 static gboolean
 for_each_column (SqliteDatabase *database, const char *table, ColumnFunc func, gpointer data, GError **error)
 {
-  const char *sql = g_intern_static_string ("SELECT name, type FROM pragma_table_info(?1)");
+  const char *sql = "SELECT name, type FROM pragma_table_info(?1)";
   g_autoptr(SqliteUse) statement = sqlite_database_prepare (database, sql, error);
   int code = SQLITE_ERROR;
 
@@ -331,8 +331,7 @@ static gboolean
 set_journal (SqliteDatabase *database, GError **error)
 {
   g_autofree char *shown = g_filename_display_name (sqlite_database_get_path (database));
-  g_autoptr(SqliteUse) statement =
-      sqlite_database_prepare (database, g_intern_static_string ("PRAGMA journal_mode = WAL"), error);
+  g_autoptr(SqliteUse) statement = sqlite_database_prepare (database, "PRAGMA journal_mode = WAL", error);
 
   if (statement == NULL || sqlite_database_step (database, statement, error) != SQLITE_ROW)
     return FALSE;

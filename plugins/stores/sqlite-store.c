@@ -353,10 +353,9 @@ clean_some (SqliteDatabase *database, gpointer data, GError **error)
     return TRUE;
   statement = sqlite_database_prepare (
       database,
-      g_intern_static_string ("DELETE FROM records WHERE \"id\" IN (SELECT \"id\" FROM records"
-                              " INDEXED BY records_by_expiry WHERE " SQLITE_CAN_EXPIRE " AND " SQLITE_EXPIRY
-                              " <= ?1 AND \"completed\" <= ?1 LIMIT " CLEANUP_STEP_TEXT
-                              ") RETURNING \"key\""),
+      "DELETE FROM records WHERE \"id\" IN (SELECT \"id\" FROM records"
+      " INDEXED BY records_by_expiry WHERE " SQLITE_CAN_EXPIRE " AND " SQLITE_EXPIRY
+      " <= ?1 AND \"completed\" <= ?1 LIMIT " CLEANUP_STEP_TEXT ") RETURNING \"key\"",
       error);
   if (statement == NULL)
     return FALSE;
@@ -383,9 +382,9 @@ is_any_expired (StrandSqliteStore *self, gint64 now_us, gboolean *any, GError **
     {
       statement = sqlite_database_prepare (
           database,
-          g_intern_static_string (
-              "SELECT 1 FROM records INDEXED BY records_by_expiry WHERE " SQLITE_CAN_EXPIRE
-              " AND " SQLITE_EXPIRY " <= ?1 AND \"completed\" <= ?1 LIMIT 1"),
+
+          "SELECT 1 FROM records INDEXED BY records_by_expiry WHERE " SQLITE_CAN_EXPIRE " AND " SQLITE_EXPIRY
+          " <= ?1 AND \"completed\" <= ?1 LIMIT 1",
           error);
       code = SQLITE_ERROR;
       if (statement != NULL)

@@ -137,8 +137,7 @@ arm (SqliteWatch *self)
 static gboolean
 read_integer (SqliteWatch *self, const char *sql, gint64 *integer, GError **error)
 {
-  g_autoptr(SqliteUse) statement =
-      sqlite_database_prepare (self->database, g_intern_static_string (sql), error);
+  g_autoptr(SqliteUse) statement = sqlite_database_prepare (self->database, sql, error);
 
   if (statement == NULL || sqlite_database_step (self->database, statement, error) != SQLITE_ROW)
     return FALSE;
@@ -182,7 +181,7 @@ have_lock (SqliteWatch *self)
   if (self->seat < 0 || sqlite_database_is_read_only (self->database))
     return FALSE;
   sqlite_database_set_deadline (self->database, g_get_monotonic_time () + SETTLING_US);
-  if (!sqlite_database_run (self->database, g_intern_static_string ("BEGIN IMMEDIATE"), NULL))
+  if (!sqlite_database_run (self->database, "BEGIN IMMEDIATE", NULL))
     return FALSE;
   sqlite_database_lose_transaction (self->database);
   return TRUE;
@@ -207,8 +206,8 @@ settle (SqliteWatch *self)
 static GPtrArray *
 read_changes (SqliteWatch *self, gboolean *some_forgotten)
 {
-  const char *sql = g_intern_static_string (
-      "SELECT number, \"key\" FROM changes WHERE number > ?1 ORDER BY number LIMIT " PAGE_SIZE_TEXT);
+  const char *sql =
+      "SELECT number, \"key\" FROM changes WHERE number > ?1 ORDER BY number LIMIT " PAGE_SIZE_TEXT;
   g_autoptr(GPtrArray) keys = g_ptr_array_new_with_free_func (g_free);
   g_autoptr(SqliteUse) statement = sqlite_database_prepare (self->database, sql, NULL);
 

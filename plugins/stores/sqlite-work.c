@@ -17,7 +17,7 @@
 static sqlite3_stmt *
 prepare (SqliteDatabase *database, const char *sql, GError **error)
 {
-  return sqlite_database_prepare (database, g_intern_static_string (sql), error);
+  return sqlite_database_prepare (database, sql, error);
 }
 
 static gboolean
@@ -183,32 +183,6 @@ read_first (SqliteDatabase *database, const char *queue, gint64 now_us, guint li
   return code != SQLITE_ERROR;
 }
 
-/* Writes what a claim changes. */
-static gboolean
-write_claim (SqliteDatabase *database, StrandRecord *record, gint64 id, GError **error)
-{
-  static const StrandField fields[] = { STRAND_FIELD_REVISION, STRAND_FIELD_STATUS,
-                                        STRAND_FIELD_FENCE,    STRAND_FIELD_ATTEMPT,
-                                        STRAND_FIELD_STARTED,  STRAND_FIELD_LEASE_COUNTER,
-                                        STRAND_FIELD_ITEMS };
-  g_autoptr(SqliteUse) statement =
-      prepare (database,
-               "UPDATE records SET \"revision\" = ?1, \"status\" = ?2, \"fence\" = ?3, \"attempt\" = ?4, "
-               "\"started\" = ?5, \"lease-counter\" = ?6, \"items\" = ?7, \"lease-owner\" = ?8, "
-               "\"progress\" = ?9, \"message\" = NULL WHERE \"id\" = ?10",
-               error);
-
-  if (statement == NULL)
-    return FALSE;
-  for (guint i = 0; i < G_N_ELEMENTS (fields); i++)
-    sqlite3_bind_int64 (statement, (int) i + 1, strand_record_get_int (record, fields[i]));
-  bind_text (statement, 8, strand_record_get_string (record, STRAND_FIELD_LEASE_OWNER));
-  sqlite3_bind_double (statement, 9, strand_record_get_double (record, STRAND_FIELD_PROGRESS));
-  sqlite3_bind_int64 (statement, 10, id);
-  return finish (database, statement, error) &&
-         sqlite_database_note (database, strand_record_get_key (record), error);
-}
-
 static gboolean
 claim_from (SqliteDatabase *database, const char *queue, const StrandClaim *claim, GPtrArray *claimed,
             gint64 *next_us, GError **error)
@@ -232,7 +206,7 @@ claim_from (SqliteDatabase *database, const char *queue, const StrandClaim *clai
       strand_record_claim (record, claim->owner, claim->now_us);
       strand_record_set_int (record, STRAND_FIELD_REVISION,
                              strand_record_get_int (record, STRAND_FIELD_REVISION) + 1);
-      if (!write_claim (database, record, g_array_index (ids, gint64, i), error))
+      if (!sqlite_row_claim (database, record, g_array_index (ids, gint64, i), error))
         return FALSE;
       CRASH_POINT ("claim row");
       g_ptr_array_add (claimed, strand_record_ref (record));

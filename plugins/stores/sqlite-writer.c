@@ -142,7 +142,7 @@ run_job (SqliteWriter *self, Entry *entry)
 static gboolean
 run_together (SqliteWriter *self, GPtrArray *entries, GError **error)
 {
-  if (!sqlite_database_run (self->database, g_intern_static_string ("BEGIN IMMEDIATE"), error))
+  if (!sqlite_database_run (self->database, "BEGIN IMMEDIATE", error))
     return FALSE;
   CRASH_POINT ("begin");
   ask_who_watches (self);
@@ -158,11 +158,11 @@ run_together (SqliteWriter *self, GPtrArray *entries, GError **error)
           return FALSE;
         }
     }
-  if (sqlite_database_run (self->database, g_intern_static_string ("COMMIT"), error))
+  if (sqlite_database_run (self->database, "COMMIT", error))
     return TRUE;
 
   if (sqlite_database_is_in_transaction (self->database))
-    sqlite_database_run (self->database, g_intern_static_string ("ROLLBACK"), NULL);
+    sqlite_database_run (self->database, "ROLLBACK", NULL);
   return FALSE;
 }
 
@@ -224,8 +224,8 @@ forget_old_changes (SqliteWriter *self)
 
   self->n_changes = 0;
   if (!sqlite_database_run (self->database,
-                            g_intern_static_string ("DELETE FROM changes WHERE number <= "
-                                                    "(SELECT max(number) FROM changes) - 10000"),
+                            "DELETE FROM changes WHERE number <= "
+                            "(SELECT max(number) FROM changes) - 10000",
                             &error))
     strand_debug (STRAND_TOPIC_STORE, "Could not forget old changes: %s", error->message);
 }
