@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""test-docs.py SOURCE BUILD — holds README.md and the pages below docs/ to the code.
+"""test-docs.py SOURCE BUILD [PYTHON] — holds README.md and the pages below docs/ to the code.
 
     ```c FILE        lines that stand in FILE exactly so; FILE is compiled by the build, or a header
     ```js FILE       likewise, and ```vala, ```cpp: FILE is run by a test in tests/languages
+    ```python FILE   the same of a program, which PYTHON runs; a ```text block that follows is what it prints
     ```ini [NAME]    a keyfile that passes `strand check`; NAME: the page's commands find it under that name
     ```console       commands after "$ ", run from top to bottom of the page in one empty folder, and what they print;
                      blanks count as one, "…" stands for anything. "$ COMMAND &" goes on beside the others, "kill %N" ends
@@ -70,6 +71,7 @@ def read_blocks(page):
 class Docs:
     def __init__(self, source, build):
         self.source, self.build = source, build
+        self.python = None
         self.pages = [source / "README.md", *sorted((source / "docs").rglob("*.md"))]
         self.blocks = {page: read_blocks(page) for page in self.pages}
         compiled = json.loads((build / "compile_commands.json").read_text(encoding="utf-8"))
@@ -96,7 +98,8 @@ class Docs:
             STRAND_TEMPLATES=str(self.source / "sdk" / "templates"),
             PKG_CONFIG_PATH=str(self.build / "meson-uninstalled"),
             PATH=f"{self.build / 'sdk' / 'command'}:{environment['PATH']}",
-            LD_LIBRARY_PATH=str(self.build / "core"), MYAPP_KEYS=SECRETS,
+            LD_LIBRARY_PATH=str(self.build / "core"), GI_TYPELIB_PATH=str(self.build / "core"),
+            PYTHONPATH=str(self.source / "sdk" / "python"), PYTHONDONTWRITEBYTECODE="1", MYAPP_KEYS=SECRETS,
             XDG_STATE_HOME=f"{state}/state", XDG_DATA_HOME=f"{state}/data", LC_ALL="C.UTF-8")
         return environment
 
@@ -112,7 +115,11 @@ class Docs:
         path = self.source / block.name
         if not path.is_file():
             return f"there is no file '{block.name}'"
-        if block.kind != "c":
+        if block.kind == "python":
+            problem = self.run_program(path, block) if self.python else None
+            if problem:
+                return problem
+        elif block.kind != "c":
             tests = (self.source / "tests" / "languages").iterdir()
             if not any(block.name in test.read_text(encoding="utf-8") for test in tests):
                 return f"no test in tests/languages runs '{block.name}'"
@@ -121,6 +128,15 @@ class Docs:
         if "\n" + block.text not in "\n" + path.read_text(encoding="utf-8"):
             return f"'{block.name}' has no such lines"
         return None
+
+    def run_program(self, path, block):
+        """Prints what the page says, if that says something."""
+        blocks = self.blocks[block.page]
+        after = blocks[blocks.index(block) + 1:][:1]
+        with tempfile.TemporaryDirectory() as state:
+            status, output = self.run([self.python, str(path)], state, state)
+        good = status == 0 and (not after or after[0].kind != "text" or output == after[0].text)
+        return None if good else f"exit status {status}, and it printed:\n{output}"
 
     def check_keyfile(self, block):
         return self.check_keyfile_text(block.text)
@@ -379,6 +395,8 @@ class Docs:
         for block in blocks:
             if block.kind in ("c", "js", "vala", "cpp"):
                 self.report(f"{block.title} quotes {block.name}", self.check_quotation(block))
+            elif block.kind == "python" and block.name:
+                self.report(f"{block.title} quotes {block.name}, which runs", self.check_quotation(block))
             elif block.kind == "ini":
                 self.report(f"{block.title} is a good keyfile", self.check_keyfile(block))
         for page in self.pages:
@@ -452,4 +470,5 @@ if __name__ == "__main__":
     if sys.argv[3:] == ["--tables"]:
         print(DOCS.key_tables())
         sys.exit(0)
+    DOCS.python = sys.argv[3] if sys.argv[3:] else None
     sys.exit(DOCS.main())
