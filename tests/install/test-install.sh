@@ -5,7 +5,7 @@
 # those that the library itself needs of everybody (sanitizers).        SPDX-License-Identifier: LGPL-2.1-or-later
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/tap.sh"
-build=$1 root=$work/root prefix=$work/root$2 cc=$3 cxx=$4
+build=$1 final=$2 root=$work/root prefix=$work/root$2 cc=$3 cxx=$4
 shift 4
 # clang takes a g_autoptr that only holds something for unused.
 flags="-Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initializers -Wno-unused-variable -Werror $*"
@@ -84,7 +84,30 @@ conformance_passes () {
   [ "$plan" -gt 1 ] && [ "$plan" = "$(echo "$report" | grep -c '^ok ')" ]
 }
 
-plan 18
+# Where a program finds the package, the overrides and the typelib without being told, but for the staging.
+python_finds_it () {
+  package=$(find "$prefix" -path '*/strand/__init__.py') && override=$(find "$prefix" -path '*/gi/overrides/Strand.py')
+  packages=$(dirname "$(dirname "$package")")
+  [ -n "$package" ] || return 0 # a build without bindings
+  [ "$override" = "$packages/gi/overrides/Strand.py" ] || return
+  case $1 in
+    /usr | /usr/local) /usr/bin/python3 -c 'import sys; sys.exit (sys.argv[1] not in sys.path)' "${packages#"$root"}" || return ;;
+  esac
+  cat >"$work/program.py" <<'EOF'
+from strand import as_task
+from gi.repository import Strand
+
+@as_task ("process")
+def double (number):
+  return 2 * number
+
+print (double (21).get_result (timeout=60), Strand.Task.call.__module__)
+EOF
+  same '42 gi.overrides.Strand' "$(PYTHONPATH=$packages GI_TYPELIB_PATH=$libdir/girepository-1.0 staged \
+    /usr/bin/python3 "$work/program.py" 2>&1)"
+}
+
+plan 19
 check 'install' install_everything
 PKG_CONFIG_PATH=$(dirname "$(find "$prefix" -name strand-1.pc)")
 export PKG_CONFIG_PATH
@@ -111,4 +134,5 @@ check 'conformance/compiles-as-c++17' compiles "$cxx -x c++ -std=c++17" strand-c
 check 'conformance/test-builds' build_conformance
 check 'conformance/test-passes' conformance_passes "$work/conformance"
 check 'conformance/command-passes' conformance_passes "$prefix/bin/strand" conformance taskrunner/thread ends results
+check 'python/finds-package-overrides-and-typelib' python_finds_it "$final"
 finish

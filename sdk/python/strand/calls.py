@@ -22,7 +22,7 @@ import weakref
 from gi.repository import GLib, Strand
 
 from strand import functions, running
-from strand.errors import CallTimeoutError, from_error, result_of, to_error
+from strand.errors import CallTimeoutError, CancelledError, from_error, result_of, to_error
 from strand.handles import ComputationHandle
 from strand.values import from_variant, split_types, to_arguments, to_keywords, to_variant
 
@@ -225,6 +225,8 @@ class Call:
 
     def _report_unseen(self):
         """An error of which nobody was told, and nobody can ask any more."""
+        if isinstance(self.exception, CancelledError):
+            return  # somebody wanted that
         with self._lock:
             unseen = self._ended and self.exception is not None and self.on_error is None and not self.looked
             self.looked = self.looked or unseen

@@ -173,9 +173,10 @@ class ComputationHandle:
         try:
             value = self.native.get_result()
         except GLib.Error as error:
-            if call is not None and call.exception is not None:
-                raise call.exception from call.exception.__cause__
-            raise from_error(error, self._all_metadata()) from None
+            exception = call.exception if call is not None else None
+            if exception is None:
+                exception = from_error(error, self._all_metadata())
+            raise exception from exception.__cause__
         if call is not None and not call.by_value:
             return call.value
         held = self.native.get_object()
