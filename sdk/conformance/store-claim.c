@@ -62,8 +62,9 @@ by_priority (StrandConformance *self)
   leave (store, "aged", "q", STORE_NOW_US - 61 * G_USEC_PER_SEC, 0, -1);
   leave (store, "first-of-all", "q", STORE_NOW_US, 0, G_MAXINT64);
   leave (store, "last-of-all", "q", STORE_NOW_US - 1000, 0, G_MININT64);
+  leave (store, "ancient", "q", 1, 0, 1); /* its turn is below 0 */
   expect_claims (store, QUEUES ("q"), 10,
-                 "first-of-all very-important aged important plain unimportant last-of-all", 0);
+                 "ancient first-of-all very-important aged important plain unimportant last-of-all", 0);
 }
 
 static void
