@@ -31,6 +31,16 @@ own_pid (StrandContext *context, GVariant *arguments, gpointer data, GError **er
 }
 
 static GVariant *
+own_location (StrandContext *context, GVariant *arguments, gpointer data, GError **error)
+{
+  g_autoptr(GVariant) headers = strand_context_dup_headers (context);
+  const char *location = "none";
+
+  g_variant_lookup (headers, "strand.location", "&s", &location);
+  return g_variant_new_string (location);
+}
+
+static GVariant *
 own_echo (StrandContext *context, GVariant *arguments, gpointer data, GError **error)
 {
   return g_variant_get_child_value (arguments, 0);
@@ -203,6 +213,7 @@ static const struct
   { "own.gorge", "", own_gorge },
   { "own.burn", "", own_burn },
   { "own.object", "-> object", own_object },
+  { "own.location", "-> s", own_location },
 };
 
 static gboolean
@@ -565,6 +576,64 @@ test_not_portable_is_refused (void)
   assert_refused ("own.bound", "another process");
 }
 
+static void
+test_refusal_says_what_a_binding_knows (void)
+{
+  g_autoptr(StrandFunction) function =
+      strand_function_new ("own.nameless", "", NULL, STRAND_TRAIT_NONE, own_pid, NULL, NULL, NULL);
+
+  strand_function_set_home_reason (function, "it has no name in that language");
+  g_assert_cmpstr (strand_function_get_home_reason (function), ==, "it has no name in that language");
+  strand_registry_add_function (strand_registry_get_default (), function, NULL);
+  assert_refused ("own.nameless", "it has no name in that language");
+}
+
+/* For bindings. */
+
+static GVariant *
+never_called (StrandContext *context, GVariant *arguments, gpointer data, GError **error)
+{
+  g_assert_not_reached ();
+}
+
+static void
+add_with_delegate (const char *name, const char *signature, const char *delegate)
+{
+  g_autoptr(StrandFunction) function =
+      strand_function_new (name, signature, NULL, STRAND_TRAIT_NONE, never_called, NULL, NULL, NULL);
+
+  strand_function_set_delegate (function, delegate, "library:square");
+  strand_registry_add_function (strand_registry_get_default (), function, NULL);
+}
+
+static void
+test_delegate_runs_in_its_place_and_is_told_of_it (void)
+{
+  g_autoptr(GError) error = NULL;
+  StrandTaskrunner *runner = make_runner ("process", "workers", 1, NULL);
+  g_autoptr(GVariant) value = NULL;
+
+  add_with_delegate ("foreign.location", "-> s", "own.location");
+  value = call_value (runner, "foreign.location", NULL, &error);
+  g_assert_no_error (error);
+  g_assert_cmpstr (g_variant_get_string (value, NULL), ==, "library:square");
+  close_runner (runner);
+}
+
+static void
+test_delegate_of_another_signature_is_an_error (void)
+{
+  g_autoptr(GError) error = NULL;
+  StrandTaskrunner *runner = make_runner ("process", "workers", 1, NULL);
+  g_autoptr(GVariant) value = NULL;
+
+  add_with_delegate ("foreign.number", "-> x", "own.location");
+  value = call_value (runner, "foreign.number", NULL, &error);
+  g_assert_null (value);
+  g_assert_error (error, STRAND_ERROR, STRAND_ERROR_TYPE);
+  close_runner (runner);
+}
+
 /* What dies. */
 
 static void
@@ -815,6 +884,22 @@ explain_start (const char *first_property, const char *value)
   close_runner (runner);
   assert_no_child ();
   return g_strdup (error->message);
+}
+
+static void
+test_command_of_a_binding_starts_helpers (void)
+{
+  const char *const argv[] = { "sh", "-c", "echo no interpreter >&2; exit 3", NULL };
+  g_auto(GStrv) command = NULL;
+  g_autofree char *message = NULL;
+
+  strand_helper_set_command (argv);
+  command = strand_helper_dup_command ();
+  g_assert_cmpstrv (command, argv);
+  message = explain_start (NULL, NULL);
+  strand_helper_set_command (NULL);
+  g_assert_nonnull (strstr (message, "no interpreter"));
+  g_assert_null (strand_helper_dup_command ());
 }
 
 static void
@@ -1152,12 +1237,18 @@ add_tests (void)
   ADD ("refuse/programs-own-function-with-the-cure", test_programs_own_function_is_refused_with_the_cure);
   ADD ("refuse/object-result", test_object_result_is_refused);
   ADD ("refuse/not-portable", test_not_portable_is_refused);
+  ADD ("refuse/says-what-a-binding-knows", test_refusal_says_what_a_binding_knows);
+  ADD ("binding/delegate-runs-in-its-place-and-is-told-of-it",
+       test_delegate_runs_in_its_place_and_is_told_of_it);
+  ADD ("binding/delegate-of-another-signature-is-an-error", test_delegate_of_another_signature_is_an_error);
+  ADD ("binding/command-starts-helpers", test_command_of_a_binding_starts_helpers);
   ADD ("crash/fails-its-call-and-names-the-signal", test_crash_fails_its_call_and_names_the_signal);
   ADD ("crash/takes-its-children-along", test_crash_takes_its_children_along);
   ADD ("crash/abort-is-one-too", test_abort_is_a_crash_too);
   ADD ("crash/exit-shows-status-and-last-words", test_exit_shows_status_and_last_words);
   ADD ("stderr/goes-where-it-is-told", test_stderr_goes_where_it_is_told);
-  g_test_add_data_func ("/process-taskrunner/stderr/subprocess/log", GINT_TO_POINTER (STDERR_LOG), play_last_words);
+  g_test_add_data_func ("/process-taskrunner/stderr/subprocess/log", GINT_TO_POINTER (STDERR_LOG),
+                        play_last_words);
   g_test_add_data_func ("/process-taskrunner/stderr/subprocess/inherit", GINT_TO_POINTER (STDERR_INHERIT),
                         play_last_words);
   g_test_add_data_func ("/process-taskrunner/stderr/subprocess/discard", GINT_TO_POINTER (STDERR_DISCARD),

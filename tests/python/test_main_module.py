@@ -223,21 +223,3 @@ class OtherPrograms(unittest.TestCase):
             [sys.executable, "-c", program], capture_output=True, text=True, timeout=PATIENCE, check=False
         )
         self.assertEqual((done.stdout, done.returncode), ("True\n", 0), done.stderr)
-
-    def test_errors_in_flight_at_the_end_of_a_program(self):
-        self.assertEqual(
-            run_program(
-                """
-                from strand import as_task
-
-                @as_task
-                def forever():
-                    while True:
-                        yield 1
-
-                handle = forever()
-                print("over")
-                """
-            ),
-            "over\n",
-        )
