@@ -52,18 +52,18 @@ make_and_install () {
 # $@: kinds, one after the other; what came of each is in a file.
 make_some () {
   for kind; do
-    if (make_and_install "$kind") >"$work/$kind.log" 2>&1; then echo done; else echo failed; fi >"$work/$kind.came"
+    if (make_and_install "$kind") >"$work/$kind.log" 2>&1; then echo installed; else echo failed; fi >"$work/$kind.came"
   done
 }
 
 was_made () {
   cat "$work/$1.log"
-  [ "$(cat "$work/$1.came")" = done ]
+  [ "$(cat "$work/$1.came")" = installed ]
 }
 
 # No name of the template's is left, in files or in their names.
 is_renamed () {
-  cd "$(project_of "$1")" && ls && ! ls | grep -i sample && ! grep -ri --exclude-dir=build sample . \
+  cd "$(project_of "$1")" && ls && [ -z "$(find . -name "*sample*")" ] && ! grep -ri --exclude-dir=build sample . \
     && grep -rqi "my.thing" .
 }
 

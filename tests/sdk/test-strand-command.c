@@ -274,6 +274,8 @@ test_completion_offers_what_there_is (Fixture *f, gconstpointer unused)
   g_assert_cmpstr (f->out, ==, "nightly\n");
   complete (f, "strand inspect store/f");
   g_assert_cmpstr (f->out, ==, "store/filesystem\n");
+  complete (f, "strand new s");
+  g_assert_cmpstr (f->out, ==, "store\nserializer\n");
   complete (f, "strand list --status c");
   g_assert_cmpstr (f->out, ==, "completed\ncancelled\n");
   complete (f, "strand list --li");

@@ -55,14 +55,13 @@ line_clear (gpointer data)
   g_mutex_clear (&line->lock);
 }
 
-/* The call that is next, or NULL at the end. It stays in `running` until it has run. */
+/* The call that is next, or NULL at the end. It stays in `running` until leave(). */
 static StrandCall *
 take_call (Line *line)
 {
   StrandCall *call;
 
   g_mutex_lock (&line->lock);
-  g_clear_pointer (&line->running, strand_call_unref);
   while (g_queue_is_empty (&line->waiting) && !line->closed && !line->dropped)
     g_cond_wait (&line->changed, &line->lock);
   call = g_queue_pop_head (&line->waiting);
@@ -75,6 +74,18 @@ take_call (Line *line)
   return call;
 }
 
+/* A call may be the last that holds the taskrunner, which then goes, and wants the lock for that. */
+static void
+leave (Line *line)
+{
+  StrandCall *call;
+
+  g_mutex_lock (&line->lock);
+  call = g_steal_pointer (&line->running);
+  g_mutex_unlock (&line->lock);
+  strand_call_unref (call);
+}
+
 static gpointer
 work (gpointer data)
 {
@@ -82,7 +93,10 @@ work (gpointer data)
   StrandCall *call;
 
   while ((call = take_call (line)) != NULL)
-    strand_call_run (call); /* takes it over; does nothing if it was cancelled meanwhile */
+    {
+      strand_call_run (call); /* takes it over; does nothing if it was cancelled meanwhile */
+      leave (line);
+    }
   g_atomic_rc_box_release_full (line, line_clear);
   return NULL;
 }
