@@ -607,12 +607,17 @@ set_watch (StrandSqliteStore *self, SqliteWatch **place, gboolean watching, cons
   return TRUE;
 }
 
+/* Calls of this are never two at once. */
 static gboolean
 strand_sqlite_store_set_watching (StrandStore *store, gboolean watching, GError **error)
 {
   StrandSqliteStore *self = STRAND_SQLITE_STORE (store);
 
-  return set_watch (self, &self->watch, watching, NULL, error);
+  if (!watching && self->watch != NULL)
+    sqlite_watch_rest (self->watch);
+  if (!watching || (self->watch != NULL && sqlite_watch_resume (self->watch)))
+    return TRUE;
+  return set_watch (self, &self->watch, TRUE, NULL, error);
 }
 
 static gboolean
@@ -629,6 +634,8 @@ strand_sqlite_store_close (StrandStore *store)
 {
   StrandSqliteStore *self = STRAND_SQLITE_STORE (store);
 
+  change_watch (self, &self->watch, NULL);
+  change_watch (self, &self->queue_watch, NULL);
   g_ptr_array_set_size (self->idle, 0);
   sqlite_writer_disconnect (self->writer);
 }

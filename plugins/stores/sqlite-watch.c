@@ -36,6 +36,17 @@
 /* How long to wait for SQLite's write lock before the next look tries again; a write holds it for 20 µs. */
 #define SETTLING_US 2000
 
+/* How long to stay ready for the next who watches: a program that waits for one call after the other would
+ * else pay a thread and a connection, about a millisecond, for each. */
+#define REST_US G_USEC_PER_SEC
+
+typedef enum
+{
+  BUSY,
+  RESTING,
+  ENDED,
+} WatchState;
+
 /* How many changes are read at once, so that a bulk of them does not fill the memory. */
 #define PAGE_SIZE 1000
 #define PAGE_SIZE_TEXT "1000"
@@ -55,6 +66,10 @@ struct _SqliteWatch
   gint64 *next_us; /* for each queue: when it has work next, as has been told */
   int kick_fd;
   int stopped; /* atomic */
+
+  GMutex lock; /* guards the next two */
+  WatchState state;
+  gint64 rest_end_us; /* monotonic; G_MAXINT64 while it does not rest */
 
   /* The thread's alone, once it runs. */
   int bell_fd;   /* inotify: the log's times */
@@ -94,6 +109,7 @@ watch_unref (SqliteWatch *self)
     close (self->hint_fd);
   if (self->kick_fd >= 0)
     close (self->kick_fd);
+  g_mutex_clear (&self->lock);
   g_weak_ref_clear (&self->store);
   g_free (self->folder);
   g_free (self->name);
@@ -282,13 +298,13 @@ look (SqliteWatch *self)
   if (self->database == NULL)
     return;
 
-  if (self->queues == NULL && !self->certain)
-    settle (self);
   sqlite_database_set_deadline (self->database, g_get_monotonic_time () + LONGEST_WAIT_MS * 1000);
   if (self->queues != NULL)
     tell_queues (self);
   else
     tell_changes (self);
+  if (self->queues == NULL && !self->certain)
+    settle (self);
 }
 
 /* Whether an event is about our files; the rest of the directory is not our business. */
@@ -351,6 +367,42 @@ timeout_until (gint64 time_us)
   return (int) CLAMP ((time_us - g_get_monotonic_time () + 999) / 1000, 0, LAST_SECOND_LOOK_MS);
 }
 
+static gint64
+get_rest_end (SqliteWatch *self)
+{
+  gint64 rest_end_us;
+
+  g_mutex_lock (&self->lock);
+  rest_end_us = self->rest_end_us;
+  g_mutex_unlock (&self->lock);
+  return rest_end_us;
+}
+
+/* Whether nobody has come. Then nobody can come any more, and writers need not know of us. */
+static gboolean
+end_rest (SqliteWatch *self)
+{
+  gboolean over;
+
+  g_mutex_lock (&self->lock);
+  over = self->state == RESTING && g_get_monotonic_time () >= self->rest_end_us;
+  if (over)
+    self->state = ENDED;
+  g_mutex_unlock (&self->lock);
+  if (over)
+    disconnect (self);
+  return over;
+}
+
+static void
+hear_kicks (SqliteWatch *self)
+{
+  guint64 n_kicks;
+
+  if (read (self->kick_fd, &n_kicks, sizeof n_kicks) < 0)
+    g_assert (errno == EAGAIN);
+}
+
 static gpointer
 run (gpointer data)
 {
@@ -367,8 +419,9 @@ run (gpointer data)
                                { hinted ? -1 : self->hint_fd, POLLIN, 0 } };
       gboolean rung, due;
 
-      poll (fds, 3, timeout_until (second.look_us));
-      if (g_atomic_int_get (&self->stopped))
+      poll (fds, 3, timeout_until (MIN (second.look_us, get_rest_end (self))));
+      hear_kicks (self);
+      if (g_atomic_int_get (&self->stopped) || end_rest (self))
         break;
       rung = fds[0].revents != 0 && read_events (self, self->bell_fd);
       due = g_get_monotonic_time () >= second.look_us;
@@ -402,6 +455,8 @@ watch_new (StrandStore *store, const SqliteSettings *settings, const char *const
   self->folder = g_path_get_dirname (settings->path);
   self->name = g_path_get_basename (settings->path);
   self->log = g_strconcat (settings->path, "-wal", NULL);
+  g_mutex_init (&self->lock);
+  self->rest_end_us = G_MAXINT64;
   self->seat = -1;
   self->kick_fd = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
   self->bell_fd = inotify_init1 (IN_CLOEXEC | IN_NONBLOCK);
@@ -436,13 +491,46 @@ sqlite_watch_start (StrandStore *store, const SqliteSettings *settings, const ch
   return g_steal_pointer (&self);
 }
 
-void
-sqlite_watch_stop (SqliteWatch *self)
+static void
+kick (SqliteWatch *self)
 {
   guint64 one = 1;
 
-  g_atomic_int_set (&self->stopped, TRUE);
   if (write (self->kick_fd, &one, sizeof one) < 0)
     g_assert (errno == EAGAIN); /* kicked 2^64 times already */
+}
+
+void
+sqlite_watch_rest (SqliteWatch *self)
+{
+  g_mutex_lock (&self->lock);
+  if (self->state == BUSY)
+    {
+      self->state = RESTING;
+      self->rest_end_us = g_get_monotonic_time () + REST_US;
+    }
+  g_mutex_unlock (&self->lock);
+  kick (self);
+}
+
+gboolean
+sqlite_watch_resume (SqliteWatch *self)
+{
+  gboolean goes_on;
+
+  g_mutex_lock (&self->lock);
+  goes_on = self->state != ENDED;
+  if (goes_on)
+    self->state = BUSY;
+  self->rest_end_us = G_MAXINT64;
+  g_mutex_unlock (&self->lock);
+  return goes_on;
+}
+
+void
+sqlite_watch_stop (SqliteWatch *self)
+{
+  g_atomic_int_set (&self->stopped, TRUE);
+  kick (self);
   watch_unref (self);
 }

@@ -12,5 +12,11 @@ typedef struct _SqliteWatch SqliteWatch;
 SqliteWatch *sqlite_watch_start (StrandStore *store, const SqliteSettings *settings,
                                  const char *const *queues, GError **error);
 
+/* Nobody watches for the moment: it goes on for a while without need, and then ends by itself. */
+void sqlite_watch_rest (SqliteWatch *self);
+
+/* As sqlite_watch_start(), where it rests; FALSE if it has ended. */
+gboolean sqlite_watch_resume (SqliteWatch *self);
+
 /* Ends and frees it, without waiting for its thread. */
 void sqlite_watch_stop (SqliteWatch *self);

@@ -122,6 +122,27 @@ test_changes_are_noted_while_somebody_watches (Fixture *f, gconstpointer unused)
   g_assert_cmpint (count_notes (f), ==, noted);
 }
 
+/* One who comes while the watch rests, and one who comes when it has ended. */
+static void
+test_watch_that_rests_is_taken_up_again (Fixture *f, gconstpointer unused)
+{
+  StoreBell bell;
+
+  put (f->store, "job-17", NULL);
+  store_bell_hang (&bell, f->watcher, "job-17");
+  store_bell_take_down (&bell);
+  store_bell_hang (&bell, f->watcher, "job-17");
+  g_assert_true (strand_store_remove (f->store, "job-17", 1, NULL));
+  store_bell_await (&bell, "job-17", FALSE);
+  store_bell_take_down (&bell);
+
+  await_silence (f);
+  store_bell_hang (&bell, f->watcher, "job-17");
+  put (f->store, "job-17", NULL);
+  store_bell_await (&bell, "job-17", TRUE);
+  store_bell_take_down (&bell);
+}
+
 static void
 note_told (StrandStore *store, const char *key, gpointer told)
 {
@@ -257,6 +278,7 @@ main (int argc, char **argv)
   g_test_init (&argc, &argv, G_TEST_OPTION_ISOLATE_DIRS, NULL);
 
   ADD ("changes-are-noted-while-somebody-watches", test_changes_are_noted_while_somebody_watches);
+  ADD ("watch-that-rests-is-taken-up-again", test_watch_that_rests_is_taken_up_again);
   ADD ("work-needs-no-notes", test_work_needs_no_notes);
   ADD ("killed-watcher-is-forgotten", test_killed_watcher_is_forgotten);
   ADD ("transaction-that-knows-of-nobody-is-told-of", test_transaction_that_knows_of_nobody_is_told_of);
