@@ -1,5 +1,6 @@
 #!/bin/sh
-# test-uninstalled.sh BUILD CC FLAG… — compiles against a build directory through its `-uninstalled` pkg-config file.
+# test-uninstalled.sh BUILD CC FLAG… — compiles against a build directory through its `-uninstalled` pkg-config file,
+# and makes a project in the build's own shell.
 #                                                  SPDX-License-Identifier: LGPL-2.1-or-later
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/tap.sh"
@@ -17,7 +18,17 @@ program_prints () {
   same "$1" "$(LD_LIBRARY_PATH=$build/core "$work/stranger" 2>&1)"
 }
 
-plan 2
+# Only libraries that need no flags of everybody can be used by a project that has none.
+project_is_made_and_tested () {
+  unset STRAND_PLUGIN_PATH STRAND_MODULE_PATH STRAND_HELPER STRAND_TEMPLATES
+  meson devenv -C "$build" strand new store mine "$work/mine" && [ -e "$work/mine/mine-store.c" ] || return
+  [ -z "$flags" ] || return 0
+  CC=$cc meson setup "$work/mine/build" "$work/mine" && meson compile -C "$work/mine/build" \
+    && meson devenv -C "$build" meson test -C "$work/mine/build"
+}
+
+plan 3
 check 'program/builds' build_program
 check 'program/calls-its-own-function-in-a-thread' program_prints 42
+check 'project/is-made-and-tested' project_is_made_and_tested
 finish
