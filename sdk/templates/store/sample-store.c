@@ -56,7 +56,7 @@ static StrandRecord *
 sample_store_get (StrandStore *store, const char *key, GError **error)
 {
   SampleStore *self = SAMPLE_STORE (store);
-  g_autoptr(GMutexLocker) locker = g_mutex_locker_new (&self->lock);
+  g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new (&self->lock);
   StrandRecord *record = g_tree_lookup (self->records, key);
 
   if (record != NULL)
@@ -70,7 +70,7 @@ sample_store_put (StrandStore *store, StrandRecord *record, guint64 expected, GE
 {
   SampleStore *self = SAMPLE_STORE (store);
   const char *key = strand_record_get_key (record);
-  g_autoptr(GMutexLocker) locker = g_mutex_locker_new (&self->lock);
+  g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new (&self->lock);
 
   if (!check_revision (g_tree_lookup (self->records, key), expected, error))
     return FALSE;
@@ -82,7 +82,7 @@ static gboolean
 sample_store_remove (StrandStore *store, const char *key, guint64 expected, GError **error)
 {
   SampleStore *self = SAMPLE_STORE (store);
-  g_autoptr(GMutexLocker) locker = g_mutex_locker_new (&self->lock);
+  g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new (&self->lock);
   StrandRecord *record = g_tree_lookup (self->records, key);
 
   if (record == NULL)
@@ -102,7 +102,7 @@ sample_store_list (StrandStore *store, const StrandFilter *filter, const char *c
 {
   SampleStore *self = SAMPLE_STORE (store);
   g_autoptr(StrandPage) page = strand_page_new ();
-  g_autoptr(GMutexLocker) locker = g_mutex_locker_new (&self->lock);
+  g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new (&self->lock);
   const char *last = NULL;
   GTreeNode *node;
 

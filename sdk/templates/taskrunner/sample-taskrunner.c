@@ -137,7 +137,7 @@ sample_taskrunner_submit (StrandTaskrunner *taskrunner, StrandCall *call, gboole
 {
   SampleTaskrunner *self = SAMPLE_TASKRUNNER (taskrunner);
   Line *line = self->line;
-  g_autoptr(GMutexLocker) locker = g_mutex_locker_new (&line->lock);
+  g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new (&line->lock);
 
   if (!wait_for_room_locked (self, may_block, error))
     return FALSE;
