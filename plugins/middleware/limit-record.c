@@ -89,6 +89,9 @@ write_state (LimitRecord *self, GVariant *state, GError **error)
   g_autoptr(StrandRecord) record = strand_record_new (self->key);
   GVariantBuilder builder;
 
+  /* Not to be taken for one that has gone by its ttl, by a process that counted with that one last. */
+  if (self->seen == NULL)
+    strand_record_begin_life (record);
   g_variant_builder_init (&builder, G_VARIANT_TYPE_VARDICT);
   g_variant_builder_add (&builder, "{sv}", "state", state);
   strand_record_set_string (record, STRAND_FIELD_KIND, "limit");

@@ -5,7 +5,9 @@
 
 #include "../../plugins/middleware/rate-bucket.h"
 #include "../core/call-fixture.h"
+#include "../core/store-fixture.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -514,11 +516,11 @@ test_what_cannot_be_counted_is_refused_or_allowed (Fixture *f, gconstpointer unu
 #define N_ALLOWED 200
 
 static int
-be_a_process (const char *type, const char *path, const char *algorithm)
+be_a_process (const char *type, const char *folder, const char *algorithm)
 {
   Fixture f;
   StrandBackend *backend;
-  g_autoptr(StrandStore) shared = make_store (type, "path", path, NULL);
+  g_autoptr(StrandStore) shared = fixture_open_store (type, folder);
   guint n_going;
 
   set_up (&f, NULL);
@@ -532,18 +534,18 @@ be_a_process (const char *type, const char *path, const char *algorithm)
 }
 
 static void
-check_processes (const char *type, const char *file)
+test_processes_share_what_there_is (Fixture *f, gconstpointer type)
 {
   for (guint algorithm = RATE_TOKEN_BUCKET; algorithm <= RATE_SLIDING_WINDOW; algorithm++)
     {
       char *folder = fixture_make_folder ();
-      g_autofree char *path = g_build_filename (folder, file, NULL);
+      g_autoptr(StrandStore) store = fixture_open_store (type, folder);
       g_autofree char *number = g_strdup_printf ("%u", algorithm);
       GSubprocess *processes[N_PROCESSES];
       guint n_going = 0;
 
       for (guint i = 0; i < N_PROCESSES; i++)
-        processes[i] = fixture_spawn ("--count", type, path, number, NULL);
+        processes[i] = fixture_spawn ("--count", type, folder, number, NULL);
       for (guint i = 0; i < N_PROCESSES; i++)
         {
           g_autofree char *line = fixture_read_line (processes[i]);
@@ -553,25 +555,130 @@ check_processes (const char *type, const char *file)
           g_object_unref (processes[i]);
         }
       g_assert_cmpuint (n_going, ==, N_ALLOWED);
+      strand_store_close (store);
       fixture_remove_folder (folder);
     }
 }
 
-static void
-test_processes_share_what_there_is (Fixture *f, gconstpointer unused)
+/* Four processes that never stop asking, for some seconds; with `-m slow`, for a minute. By the clock that
+ * the store keeps, they get what has come in, and lose nothing of it: a period is long, so that the bucket is
+ * not full again before somebody asks. */
+
+#define RATE 200u /* a second */
+#define PERIOD_S 10
+
+static int stop_asking; /* atomic */
+
+static gpointer
+stop_at_the_end_of_input (gpointer unused)
 {
-  check_processes ("filesystem", "limits");
+  while (getchar () != EOF)
+    ;
+  g_atomic_int_set (&stop_asking, TRUE);
+  return NULL;
+}
+
+static gpointer
+make_steady_limit (StrandStore *shared)
+{
+  return make_limit ("max-calls", RATE * PERIOD_S, "per", PERIOD_S * SECOND, "store", shared, NULL);
+}
+
+static int
+ask_all_the_time (const char *type, const char *folder)
+{
+  Fixture f;
+  StrandBackend *backend;
+  g_autoptr(StrandStore) shared = fixture_open_store (type, folder);
+  guint n_going = 0;
+
+  set_up (&f, NULL);
+  backend = around (&f, make_steady_limit (shared));
+  g_thread_unref (g_thread_new ("stop", stop_at_the_end_of_input, NULL));
+  while (!g_atomic_int_get (&stop_asking))
+    n_going += count_going (backend, 1, "test.nothing", NULL);
+  g_print ("%u\n", n_going);
+  tear_down (&f, NULL);
+  strand_store_close (shared);
+  return 0;
+}
+
+/* What the store says: until when it has counted, and what is left. */
+static void
+read_count (StrandStore *store, gint64 *at_us, gint64 *level)
+{
+  const StrandFilter filter = { .kind = "limit" };
+  g_autoptr(StrandPage) page = strand_store_list (store, &filter, NULL, 10, NULL);
+  GPtrArray *records = strand_page_get_records (page);
+  g_autoptr(GVariant) state = NULL;
+
+  g_assert_cmpuint (records->len, ==, 1);
+  state = g_variant_lookup_value (
+      strand_record_get_variant (g_ptr_array_index (records, 0), STRAND_FIELD_METADATA), "state", NULL);
+  g_variant_get (state, "(xxa(xx))", at_us, level, NULL);
+}
+
+static gboolean
+has_counted_until (StrandStore *store, gint64 time_us)
+{
+  gint64 at_us, level;
+
+  read_count (store, &at_us, &level);
+  return at_us >= time_us;
+}
+
+static guint
+count_of_all (GSubprocess *processes[N_PROCESSES])
+{
+  guint n = 0;
+
+  for (guint i = 0; i < N_PROCESSES; i++)
+    g_output_stream_close (g_subprocess_get_stdin_pipe (processes[i]), NULL, NULL);
+  for (guint i = 0; i < N_PROCESSES; i++)
+    {
+      g_autofree char *line = fixture_read_line (processes[i]);
+
+      n += (guint) atoi (line);
+      fixture_expect_exit (processes[i]);
+      g_object_unref (processes[i]);
+    }
+  return n;
 }
 
 static void
-test_processes_share_a_database (Fixture *f, gconstpointer unused)
+test_processes_keep_the_rate (Fixture *f, gconstpointer type)
 {
-  if (!strand_plugins_has (strand_plugins_get_default (), STRAND_KIND_STORE, "sqlite", NULL))
-    {
-      g_test_skip ("this build has no 'sqlite' store");
-      return;
-    }
-  check_processes ("sqlite", "limits.db");
+  gint64 lasts_us = g_test_slow () ? 60 * SECOND : 3 * SECOND;
+  gint64 deadline_us = g_get_monotonic_time () + lasts_us + DEADLINE_US;
+  g_autoptr(StrandStore) store = NULL;
+  GSubprocess *processes[N_PROCESSES];
+  gint64 begin_us, end_us, level_before, level_after, n_came_in;
+  StrandBackend *backend;
+  char *folder;
+  guint n_going;
+
+  folder = fixture_make_folder ();
+  store = fixture_open_store (type, folder);
+  backend = around (f, make_steady_limit (store));
+  while (goes (call (backend, "test.nothing", NULL))) /* what is there at first */
+    ;
+  read_count (store, &begin_us, &level_before);
+  for (guint i = 0; i < N_PROCESSES; i++)
+    processes[i] = fixture_spawn ("--ask", type, folder, NULL);
+  while (!has_counted_until (store, begin_us + lasts_us))
+    wait_turn (deadline_us, "the time is over", __FILE__, __LINE__);
+  n_going = count_of_all (processes);
+  read_count (store, &end_us, &level_after);
+
+  /* A call costs a period, and a microsecond brings `max-calls`: whole numbers, all of them. */
+  n_came_in = (level_before - level_after + (end_us - begin_us) * RATE * PERIOD_S) / (PERIOD_S * SECOND);
+  g_test_message ("%s: %u calls went in %.3f s by the store's clock, in which %" G_GINT64_FORMAT
+                  " tokens were taken: %.3f %%",
+                  (const char *) type, n_going, (double) (end_us - begin_us) / SECOND, n_came_in,
+                  100.0 * n_going / (double) n_came_in);
+  g_assert_cmpint (ABS ((gint64) n_going - n_came_in) * 100, <=, n_came_in);
+  strand_store_close (store);
+  fixture_remove_folder (folder);
 }
 
 /* Eight threads call, and cancel some of what they called. */
@@ -651,19 +758,29 @@ test_wrong_settings_name_the_key (void)
   check_refused_keyfile ("max-calls=1\nfunctions=a;;b\n", "functions");
 }
 
+#define ADD_FOR_STORES(name, func)                                                                           \
+  fixture_add_for_stores (stores, "/rate-limit", name, Fixture, set_up, func, tear_down)
+
 int
 main (int argc, char **argv)
 {
+  const char *const *stores;
   int status;
 
   if (fixture_is_second_process (argc, argv, &status))
     return status;
+  if (argc == 4 && strcmp (argv[1], "--ask") == 0)
+    {
+      fixture_add_functions ();
+      return ask_all_the_time (argv[2], argv[3]);
+    }
   if (argc == 5 && strcmp (argv[1], "--count") == 0)
     {
       fixture_add_functions ();
       return be_a_process (argv[2], argv[3], argv[4]);
     }
   g_test_init (&argc, &argv, G_TEST_OPTION_ISOLATE_DIRS, NULL);
+  stores = fixture_store_types ("/rate-limit") + 1; /* memory, the first, is shared with nobody */
   fixture_add_functions ();
 
   g_test_add_func ("/rate-bucket/window-never-holds-more", test_a_window_never_holds_more);
@@ -689,10 +806,10 @@ main (int argc, char **argv)
   ADD ("shared/waiters-keep-the-rate", test_who_waits_together_keeps_the_rate);
   ADD ("shared/cancelled", test_a_cancelled_call_of_a_shared_limit_ends);
   ADD ("shared/store-failure", test_what_cannot_be_counted_is_refused_or_allowed);
-  ADD ("shared/processes", test_processes_share_what_there_is);
-  ADD ("shared/processes-with-sqlite", test_processes_share_a_database);
+  ADD_FOR_STORES ("processes-share-what-there-is", test_processes_share_what_there_is);
+  ADD_FOR_STORES ("processes-keep-the-rate", test_processes_keep_the_rate);
   ADD_WITH ("shared/crowd-loses-nobody", test_a_crowd_loses_nobody, "shared");
   g_test_add_func ("/rate-limit/keyfile/wrong-settings", test_wrong_settings_name_the_key);
 
-  return g_test_run ();
+  return fixture_run_tests ();
 }
