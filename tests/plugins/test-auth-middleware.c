@@ -536,6 +536,117 @@ test_eight_threads_are_told_apart (void)
   stack_close (stack);
 }
 
+/* --- a queue that strangers can write to -----------------------------------------------------------------
+ */
+
+/* What somebody writes into the store with his own hands. */
+static void
+leave_call (StrandStore *store, const char *function, const char *key, const char *arguments,
+            const char *token)
+{
+  g_autoptr(StrandRecord) record = strand_record_new (key);
+  g_autoptr(GVariant) tuple = g_variant_ref_sink (g_variant_new_parsed (arguments));
+  g_autoptr(GError) error = NULL;
+
+  strand_record_set_string (record, STRAND_FIELD_FUNCTION, function);
+  strand_record_set_string (record, STRAND_FIELD_QUEUE, "default");
+  strand_record_set_int (record, STRAND_FIELD_RETRIES, 3);
+  if (token != NULL)
+    strand_record_set_variant (record, STRAND_FIELD_HEADERS,
+                               g_variant_new_parsed ("{'strand-auth': %s}", token));
+  g_assert_true (strand_record_set_arguments (record, tuple, NULL, &error));
+  strand_store_put (store, record, 0, &error);
+  g_assert_no_error (error);
+}
+
+static StrandRecord *
+record_of (StrandStore *store, const char *key)
+{
+  g_autoptr(GError) error = NULL;
+  StrandRecord *record = strand_store_get (store, key, &error);
+
+  g_assert_no_error (error);
+  return record;
+}
+
+static StrandReader *
+start_worker (StrandStack *stack, StrandStore *store, StrandTaskrunner *runner)
+{
+  const char *const queues[] = { "default", NULL };
+  g_autoptr(GListStore) chain = g_list_store_new (STRAND_TYPE_MIDDLEWARE);
+  g_autoptr(GObject) door = stack_middleware (stack, "door");
+  g_autoptr(GError) error = NULL;
+  StrandReader *reader;
+
+  g_list_store_append (chain, door);
+  reader = g_object_new (STRAND_TYPE_READER, "store", store, "taskrunner", runner, "middleware", chain,
+                         "queues", queues, "jobs", 2, "retry-delay", (gint64) 0, NULL);
+  g_assert_true (strand_reader_listen (reader, &error));
+  g_assert_no_error (error);
+  return reader;
+}
+
+/* Once, for good, before the function was reached, and in words that say why. */
+static void
+assert_turned_away (StrandStore *store, const char *key, const char *why)
+{
+  g_autoptr(StrandRecord) record = record_of (store, key);
+  g_autoptr(GError) error = strand_record_dup_error (record);
+
+  g_assert_cmpint (strand_record_get_status (record), ==, STRAND_STATUS_FAILED);
+  g_assert_cmpint (strand_record_get_int (record, STRAND_FIELD_ATTEMPT), ==, 1);
+  g_assert_error (error, STRAND_ERROR, STRAND_ERROR_REFUSED);
+  if (strstr (error->message, why) == NULL)
+    g_error ("'%s' does not say '%s'", error->message, why);
+}
+
+static void
+test_a_worker_turns_strangers_away (void)
+{
+  StrandStack *stack = stack_with_keys ("a " SECRET_A, STACK ("role=verify\nallow=web=test.data,test.echo"));
+  g_autoptr(StrandStore) store =
+      STRAND_STORE (strand_stack_ref_object (stack, STRAND_KIND_STORE, "s", NULL));
+  StrandTaskrunner *runner = make_runner ("thread", "workers", 2, NULL);
+  gint64 now_s = strand_clock_now_us () / G_USEC_PER_SEC;
+  g_autofree char *forged = token_by_hand ("a", BYTES_B, "web", FUTURE_S, "test.data", "forged", "()");
+  g_autofree char *expired = token_by_hand ("a", BYTES_A, "web", now_s - 1, "test.data", "expired", "()");
+  g_autofree char *stolen = token_by_hand ("a", BYTES_A, "web", FUTURE_S, "test.echo", "good", "('x',)");
+  g_autofree char *raised = token_by_hand ("a", BYTES_A, "web", FUTURE_S, "test.fail", "raised", "('x',)");
+  g_autofree char *later = token_by_hand ("a", BYTES_A, "web", FUTURE_S, "test.echo", "later", "('y',)");
+  int n_before = g_atomic_int_get (&n_audits);
+  StrandReader *reader;
+  g_autoptr(GError) error = NULL;
+
+  leave_call (store, "test.data", "forged", "()", forged);
+  leave_call (store, "test.data", "missing", "()", NULL);
+  leave_call (store, "test.data", "expired", "()", expired);
+  leave_call (store, "test.echo", "stolen", "('x',)", stolen);
+  leave_call (store, "test.fail", "raised", "('x',)", raised);
+  leave_call (store, "test.echo", "good", "('x',)", stolen);
+  fixture_last_data = &error; /* which the function would change */
+
+  reader = start_worker (stack, store, runner);
+  g_assert_true (strand_reader_wait_idle (reader, g_get_monotonic_time () + DEADLINE_US, &error));
+  assert_turned_away (store, "forged", "with another secret");
+  assert_turned_away (store, "missing", "no token in header 'strand-auth'");
+  assert_turned_away (store, "expired", "expired");
+  assert_turned_away (store, "stolen", "not made for this call");
+  assert_turned_away (store, "raised", "'web' may not call it");
+  g_assert_true (g_atomic_pointer_get (&fixture_last_data) == &error);
+  g_assert_cmpint (g_atomic_int_get (&n_audits) - n_before, ==, 5);
+
+  /* And goes on with what may run. */
+  leave_call (store, "test.echo", "later", "('y',)", later);
+  wait_until (strand_store_count (store, &(StrandFilter){ .statuses = 1 << STRAND_STATUS_COMPLETED }, NULL) ==
+              2);
+  g_assert_true (strand_reader_stop (reader, g_get_monotonic_time () + DEADLINE_US, &error));
+  g_assert_no_error (error);
+  finalize_soon (reader);
+  close_runner (runner);
+  g_clear_object (&store);
+  stack_close (stack);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -562,6 +673,7 @@ main (int argc, char **argv)
   ADD ("wrong-settings-name-key-and-cure", test_wrong_settings_name_key_and_cure);
   ADD ("without-keys-no-call-passes", test_without_keys_no_call_passes);
   ADD ("a-file-that-others-may-touch-is-refused", test_a_file_that_others_may_touch_is_refused);
+  ADD ("a-worker-turns-strangers-away", test_a_worker_turns_strangers_away);
   ADD ("eight-threads-are-told-apart", test_eight_threads_are_told_apart);
 
   status = g_test_run ();
