@@ -447,6 +447,87 @@ test_options_hold_for_members (Fixture *f, gconstpointer type)
   wait_until (strand_handle_is_ready (handle));
 }
 
+/* Middleware that stamps what is submitted, and counts what runs. */
+typedef struct
+{
+  GObject parent_instance;
+  int n_submitted; /* atomic, as the rest */
+  int n_run;
+  int n_stamped;
+} StampGuard;
+typedef GObjectClass StampGuardClass;
+
+static void stamp_init (StrandMiddlewareInterface *iface);
+GType stamp_guard_get_type (void);
+G_DEFINE_TYPE_WITH_CODE (StampGuard, stamp_guard, G_TYPE_OBJECT,
+                         G_IMPLEMENT_INTERFACE (STRAND_TYPE_MIDDLEWARE, stamp_init))
+
+static StrandVerdict
+stamp_submit (StrandMiddleware *middleware, StrandCall *call, GVariant **value, GError **error)
+{
+  g_atomic_int_inc (&((StampGuard *) middleware)->n_submitted);
+  strand_call_set_header (call, "stamp", "seen");
+  return STRAND_VERDICT_CONTINUE;
+}
+
+static StrandVerdict
+stamp_before (StrandMiddleware *middleware, StrandCall *attempt, GVariant **value, GError **error)
+{
+  StampGuard *self = (StampGuard *) middleware;
+  g_autoptr(GVariant) headers = strand_call_dup_headers (attempt);
+  const char *stamp;
+
+  g_atomic_int_inc (&self->n_run);
+  if (g_variant_lookup (headers, "stamp", "&s", &stamp))
+    g_atomic_int_inc (&self->n_stamped);
+  return STRAND_VERDICT_CONTINUE;
+}
+
+static void
+stamp_init (StrandMiddlewareInterface *iface)
+{
+  iface->submit = stamp_submit;
+  iface->before = stamp_before;
+}
+
+static void
+stamp_guard_class_init (StampGuardClass *klass)
+{
+}
+
+static void
+stamp_guard_init (StampGuard *self)
+{
+}
+
+/* A part has no caller whose thread `submit` could run on: whoever ended the part before leaves it. What
+ * `submit` said of the flow goes with each. */
+static void
+test_middleware_sees_the_flow_once_and_each_part (Fixture *f, gconstpointer type)
+{
+  g_autoptr(GObject) held = g_object_new (stamp_guard_get_type (), NULL);
+  StampGuard *guard = (StampGuard *) held;
+  g_autoptr(GListStore) list = g_list_store_new (STRAND_TYPE_MIDDLEWARE);
+  const char *const queues[] = { "default", NULL };
+  g_autoptr(StrandFlow) chain = new_sum (40, 2);
+  g_autoptr(StrandHandle) handle = NULL;
+  g_autofree char *value = NULL;
+  g_autoptr(GError) error = NULL;
+
+  g_list_store_append (list, guard);
+  close_backend (f->backend);
+  f->backend = make_backend ("store", "store", f->store, "middleware", list, NULL);
+  f->reader = g_object_new (STRAND_TYPE_READER, "store", f->store, "taskrunner", f->runner, "queues", queues,
+                            "middleware", list, NULL);
+  handle = launch (f, chain, NULL);
+  g_assert_true (strand_reader_listen (f->reader, &error));
+  value = finish (handle);
+  g_assert_cmpstr (value, ==, "42");
+  g_assert_cmpint (g_atomic_int_get (&guard->n_submitted), ==, 1);
+  g_assert_cmpint (g_atomic_int_get (&guard->n_run), ==, 3);
+  g_assert_cmpint (g_atomic_int_get (&guard->n_stamped), ==, 3);
+}
+
 /* A member's record outlives its ttl until the flow has ended. */
 static void
 test_members_are_kept_until_the_end (Fixture *f, gconstpointer type)
@@ -1259,6 +1340,7 @@ main (int argc, char **argv)
   ADD ("launched-as-often-as-wanted", test_flow_is_launched_as_often_as_wanted);
   ADD ("group-of-a-thousand", test_group_of_a_thousand);
   ADD ("options-hold-for-members", test_options_hold_for_members);
+  ADD ("middleware-sees-the-flow-once-and-each-part", test_middleware_sees_the_flow_once_and_each_part);
   ADD ("members-are-kept-until-the-end", test_members_are_kept_until_the_end);
   ADD ("mistakes-are-told-at-launch", test_mistakes_are_told_at_launch);
   ADD ("flow-that-contains-itself-is-refused", test_flow_that_contains_itself_is_refused);
