@@ -157,6 +157,7 @@ main (int argc, char **argv)
   ADD ("limit/only-so-many-run-in-a-minute", test_only_so_many_run_in_a_minute);
   ADD ("limit/a-refused-call-makes-room-for-none", test_a_refused_call_makes_room_for_none);
   ADD ("limit/a-refusal-says-who-why-and-when", test_a_refusal_says_who_why_and_when);
-  g_test_add_func ("/per-minute-middleware/limit/no-calls-a-minute-is-a-mistake", test_no_calls_a_minute_is_a_mistake);
+  g_test_add_func ("/per-minute-middleware/limit/no-calls-a-minute-is-a-mistake",
+                   test_no_calls_a_minute_is_a_mistake);
   return g_test_run ();
 }
