@@ -62,6 +62,7 @@ def main():
     except ImportError as missing:
         print(f"1..0 # SKIP {missing}")
         return 0
+    sys.stdout.reconfigure(errors="backslashreplace")
     with tempfile.TemporaryDirectory(prefix="strand-python-") as home:
         for name in ("XDG_STATE_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR"):
             os.environ[name] = os.path.join(home, name.lower())

@@ -136,11 +136,7 @@ class _Main:
             if isinstance(node, ast.ImportFrom) and node.module == "__future__":
                 for alias in node.names:
                     self.flags |= getattr(__future__, alias.name).compiler_flag
-        self.statements = [
-            _Statement(node, self.path, self.flags)
-            for node in _flatten(self.tree.body)
-            if not isinstance(node, ast.Expr)
-        ]
+        self.statements = [_Statement(node, self.path, self.flags) for node in _flatten(self.tree.body)]
 
     def find(self, name):
         location = f"__main__:{name}"
