@@ -35,6 +35,22 @@ class WithoutGuard(unittest.TestCase):
             "49 True x",
         )
 
+    def test_what_it_prints_comes_before_its_value(self):
+        self.assert_prints(
+            """
+            from strand import as_task
+
+            @as_task("process")
+            def say(what):
+                print(what)
+
+            say("inside").get_result(timeout=60)
+            print("outside")
+            """,
+            "inside",
+            "outside",
+        )
+
     def test_decorated_function(self):
         self.assert_prints(
             """

@@ -5,6 +5,7 @@ import functools
 import io
 import math
 import os
+import sys
 import threading
 import unittest
 
@@ -100,6 +101,12 @@ class EveryTarget(unittest.TestCase):
                 task = runner(sample_functions.square)
                 handles = [task(number) for number in range(1500)]
                 self.assertEqual([handle.get_result(PATIENCE) for handle in handles], [n * n for n in range(1500)])
+
+    def test_exit_of_a_function_fails_its_call_only(self):
+        for runner in ASYNCHRONOUS:
+            with self.subTest(runner.__name__):
+                with self.assertRaisesRegex(strand.RemoteError, "SystemExit: 3"):
+                    runner(sys.exit)(3).get_result(PATIENCE)
 
     def test_async_function(self):
         for runner in ASYNCHRONOUS:

@@ -22,7 +22,7 @@ import weakref
 from gi.repository import GLib, Strand
 
 from strand import functions, running
-from strand.errors import CallTimeoutError, CancelledError, from_error, result_of, to_error
+from strand.errors import CallTimeoutError, CancelledError, as_failure, from_error, result_of, to_error
 from strand.handles import ComputationHandle
 from strand.values import from_variant, split_types, to_arguments, to_keywords, to_variant
 
@@ -151,9 +151,10 @@ class Call:
             running.refuse_stack_switch()
             context = running.Context(native, lambda item: self._emit_here(native.emit, item))
             self.value = running.run(self.function, self.arguments, self.keywords, context, self.on_iter is not None)
-        except Exception as exception:
-            self.note(exception)
-            functions.raise_error(native, exception)
+        except BaseException as exception:
+            failure = as_failure(exception)
+            self.note(failure)
+            functions.raise_error(native, failure)
         finally:
             self.arguments = self.keywords = None
         return None

@@ -12,7 +12,7 @@ import weakref
 from gi.repository import GObject, Strand
 
 from strand import calls, running
-from strand.errors import METADATA, CancelledError, StrandError, describe, to_error
+from strand.errors import METADATA, CancelledError, StrandError, as_failure, describe, to_error
 
 _lock = threading.Lock()  # guards the next two
 _runners = weakref.WeakKeyDictionary()  # by loop
@@ -75,11 +75,12 @@ class LoopTaskrunner(GObject.Object, Strand.Taskrunner):
             )
         except asyncio.CancelledError:
             error = to_error(CancelledError("the call was cancelled"))
-        except Exception as exception:
-            call.note(exception)
-            if not isinstance(exception, StrandError):
-                native.set_metadata(METADATA, describe(exception))
-            error = to_error(exception)
+        except BaseException as exception:
+            failure = as_failure(exception)
+            call.note(failure)
+            if not isinstance(failure, StrandError):
+                native.set_metadata(METADATA, describe(failure))
+            error = to_error(failure)
         finally:
             self.tasks.pop(call, None)
         if error is not None:

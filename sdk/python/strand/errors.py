@@ -89,6 +89,15 @@ _CLASSES = {
 _STRAND_DOMAIN = GLib.quark_to_string(Strand.error_quark())
 
 
+def as_failure(exception):
+    """What a call ends with: an exit or an interrupt of a function is not one of its caller's."""
+    if isinstance(exception, Exception):
+        return exception
+    failure = RemoteError(f"{type(exception).__name__}: {exception}", type(exception).__name__)
+    failure.__cause__ = exception
+    return failure
+
+
 def to_error(exception):
     """Makes a GLib.Error of an exception; one that was a GError stays what it was."""
     if isinstance(exception, GLib.Error):

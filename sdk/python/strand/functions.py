@@ -163,8 +163,8 @@ def _call_by_value(find_function, native, arguments):
         wants_items = native.dup_headers().lookup_value(ITEMS_HEADER, None) is not None
         value = running.run(function, positional, keywords, context, wants_items)
         return GLib.Variant.new_variant(to_variant(value))
-    except Exception as exception:
-        raise_error(native, exception)
+    except BaseException as exception:
+        raise_error(native, errors.as_failure(exception))
 
 
 def _registered_function(name):
@@ -233,6 +233,9 @@ def register_delegate():
         def find_there(native):
             return find(from_variant(native.dup_headers())["strand.location"])
 
-        return _call_by_value(find_there, native, arguments)
+        try:
+            return _call_by_value(find_there, native, arguments)
+        finally:
+            sys.stdout.flush()  # the helper may live long, or be killed
 
     Strand.Registry.get_default().add(DELEGATE, SIGNATURE, "Calls a function of Python's", call)
