@@ -464,6 +464,8 @@ strand_function_set_home_reason (StrandFunction *self, const char *reason)
  * strand_function_get_home_reason:
  * @self: a function
  *
+ * Says what strand_function_set_home_reason() was told.
+ *
  * Returns: (nullable): why no other process can run it, if somebody has said so
  * Since: 1.0
  */

@@ -155,6 +155,8 @@ strand_conformance_start_peer (StrandConformance *self, const char *role, const 
  * strand_conformance_peer_get_pid:
  * @self: a second process
  *
+ * Says which process it is, for cases that kill it.
+ *
  * Returns: its process id; 0 once it has been waited for
  * Since: 1.0
  */
@@ -170,6 +172,8 @@ strand_conformance_peer_get_pid (StrandConformancePeer *self)
  * strand_conformance_peer_send:
  * @self: a second process
  * @line: a line of text, without its end
+ *
+ * Sends a line, which the role reads with strand_conformance_receive().
  *
  * Since: 1.0
  */
@@ -289,6 +293,8 @@ conformance_play (StrandConformance *self)
 /**
  * strand_conformance_get_argument:
  * @self: a role
+ *
+ * Says what this role is to play with.
  *
  * Returns: what strand_conformance_start_peer() was given; "" for nothing
  * Since: 1.0

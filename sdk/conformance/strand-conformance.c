@@ -45,6 +45,8 @@ static GPtrArray *waiting;
  * strand_conformance_get_suite:
  * @kind: a kind of plugin
  *
+ * Looks up the cases of a kind of plugin.
+ *
  * Returns: its suite
  * Since: 1.0
  */
@@ -59,6 +61,8 @@ strand_conformance_get_suite (StrandKind kind)
 /**
  * strand_conformance_list_cases:
  * @suite: a suite
+ *
+ * Lists the cases of all groups of a suite.
  *
  * Returns: (transfer container): its `StrandConformanceCase`s, in reading order
  * Since: 1.0
@@ -423,6 +427,8 @@ strand_conformance_make (StrandConformance *self)
  * strand_conformance_get_directory:
  * @self: a case, or a role
  *
+ * Says where the case may leave files.
+ *
  * Returns: the case's own folder, which goes with everything in it
  * Since: 1.0
  */
@@ -439,6 +445,8 @@ strand_conformance_get_directory (StrandConformance *self)
  * @self: a case, or a role
  * @name: a name
  *
+ * Makes a path in the case's own folder, which second processes know, too.
+ *
  * Returns: (transfer full): the path of that name in the case's folder
  * Since: 1.0
  */
@@ -453,6 +461,8 @@ strand_conformance_build_path (StrandConformance *self, const char *name)
 /**
  * strand_conformance_get_deadline:
  * @self: a case, or a role
+ *
+ * Says until when the case may wait for something.
  *
  * Returns: when it must be over, as g_get_monotonic_time() counts
  * Since: 1.0
@@ -486,6 +496,8 @@ strand_conformance_has (StrandConformance *self, const char *need)
 /**
  * strand_conformance_is_quick:
  * @self: a case
+ *
+ * Asks whether the case is to be over soon.
  *
  * Returns: whether a case that makes many is to make a hundredth of them
  * Since: 1.0
@@ -585,6 +597,8 @@ strand_conformance_create_file (StrandConformance *self, const char *name)
  * strand_conformance_has_file:
  * @self: a case, or a role
  * @name: a name in the case's folder
+ *
+ * Looks for a file that a second process, or a function, makes as a sign.
  *
  * Returns: whether somebody has made it
  * Since: 1.0

@@ -34,6 +34,7 @@ STEP = re.compile(r"\]\((?:\.\./)*([^)]+\.c)\)[,|\s]+((?:`\w+`\s*)+)")
 KILL = re.compile(r"kill (?:-(\w+) )?%(\d+)")
 PUBLIC = re.compile(r"^STRAND_AVAILABLE_IN_\w+\n[\w *]*\b(strand_\w+) \(", re.MULTILINE)
 COMMENT = re.compile(r"^/\*\*\n \* (strand_\w+):.*?\n(.*?)\*/", re.MULTILINE | re.DOTALL)
+WORDS = re.compile(r"^ \*\n \* (?!Returns:|Since:)", re.MULTILINE)
 MENTION = re.compile(r"\bstrand ([a-z]+)\b([^|]*)")
 SCRIPT = re.compile(r"\bsh ((?:sdk|tests)/\S+\.sh)")
 
@@ -282,10 +283,21 @@ class Docs:
                      for name in PUBLIC.findall(path.read_text(encoding="utf-8"))}
             if not names:
                 problems.append(f"{folder} has no public functions that this test can read")
-            problems += [f"{name} has no description" for name in sorted(names) if name not in described and not name.endswith("_get_type")]
+            problems += [f"{name} has no description" for name in sorted(names)
+                         if not WORDS.search(described.get(name, "")) and not name.endswith("_get_type")]
             problems += [f"{name} does not say since when it is there" for name in sorted(names)
                          if "Since: " not in described.get(name, "Since: ")]
         return "\n".join(problems)
+
+    def check_names(self):
+        """Functions that pages and descriptions name with brackets are there."""
+        code = self.text_below("core", "*.[ch]") + self.text_below("sdk", "*.[ch]")
+        defined = set(re.findall(r"\b(strand_\w+) \((?!\))", code)) | set(re.findall(r"#define (strand_\w+)\(", code))
+        texts = {page.name: page.read_text(encoding="utf-8") for page in self.pages}
+        texts.update(COMMENT.findall(code))
+        problems = [f"{name} names {function}()" for name, text in texts.items() for function in re.findall(r"\b(strand_\w+)\(\)", text)
+                    if function not in defined]
+        return "there are none such: " + "; ".join(problems) if problems else None
 
     def check_options(self):
         """README names every option of the build."""
@@ -406,6 +418,7 @@ class Docs:
                 self.report(f"{page.name} shows what its commands do", self.check_commands(page))
         self.report("examples do what they are for", self.check_examples())
         self.report("the picture of the architecture is that of the code", self.check_picture())
+        self.report("functions that are named are there", self.check_names())
         self.report("README.md has every option of the build", self.check_options())
         self.report("record-format.md has every header", self.check_headers())
         self.report("manual pages are complete", self.check_manual())
