@@ -1,8 +1,8 @@
 """coroutines.py — the taskrunner that is an asyncio loop.
 
-C's coroutines have stacks of their own, which the interpreter cannot follow, so a Python coroutine is asyncio's. Calls
-go to the loop that runs where they are made; where none does, to one that runs on a thread of this module's.
-                                                                    SPDX-License-Identifier: LGPL-2.1-or-later
+C's coroutines have stacks of their own, which the interpreter cannot follow, so a Python coroutine is
+asyncio's. Calls go to the loop that runs where they are made; where none does, to one that runs on a thread
+of this module's.                                                   SPDX-License-Identifier: LGPL-2.1-or-later
 """
 
 import asyncio
@@ -130,7 +130,9 @@ def _runner():
     return _runners[loop]
 
 
-def launch_in_loop(function, arguments, keywords, on_iter=None, on_end=None, on_error=None, yield_on_iter=True):
+def launch_in_loop(
+    function, arguments, keywords, on_iter=None, on_end=None, on_error=None, yield_on_iter=True
+):
     """As calls.launch(), at an asyncio loop."""
     return calls.launch(
         function, arguments, keywords, _runner(), on_iter, on_end, on_error, yield_on_iter=yield_on_iter,

@@ -10,12 +10,13 @@ from strand.values import from_variant
 
 
 def run_function(location, text):
-    """Runs one function as a whole process: MODULE:QUALNAME and a GVariant text of its `(arguments, keywords)`."""
+    """Runs one function as a whole process: MODULE:QUALNAME and a GVariant text of `(arguments, keywords)`."""
     from gi.repository import GLib
 
     from strand import functions, running
 
-    positional, keywords = from_variant(GLib.Variant.parse(GLib.VariantType.new("(ava{sv})"), text, None, None))
+    packed = GLib.Variant.parse(GLib.VariantType.new("(ava{sv})"), text, None, None)
+    positional, keywords = from_variant(packed)
     context = running.Context(None, lambda item: None)
     running.run(functions.find(location), positional, keywords, context, False)
     return 0

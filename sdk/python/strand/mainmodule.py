@@ -1,11 +1,11 @@
 """mainmodule.py — functions of a program's main module, in a helper that must not run the program again.
 
-A main module with a guard (`if __name__ == "__main__":`) says itself what is program and what is definition: it is
-executed as a module of another name. Without one, only what a function needs is executed: its `def`, and the
-statements that give a value to the global names that it mentions, and to those that they mention, in the order of
-the file; and all imports. A statement that is only a call is never executed, nor is the part of a `for`, `while` or
-`with` at the top level that defines nothing. So what such a call does to a global (`names.append ("x")`) is not seen
-here; a guard, or a module of their own, is for functions that need it.
+A main module with a guard (`if __name__ == "__main__":`) says itself what is program and what is definition:
+it is executed as a module of another name. Without one, only what a function needs is executed: its `def`,
+and the statements that give a value to the global names that it mentions, and to those that they mention, in
+the order of the file; and all imports. A statement that is only a call is never executed, nor is the part of
+a `for`, `while` or `with` at the top level that defines nothing. So what such a call does to a global
+(`names.append ("x")`) is not seen here; a guard, or a module of their own, is for functions that need it.
 
 Calls of tasks that a needed statement makes are refused (functions.loading_main).
                                                                     SPDX-License-Identifier: LGPL-2.1-or-later

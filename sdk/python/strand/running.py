@@ -1,4 +1,4 @@
-"""running.py — what a function that runs may ask and say, and how what it returns becomes items and a value.
+"""running.py — what a running function may ask and say, and how its result becomes items and a value.
 
 context() answers on the thread, or in the asyncio task, that runs the function.
                                                                     SPDX-License-Identifier: LGPL-2.1-or-later
@@ -50,7 +50,7 @@ class Context:
             raise CancelledError("the call was told to stop")
 
     def emit(self, item):
-        """Passes an item to the caller; waits while its consumer is behind, and raises if the call is to stop."""
+        """Passes an item to the caller; waits while its consumer is behind, raises if the call is to stop."""
         self.check()
         self.emitted += 1
         self._emit(item)
@@ -132,7 +132,7 @@ async def _gather(result, running):
 
 
 def run(function, arguments, keywords, running, wants_items):
-    """Calls a function, sees to its items, and returns its value. An `async def` runs in a loop of its own."""
+    """Calls a function, sees to its items, returns its value. An `async def` runs in a loop of its own."""
     token = _current.set(running)
     try:
         result = function(*arguments, **keywords)

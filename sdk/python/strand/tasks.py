@@ -1,11 +1,13 @@
-"""tasks.py — the Taskrunner classes: a function with bound arguments and callbacks that runs somewhere when called.
+"""tasks.py — the Taskrunner classes: a function with bound arguments and callbacks that runs somewhere when
+called.
 
     runner = ThreadTaskrunner(function, *bound, on_iter=…, on_end=…, on_error=…, **bound_keywords)
     handle = runner(*arguments)
 
-as_task() makes one of a function by decoration.                     SPDX-License-Identifier: LGPL-2.1-or-later
+as_task() makes one of a function by decoration.                    SPDX-License-Identifier: LGPL-2.1-or-later
 """
 
+import copy
 import functools
 
 from strand import calls, functions, running
@@ -36,8 +38,9 @@ class Taskrunner:
         """As a method: the instance is the first argument."""
         if instance is None:
             return self
-        bound = functools.partial(self.strand_function, instance)
-        return type(self)(bound, *self.init_args, **self._settings(), **self.init_kwargs)
+        bound = copy.copy(self)
+        bound.strand_function = functools.partial(self.strand_function, instance)
+        return bound
 
     def _settings(self):
         return {"on_iter": self.on_iter, "on_end": self.on_end, "on_error": self.on_error}
@@ -100,7 +103,8 @@ class MultiprocessTaskrunner(_Launcher):
 class CoroutineTaskrunner(_Launcher):
     """Runs its function, an `async def` or not, as a task of the asyncio loop that runs here.
 
-    Where none runs, it gets a loop of its own on a thread. With `yield_on_iter` the loop has its turn after each item.
+    Where none runs, it gets a loop of its own on a thread. With `yield_on_iter` the loop has its turn after each
+    item.
     """
 
     target = "coroutine"
@@ -126,15 +130,6 @@ class TargetTaskrunner(_Launcher):
         super().__init__(func, *init_args, **init_kwargs)
         self.target = target
 
-    def _settings(self):
-        return super()._settings()
-
-    def __get__(self, instance, owner=None):
-        if instance is None:
-            return self
-        bound = functools.partial(self.strand_function, instance)
-        return TargetTaskrunner(bound, *self.init_args, target=self.target, **self._settings(), **self.init_kwargs)
-
 
 _CLASSES = {
     "sync": Taskrunner,
@@ -158,8 +153,8 @@ def taskrunner_class(target):
 def as_task(target="thread", *init_args, **init_kwargs):
     """Decorates a function, so that calling it runs it elsewhere.
 
-    The target is 'thread', 'process', 'coroutine', 'store', 'sync', a Taskrunner class, the name of a target in the
-    stack, or such an object. Works with and without brackets.
+    The target is 'thread', 'process', 'coroutine', 'store', 'sync', a Taskrunner class, the name of a target in
+    the stack, or such an object. Works with and without brackets.
     """
     if callable(target) and not isinstance(target, (type, Taskrunner)):
         return ThreadTaskrunner(target)

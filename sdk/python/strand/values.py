@@ -10,11 +10,12 @@
     tuple                 (…)     of its elements' own types
     dict                  a{sv}   where all keys are str
 
-What has no GVariant type of its own is a lone dictionary entry {sv}, which no plain value becomes: the kind of value,
-and what it is made of. So an int beyond 64 bits is {'int', <'0x1b30964ec395dc24069528d54bbda40d16e966ef9a70eb21b5b'>}
-(hexadecimal, because reading a long decimal number takes time that grows with its square); a str with a NUL or a lone
-surrogate is {'str', <b'…'>} (UTF-8 with surrogates); a dict with other keys {'dict', <[(k, v), …]>}; and bytearray,
-complex, frozenset, range and set are made of a plain value each. A subclass travels as what it extends.
+What has no GVariant type of its own is a lone dictionary entry {sv}, which no plain value becomes: the kind
+of value, and what it is made of. So an int beyond 64 bits is {'int',
+<'0x1b30964ec395dc24069528d54bbda40d16e966ef9a70eb21b5b'>} (hexadecimal, because reading a long decimal number
+takes time that grows with its square); a str with a NUL or a lone surrogate is {'str', <b'…'>} (UTF-8 with
+surrogates); a dict with other keys {'dict', <[(k, v), …]>}; and bytearray, complex, frozenset, range and set
+are made of a plain value each. A subclass travels as what it extends.
 
 With a type, a value becomes just that, or TypeError says why not: so a C function gets the types it declares.
                                                                     SPDX-License-Identifier: LGPL-2.1-or-later
@@ -48,8 +49,8 @@ _NOTHING = GLib.Variant.new_maybe(_ANY, None)
 def to_variant(value, type_string=None):
     """Makes a GVariant of a Python value: the natural one, or one of the given type.
 
-    A GLib.Variant is taken as it is. Raises TypeError for what cannot become one, ValueError where it is nested more
-    than 60 levels deep, and OverflowError for a number that the given type cannot hold.
+    A GLib.Variant is taken as it is. Raises TypeError for what cannot become one, ValueError where it is nested
+    more than 60 levels deep, and OverflowError for a number that the given type cannot hold.
     """
     if type_string is None or type_string == "*":
         return _natural(value, 0)
@@ -86,8 +87,8 @@ def _find_writer(value):
         if kind in _WRITERS:
             return _WRITERS[kind]
     raise TypeError(
-        f"a value of type '{type(value).__qualname__}' cannot leave the process: None, bool, int, float, str, bytes, "
-        "list, tuple, dict, set, frozenset, range, complex and bytearray can"
+        f"a value of type '{type(value).__qualname__}' cannot leave the process: None, bool, int, float, str, "
+        "bytes, list, tuple, dict, set, frozenset, range, complex and bytearray can"
     )
 
 
@@ -110,7 +111,9 @@ def _from_int(value, depth):
 
 
 def _fits_string(value):
-    return "\0" not in value and (value.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in value))
+    if "\0" in value:
+        return False
+    return value.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in value)
 
 
 def _from_str(value, depth):
@@ -129,7 +132,8 @@ def _from_bytes(value, depth):
 
 def _array_of_variants(values, depth):
     depth = _deeper(depth)
-    return GLib.Variant.new_array(_ANY, [GLib.Variant.new_variant(_natural(value, depth)) for value in values])
+    boxed = [GLib.Variant.new_variant(_natural(value, depth)) for value in values]
+    return GLib.Variant.new_array(_ANY, boxed)
 
 
 def _from_list(value, depth):
@@ -210,7 +214,8 @@ def split_types(type_string):
 
 
 def _refuse(value, type_string):
-    raise TypeError(f"a value of type '{type(value).__qualname__}' cannot become a GVariant of type '{type_string}'")
+    kind = type(value).__qualname__
+    raise TypeError(f"a value of type '{kind}' cannot become a GVariant of type '{type_string}'")
 
 
 def _typed(value, type_string, depth):
