@@ -27,7 +27,7 @@ static const Fault faults[] = {
     CHANCE " damage/each-byte" },
   { "positive-zero", NULL, "values/doubles values/dictionaries damage/each-bit", CHANCE " damage/each-byte" },
   { "one-nan", NULL, "values/nan", CHANCE },
-  { "cuts-strings", NULL, "values/strings", CHANCE },
+  { "cuts-strings", NULL, "values/strings", CHANCE " values/large" }, /* slowly */
   { "text-bytes", NULL, "values/integers values/bytes values/variants damage/each-bit",
     CHANCE " damage/each-byte" },
   { "forgets-maybe", NULL, "values/empty values/maybes", CHANCE },
