@@ -4,6 +4,7 @@
     ```c FILE        lines that stand in FILE exactly so; FILE is compiled by the build, or a header
     ```js FILE       likewise, and ```vala, ```cpp: FILE is run by a test in tests/languages
     ```python FILE   the same of a program, which PYTHON runs; a ```text block that follows is what it prints
+    ```python        a program that stands on the page alone: likewise
     ```ini [NAME]    a keyfile that passes `strand check`; NAME: the page's commands find it under that name
     ```console       commands after "$ ", run from top to bottom of the page in one empty folder, and what they print;
                      blanks count as one, "…" stands for anything. "$ COMMAND &" goes on beside the others, "kill %N" ends
@@ -111,6 +112,8 @@ class Docs:
         return result.returncode, result.stdout.decode("utf-8", "replace")
 
     def check_quotation(self, block):
+        if block.name is None and block.kind == "python":
+            return self.run_alone(block) if self.python else None
         if block.name is None:
             return f"a ```{block.kind} block names the file that it quotes"
         path = self.source / block.name
@@ -129,6 +132,12 @@ class Docs:
         if "\n" + block.text not in "\n" + path.read_text(encoding="utf-8"):
             return f"'{block.name}' has no such lines"
         return None
+
+    def run_alone(self, block):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "program.py"
+            path.write_text(block.text, encoding="utf-8")
+            return self.run_program(path, block)
 
     def run_program(self, path, block):
         """Prints what the page says, if that says something."""

@@ -11,6 +11,7 @@ import gi
 gi.require_version("Strand", "1")
 from gi.repository import GLib, Strand
 
+from .exiting import close_at_exit
 from .keys import strand_key
 from .middleware import as_middleware
 from .stores import as_store, microseconds, plugin_object
@@ -52,6 +53,11 @@ class LocalBackend(ComputationBackend):
             timeout=microseconds(timeout),
             grace=None if grace is None else microseconds(grace),
         )
+        close_at_exit(self)
+
+    def close_at_exit(self):
+        """The program ends."""
+        self.close(timeout=0)
 
     def terminate(self, key):
         """Asks for the computation to be stopped; False if it is too late."""

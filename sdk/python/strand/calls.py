@@ -21,9 +21,10 @@ import weakref
 
 from gi.repository import GLib, Strand
 
-from strand import functions, running
-from strand.errors import CallTimeoutError, CancelledError, as_failure, from_error, result_of, to_error
+from strand import exiting, functions, running
+from strand.errors import CallTimeoutError, CancelledError, as_failure, from_error, result_of, tell
 from strand.handles import ComputationHandle
+from strand.results import forget_launched, note_launched
 from strand.values import from_variant, split_types, to_arguments, to_keywords, to_variant
 
 _main_loop_announced = False
@@ -194,7 +195,7 @@ class Call:
             self.on_iter(value)
         except Exception as exception:
             self.exception = exception
-            raise to_error(exception) from None
+            raise tell(exception) from None
         return True
 
     def completed(self, native, value, *_):
@@ -305,11 +306,25 @@ def find_target(target):
         raise from_error(error) from None
 
 
-def launch(function, arguments, keywords, target="thread", on_iter=None, on_end=None, on_error=None, options=None, *, yield_on_iter=True, announce=None):
+def launch(
+    function,
+    arguments,
+    keywords,
+    target="thread",
+    on_iter=None,
+    on_end=None,
+    on_error=None,
+    options=None,
+    *,
+    yield_on_iter=True,
+    announce=None,
+    is_left=False,
+):
     """Calls a function at a target (a name, a Strand.Taskrunner, a Strand.Backend) and gives a ComputationHandle.
 
     The function is a Python callable, or the name of one that a function module brought. Whatever goes wrong with the
-    call, its handle and on_error tell; TypeError and ValueError of arguments that cannot be copied are raised here.
+    call, its handle and on_error tell; TypeError and ValueError of arguments that cannot be copied are raised here. The
+    end of the program waits for the call, unless it `is_left` to others.
     """
     if functions.loading_main:
         raise RuntimeError(
@@ -335,6 +350,13 @@ def launch(function, arguments, keywords, target="thread", on_iter=None, on_end=
     finally:
         if call.stream is not None:
             call.stream.context.pop_thread_default()
+    if not is_left:
+        exiting.begin(call, native)
+        call.when_ended(lambda: exiting.done(call))
+    if isinstance(task.ref_target(), Strand.Backend):
+        key = native.get_key()
+        note_launched(key, native)
+        call.when_ended(lambda: forget_launched(key))
     handle = ComputationHandle.for_native(native, call)
     call.handle = weakref.ref(handle)
     weakref.finalize(handle, call.dropped).atexit = False

@@ -10,6 +10,7 @@ cause; elsewhere it is a RemoteError that says the same.              SPDX-Licen
 import sys
 import traceback
 
+from gi.overrides.Strand import tell as tell_c
 from gi.repository import Gio, GLib, Strand
 
 from strand.values import from_variant, to_variant
@@ -30,7 +31,7 @@ class StrandError(Exception):
         self.domain = domain
 
 
-class NotReadyError(StrandError):
+class NotReadyError(StrandError, RuntimeError):
     """The call has not ended."""
 
 
@@ -110,6 +111,11 @@ def to_error(exception):
     text = "".join(traceback.format_exception_only(type(exception), exception)).strip()
     text = text.encode("utf-8", "replace").decode().replace("\0", "\\0")
     return GLib.Error.new_literal(GLib.quark_from_string(DOMAIN), text, 0)
+
+
+def tell(exception):
+    """What a function that C calls raises so that C is told of the exception, and nobody else."""
+    return tell_c(to_error(exception))
 
 
 def describe(exception):

@@ -150,7 +150,7 @@ def raise_error(native, exception):
     """Leaves a failed call what its caller makes the exception of again."""
     if not isinstance(exception, (GLib.Error, errors.StrandError)):
         native.set_metadata(errors.METADATA, errors.describe(exception))
-    raise errors.to_error(exception) from None
+    raise errors.tell(exception) from None
 
 
 def _call_by_value(find_function, native, arguments):
@@ -190,19 +190,47 @@ def function_for(function):
     with _lock:
         _by_name[name] = function
         known = _registered.get(name)
+    try:
+        location = locate(function)
+    except NotPortableError as error:
+        reason = str(error)
+        if known is None:
+            _register(name, _new_function(name, function, _registered_function(name)))
+        # Another one may get the name while a call of this one waits.
+        made = _new_function(name, function, _exact_function(function))
+        made.set_home_reason(reason)
+        return made
     if known is not None:
         return known
-    made = Strand.Function.new(
-        name, SIGNATURE, _help_of(function), Strand.Traits.NONE, _registered_function(name)
-    )
-    try:
-        made.set_delegate(DELEGATE, locate(function))
-        set_helper_command()
-    except NotPortableError as error:
-        made.set_home_reason(str(error))
-    Strand.Registry.get_default().add_function(made)
+    made = _new_function(name, function, _registered_function(name))
+    made.set_delegate(DELEGATE, location)
+    set_helper_command()
+    return _register(name, made)
+
+
+def _new_function(name, function, call):
+    return Strand.Function.new(name, SIGNATURE, _help_of(function), Strand.Traits.NONE, call)
+
+
+def _exact_function(function):
+    def call(native, arguments, *_):
+        return _call_by_value(lambda native: function, native, arguments)
+
+    return call
+
+
+def _register(name, made):
     with _lock:
-        return _registered.setdefault(name, made)
+        if name not in _registered:
+            Strand.Registry.get_default().add_function(made)
+            _registered[name] = made
+        return _registered[name]
+
+
+def callable_by_name(name):
+    """What the Strand.Function of this name calls, or None if it is none of Python's."""
+    with _lock:
+        return _by_name.get(name)
 
 
 def helper_command(*words):

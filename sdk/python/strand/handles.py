@@ -8,67 +8,18 @@ look at signals: so Ctrl-C works.                                    SPDX-Licens
 """
 
 import asyncio
-import dataclasses
-import enum
 import math
 import threading
-import typing
 
 from gi.repository import GLib, Strand
 
 from strand.errors import METADATA, CallTimeoutError, from_error, result_of
+from strand.keys import mapping_key, strand_key
+from strand.results import find_launched, status_of
 from strand.values import from_variant
 
 # Short enough that nobody thinks Ctrl-C has been missed.
 _SLICE_US = 100000
-
-
-class ComputationStatus(enum.Enum):
-    """Where a call stands."""
-
-    PENDING = "pending"
-    RUNNING = "running"
-    COMPLETED = "completed"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-
-_STATUSES = {
-    Strand.Status.PENDING: ComputationStatus.PENDING,
-    Strand.Status.RUNNING: ComputationStatus.RUNNING,
-    Strand.Status.COMPLETED: ComputationStatus.COMPLETED,
-    Strand.Status.FAILED: ComputationStatus.FAILED,
-    Strand.Status.CANCELLED: ComputationStatus.CANCELLED,
-}
-_ENDED = (ComputationStatus.COMPLETED, ComputationStatus.FAILED, ComputationStatus.CANCELLED)
-
-
-def status_of(native):
-    """The ComputationStatus of a Strand.Status."""
-    return _STATUSES[native]
-
-
-@dataclasses.dataclass
-class ComputationResult:
-    """What a store keeps of a call. Times are seconds since 1970."""
-
-    value: typing.Any = None
-    status: ComputationStatus = ComputationStatus.PENDING
-    error: typing.Optional[BaseException] = None
-    created_at: typing.Optional[float] = None
-    completed_at: typing.Optional[float] = None
-    metadata: typing.Dict[str, typing.Any] = dataclasses.field(default_factory=dict)
-
-    @property
-    def is_ready(self):
-        return self.status in _ENDED
-
-    @property
-    def duration(self):
-        """From the creation to the end, in seconds; None before."""
-        if self.created_at is None or self.completed_at is None:
-            return None
-        return self.completed_at - self.created_at
 
 
 class ComputationHandle:
@@ -77,8 +28,11 @@ class ComputationHandle:
     def __init__(self, key, store):
         native_store = store if isinstance(store, Strand.Store) else store.native
         try:
-            self._show(Strand.Handle.new(native_store, key), None)
+            self._show(Strand.Handle.new(native_store, strand_key(key)), None)
         except GLib.Error as error:
+            if find_launched(strand_key(key)) is not None:
+                self._show(find_launched(strand_key(key)), None)
+                return
             raise from_error(error) from None
 
     @classmethod
@@ -97,14 +51,14 @@ class ComputationHandle:
 
     @property
     def key(self):
-        return self.native.get_key()
+        return mapping_key(self.native.get_key())
 
     def is_ready(self):
         """Whether the call has ended, in whichever way."""
         return self.native.is_ready()
 
     def get_status(self):
-        return _STATUSES[self.native.get_status()]
+        return status_of(self.native.get_status())
 
     @property
     def metadata(self):

@@ -93,6 +93,26 @@ class ComputationResult:
         )
 
 
+# Calls of this program whose record may not have been written yet: strand key to Strand.Handle. A key is known as soon
+# as the call is made; the record follows.
+_launched = {}
+
+
+def note_launched(key, native):
+    """Remembers a call until forget_launched()."""
+    _launched[key] = native
+
+
+def forget_launched(key):
+    """The call has ended, so its record is there."""
+    _launched.pop(key, None)
+
+
+def find_launched(key):
+    """The Strand.Handle of a call that this program has made, while it has not ended; or None."""
+    return _launched.get(key)
+
+
 def moment(time_us):
     """A time of strand's as Python tells it, in local time; None for none."""
     return datetime.fromtimestamp(time_us / 1e6) if time_us > 0 else None

@@ -68,7 +68,7 @@ class ComputationStore(MutableMapping):
 
     def cleanup_expired(self) -> int:
         """Removes what has outlived its time to live; how many there were."""
-        expired = [key for key in list(self) if self.is_expired(self[key])]
+        expired = [key for key in self if self.is_expired(self[key])]
         for key in expired:
             del self[key]
         return len(expired)
@@ -119,7 +119,12 @@ class GObjectStore(ComputationStore):
             raise
 
     def __getitem__(self, key) -> ComputationResult:
-        return results.from_record(self._read(key))
+        try:
+            return results.from_record(self._read(key))
+        except KeyError:
+            if results.find_launched(strand_key(key)) is not None:
+                return ComputationResult(None, ComputationStatus.PENDING)
+            raise
 
     def __setitem__(self, key, result):
         while True:
@@ -287,7 +292,7 @@ class RedisStore(_PluginStore):
 class MappingStore(ComputationStore):
     """Keeps tasks as plain dictionaries in any mapping (a dict, a shelf, a driver of a database).
 
-    An item is `{"name", "args", "kwargs", "task_status", "result", "error", "record"}`. One without `record`, which
+    An item is `{"name", "function", "args", "kwargs", "task_status", "result", "error", "record"}`. One without `record`, which
     somebody else put there, is a task to be run.
     """
 

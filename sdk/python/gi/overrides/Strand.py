@@ -4,8 +4,10 @@ The package `strand` imports this module, so this one imports the package inside
                                                                     SPDX-License-Identifier: LGPL-2.1-or-later
 """
 
+import atexit
 import functools
 import sys
+import weakref
 
 from gi.overrides import override
 from gi.repository import GLib, GObject
@@ -86,6 +88,28 @@ def _telling(method):
     return told
 
 
+# Stores in Python that have been used. No thread may call one when there is no interpreter any more.
+_used_stores = weakref.WeakSet()
+
+
+def _close_used_stores():
+    for store in list(_used_stores):
+        store.close()
+
+
+# First in, last out: whatever uses a store has been closed by then.
+atexit.register(_close_used_stores)
+
+
+def _noting_use(method):
+    @functools.wraps(method)
+    def used(self, *arguments):
+        _used_stores.add(self)
+        return method(self, *arguments)
+
+    return used
+
+
 def _implement(cls, wrap, methods):
     for name in methods:
         if name in cls.__dict__:
@@ -147,6 +171,7 @@ class Store(Strand.Store):
         super().__init_subclass__(**settings)
         _implement(cls, _none_is_all, ("do_list", "do_count"))
         _implement(cls, _missing_is_not_found, ("do_get", "do_remove"))
+        _implement(cls, _noting_use, ("do_get", "do_put", "do_list"))
         _implement(cls, _telling, [name for name in list(cls.__dict__) if name.startswith("do_")])
         if "do_get" in cls.__dict__ and not hasattr(cls, "max_record_size"):
             number = {"minimum": -1, "maximum": GLib.MAXINT64}

@@ -1,0 +1,49 @@
+"""exiting.py — the end of a program, while there is still an interpreter that its calls can run in.
+
+As with threads and child processes of Python's own, a program ends when its calls have ended. Then its readers stop,
+and its backends are closed, so that no thread of strand's calls Python when there is no Python any more. Calls that
+were left in a store for others are not waited for.                 SPDX-License-Identifier: LGPL-2.1-or-later
+"""
+
+import atexit
+import contextlib
+import weakref
+
+from gi.repository import GLib
+
+_in_flight = {}  # what has to end first, by id
+_closers = []  # weak references to what has to be closed then; the last one first
+
+
+def begin(call, native):
+    """A call was made, which the end of the program waits for until done()."""
+    _in_flight[id(call)] = native
+
+
+def done(call):
+    """It has ended."""
+    _in_flight.pop(id(call), None)
+
+
+def close_at_exit(owner):
+    """Has `owner.close_at_exit()` called in the end, if it still exists."""
+    _closers.append(weakref.ref(owner, _closers.remove))
+
+
+def _wait_and_close():
+    from strand.handles import ComputationHandle
+
+    while _in_flight:
+        with contextlib.suppress(IndexError, RuntimeError):
+            ComputationHandle.for_native(next(iter(_in_flight.values()))).wait()
+        for key, native in list(_in_flight.items()):
+            if native.is_ready():
+                _in_flight.pop(key, None)
+    for reference in reversed(list(_closers)):
+        owner = reference()
+        if owner is not None:
+            with contextlib.suppress(GLib.Error):
+                owner.close_at_exit()
+
+
+atexit.register(_wait_and_close)
