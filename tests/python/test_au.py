@@ -8,6 +8,8 @@ import inspect
 import logging
 import os
 import pickle
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -422,6 +424,46 @@ class TestThreads(Case):
         compute = async_compute(backend=ThreadBackend(FileSystemStore(self.folder)))(lambda: barrier.wait() * 0 + os.getpid())
         handles = [compute() for _ in range(2)]
         self.assertEqual([handle.get_result(timeout=DEADLINE) for handle in handles], [os.getpid()] * 2)
+
+
+class TestEnd(Case):
+    def run_program(self, text):
+        path = self.folder / "program.py"
+        path.write_text(text)
+        return subprocess.run(
+            [sys.executable, path], capture_output=True, text=True, timeout=DEADLINE, cwd=self.folder, check=False
+        )
+
+    def test_program_ends_when_its_calls_have_ended(self):
+        said = self.run_program(
+            "import time\n"
+            "from strand import MultiprocessTaskrunner, ThreadTaskrunner\n"
+            "from strand.au import FileSystemStore, ThreadBackend, async_compute\n"
+            "def late(word):\n"
+            "    time.sleep(0.2)\n"
+            "    return [word]\n"
+            "ThreadTaskrunner(late, on_iter=print)('thread')\n"
+            "MultiprocessTaskrunner(late, on_end=print)('process')\n"
+            "async_compute(backend=ThreadBackend(FileSystemStore('kept')))(late)('kept')\n"
+        )
+        self.assertEqual((said.returncode, said.stderr), (0, ""))
+        self.assertEqual(sorted(said.stdout.splitlines()), ["['process']", "thread"])
+        (kept,) = FileSystemStore(self.folder / "kept").values()
+        self.assertEqual(kept.value, ["kept"])
+
+    def test_no_store_in_python_is_called_after_the_end(self):
+        said = self.run_program(
+            "import sys\n"
+            f"sys.path.append({str(Path(__file__).parent)!r})\n"
+            "from test_stores import PickledStore, ShelfStore\n"
+            "from strand import StoreTaskReader, StoreTaskWriter\n"
+            "from strand.au import MetricsMiddleware, ThreadBackend, async_compute\n"
+            "for store in PickledStore(), ShelfStore(), {}:\n"
+            "    async_compute(backend=ThreadBackend(store, middleware=[MetricsMiddleware()]))(abs)(-1)\n"
+            "    StoreTaskReader(store).listen()\n"
+            "    StoreTaskWriter(abs, store)(-2)\n"
+        )
+        self.assertEqual((said.returncode, said.stderr), (0, ""))
 
 
 if __name__ == "__main__":

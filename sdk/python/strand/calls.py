@@ -351,7 +351,7 @@ def launch(
         if call.stream is not None:
             call.stream.context.pop_thread_default()
     if not is_left:
-        exiting.begin(call, native)
+        exiting.begin(call, native, on_iter is None and _is_generator(call.function))
         call.when_ended(lambda: exiting.done(call))
     if isinstance(task.ref_target(), Strand.Backend):
         key = native.get_key()

@@ -2,7 +2,8 @@
 
 As with threads and child processes of Python's own, a program ends when its calls have ended. Then its readers stop,
 and its backends are closed, so that no thread of strand's calls Python when there is no Python any more. Calls that
-were left in a store for others are not waited for.                 SPDX-License-Identifier: LGPL-2.1-or-later
+were left in a store for others are not waited for, and a generator whose items nobody takes is cancelled.
+                                                                    SPDX-License-Identifier: LGPL-2.1-or-later
 """
 
 import atexit
@@ -15,9 +16,9 @@ _in_flight = {}  # what has to end first, by id
 _closers = []  # weak references to what has to be closed then; the last one first
 
 
-def begin(call, native):
-    """A call was made, which the end of the program waits for until done()."""
-    _in_flight[id(call)] = native
+def begin(call, native, is_idle):
+    """A call was made, which the end of the program waits for until done(); or cancels, if it `is_idle`."""
+    _in_flight[id(call)] = native, is_idle
 
 
 def done(call):
@@ -35,8 +36,11 @@ def _wait_and_close():
 
     while _in_flight:
         with contextlib.suppress(IndexError, RuntimeError):
-            ComputationHandle.for_native(next(iter(_in_flight.values()))).wait()
-        for key, native in list(_in_flight.items()):
+            native, is_idle = next(iter(_in_flight.values()))
+            if is_idle:
+                native.cancel()
+            ComputationHandle.for_native(native).wait()
+        for key, (native, _) in list(_in_flight.items()):
             if native.is_ready():
                 _in_flight.pop(key, None)
     for reference in reversed(list(_closers)):
