@@ -68,6 +68,11 @@ def square(x):
     return x**2
 
 
+def spin():
+    while True:
+        pass
+
+
 def to_upper(words, *, sep=" ", **more):
     return {"text": sep.join(word.upper() for word in words), "more": more}
 
@@ -157,6 +162,28 @@ class TestHandle(Case):
     def test_metadata(self):
         self.store["k"] = ComputationResult(1, ComputationStatus.COMPLETED, metadata={"user": "anna"})
         self.assertEqual(ComputationHandle("k", self.store).metadata["user"], "anna")
+
+
+    def test_running_function_is_stopped(self):
+        compute = async_compute(backend=ProcessBackend(self.store, grace=0.1))(spin)
+        handle = compute()
+        deadline = time.monotonic() + DEADLINE
+        while handle.get_status() is not ComputationStatus.RUNNING:
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.001)
+        self.assertTrue(handle.cancel())
+        with self.assertRaises(Exception):
+            handle.get_result(timeout=DEADLINE)
+        self.assertIs(handle.get_status(), ComputationStatus.CANCELLED)
+
+    def test_functions_of_one_name_are_told_apart(self):
+        gate = threading.Event()
+        backend = ThreadBackend(self.store, workers=1)
+        first = async_compute(backend=backend)(lambda: gate.wait(DEADLINE))()
+        handles = [async_compute(backend=backend)(lambda k=k: k)() for k in range(5)]
+        gate.set()
+        self.assertTrue(first.get_result(timeout=DEADLINE))
+        self.assertEqual([handle.get_result(timeout=DEADLINE) for handle in handles], list(range(5)))
 
 
 class TestConfiguration(Case):
@@ -450,20 +477,6 @@ class TestEnd(Case):
         self.assertEqual(sorted(said.stdout.splitlines()), ["['process']", "thread"])
         (kept,) = FileSystemStore(self.folder / "kept").values()
         self.assertEqual(kept.value, ["kept"])
-
-    def test_no_store_in_python_is_called_after_the_end(self):
-        said = self.run_program(
-            "import sys\n"
-            f"sys.path.append({str(Path(__file__).parent)!r})\n"
-            "from test_stores import PickledStore, ShelfStore\n"
-            "from strand import StoreTaskReader, StoreTaskWriter\n"
-            "from strand.au import MetricsMiddleware, ThreadBackend, async_compute\n"
-            "for store in PickledStore(), ShelfStore(), {}:\n"
-            "    async_compute(backend=ThreadBackend(store, middleware=[MetricsMiddleware()]))(abs)(-1)\n"
-            "    StoreTaskReader(store).listen()\n"
-            "    StoreTaskWriter(abs, store)(-2)\n"
-        )
-        self.assertEqual((said.returncode, said.stderr), (0, ""))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@ import operator
 import threading
 import unittest
 
+from gi.repository import GLib
+
 from strand import TaskDispatcher, ThreadTaskrunner
 from strand.au import ComputationHandle
 
@@ -93,6 +95,22 @@ class TestDispatcher(unittest.TestCase):
         self.assertTrue(dispatcher.run(timeout=DEADLINE))
         self.assertEqual(dispatcher.results, [None, 4])
         gate.set()
+
+    def test_run_inside_a_main_loop(self):
+        loop, seen, ended = GLib.MainLoop(), [], []
+
+        def go():
+            dispatcher = TaskDispatcher()
+            dispatcher.enqueue(lambda: threading.get_ident(), on_end=lambda value: ended.append(threading.get_ident()))
+            dispatcher.enqueue(operator.truediv, args=[1, 0])
+            seen.append(dispatcher.run(timeout=DEADLINE))
+            seen.append(dispatcher.status)
+            GLib.idle_add(loop.quit)
+
+        GLib.idle_add(go)
+        loop.run()
+        self.assertEqual(seen, [True, ["success", "error"]])
+        self.assertEqual(ended, [threading.get_ident()])
 
     def test_reset_begins_anew_and_dispatchers_share_nothing(self):
         one, two = TaskDispatcher(), TaskDispatcher()

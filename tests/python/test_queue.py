@@ -80,6 +80,15 @@ class TestWriter(Case):
         self.addCleanup(writer.reader.stop)
         self.assertEqual(writer(40, 2).get_result(timeout=DEADLINE), 42)
 
+    def test_reader_can_be_made_beforehand(self):
+        store, names = MemoryStore(), []
+        reader = StoreTaskReader(store, lambda task: names.append(task["name"]) or add, jobs=1)
+        self.addCleanup(reader.stop)
+        writer = StoreTaskWriter(add, store, read_store=reader)
+        self.assertIs(writer.reader, reader)
+        self.assertEqual(writer(40, 2).get_result(timeout=DEADLINE), 42)
+        self.assertEqual(names, ["add"])
+
     def test_own_task_id_and_pickle_func_are_taken(self):
         store = MemoryStore()
         self.listen(store)

@@ -3,6 +3,8 @@
 """
 
 import pickle
+import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -23,6 +25,7 @@ from strand.stores import (  # noqa: E402
     FileSystemStore,
     GObjectStore,
     MemoryStore,
+    RedisStore,
     SqliteStore,
     TemporaryStore,
     as_store,
@@ -117,12 +120,11 @@ class FaultyStore(GObject.Object, Strand.Store):
         return None
 
 
-def call_demo(store, name, arguments):
+def call_demo(store, name, arguments, serializer=None):
     """Calls a function of the demo module on a backend over a store, and waits; returns the handle."""
     Strand.Registry.get_default().load_module("demo")
-    backend = plugin_object(
-        Strand.Kind.BACKEND, "local", taskrunner=plugin_object(Strand.Kind.TASKRUNNER, "thread"), store=store
-    )
+    runner = plugin_object(Strand.Kind.TASKRUNNER, "thread")
+    backend = plugin_object(Strand.Kind.BACKEND, "local", taskrunner=runner, store=store, serializer=serializer)
     task = Strand.Task.new(Strand.Registry.get_default().lookup(name), backend)
     handle = task.call(arguments)
     handle.wait(DEADLINE_US)
@@ -276,6 +278,23 @@ class TestSqlite(AnyStore, Missing, Case):
         self.store = SqliteStore(self.folder / "results.db", ttl_seconds=3600, auto_cleanup=False)
 
 
+@unittest.skipUnless(shutil.which("redis-server"), "no redis-server is installed")
+class TestRedis(AnyStore, Missing, Case):
+    def setUp(self):
+        super().setUp()
+        path = self.folder / "socket"
+        words = ["--port", "0", "--unixsocket", str(path), "--save", "", "--dir", str(self.folder)]
+        server = subprocess.Popen(["redis-server", *words], stdout=subprocess.DEVNULL)
+        self.addCleanup(server.wait)
+        self.addCleanup(server.terminate)
+        deadline = GLib.get_monotonic_time() + DEADLINE_US
+        with socket.socket(socket.AF_UNIX) as connection:
+            while connection.connect_ex(str(path)) != 0:
+                self.assertLess(GLib.get_monotonic_time(), deadline)
+        self.store = RedisStore(f"unix://{path}", prefix="test", ttl_seconds=3600, auto_cleanup=False)
+        self.addCleanup(self.store.close)
+
+
 class TestTemporary(AnyStore, Missing, Case):
     def setUp(self):
         super().setUp()
@@ -394,6 +413,30 @@ class TestWrittenInPython(AnyStore, Missing, Case):
         for thread in threads:
             thread.join()
         self.assertEqual(store.get("counter").get_int(Strand.Field.PRIORITY), 200)
+
+
+class ReversedSerializer(GObject.Object, Strand.Serializer):
+    """What a program writes that wants bytes of its own."""
+
+    def do_serialize(self, value):
+        return GLib.Bytes.new(value.print_(False).encode()[::-1])
+
+    def do_deserialize(self, data, kind):
+        try:
+            return GLib.Variant.parse(kind, data.get_data()[::-1].decode(), None, None)
+        except Exception:
+            raise GLib.Error("that is no value", "strand-error-quark", Strand.Error.CORRUPT) from None
+
+
+class TestSerializer(Case):
+    def test_written_in_python(self):
+        Strand.Plugins.get_default().add_type(Strand.Kind.SERIALIZER, "reversed", ReversedSerializer.__gtype__)
+        store = MemoryStore()
+        handle = call_demo(store.native, "demo.add", GLib.Variant("(xx)", (40, 2)), ReversedSerializer())
+        self.assertEqual(handle.get_result().unpack(), 42)
+        record = store.native.get(handle.get_key())
+        self.assertEqual(record.get_bytes(Strand.Field.VALUE).get_data(), b"24")
+        self.assertEqual(store[handle.get_key()].value, 42)
 
 
 class TestAsStore(Case):

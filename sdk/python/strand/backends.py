@@ -6,6 +6,8 @@ likes and puts the result into the store in the end.
                                                     SPDX-License-Identifier: LGPL-2.1-or-later
 """
 
+import contextlib
+
 import gi
 
 gi.require_version("Strand", "1")
@@ -42,10 +44,11 @@ class LocalBackend(ComputationBackend):
         """`settings` are properties of the taskrunner, such as `workers`."""
         super().__init__(store, middleware)
         self.settings = settings
+        self.taskrunner = plugin_object(Strand.Kind.TASKRUNNER, self.target, **settings)
         self.native = plugin_object(
             Strand.Kind.BACKEND,
             "local",
-            taskrunner=plugin_object(Strand.Kind.TASKRUNNER, self.target, **settings),
+            taskrunner=self.taskrunner,
             store=self.store.native,
             middleware=as_middleware(self.middleware),
             serializer=serializer_of(self.store),
@@ -56,8 +59,10 @@ class LocalBackend(ComputationBackend):
         close_at_exit(self)
 
     def close_at_exit(self):
-        """The program ends."""
-        self.close(timeout=0)
+        """The program ends: no thread may be left that still has to let go of something of Python's."""
+        with contextlib.suppress(GLib.Error):
+            self.close(timeout=0)
+        self.taskrunner.close(GLib.get_monotonic_time())
 
     def terminate(self, key):
         """Asks for the computation to be stopped; False if it is too late."""

@@ -10,6 +10,7 @@ class ComputationBackend:
 
 class LocalBackend(ComputationBackend):
     settings: Dict[str, Any]
+    taskrunner: Any
     native: Any
     target: str
     def __init__(

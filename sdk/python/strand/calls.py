@@ -36,7 +36,8 @@ def use_main_loop(announced=True):
     _main_loop_announced = announced
 
 
-def _main_loop_runs():
+def main_loop_runs():
+    """Whether callbacks of a call that is made here come in this thread's main context."""
     context = GLib.MainContext.get_thread_default() or GLib.MainContext.default()
     return _main_loop_announced or GLib.main_depth() > 0 or context.is_owner()
 
@@ -261,7 +262,7 @@ class Call:
             task.on_iter(self.item_came)
         task.on_end(self.completed)
         task.on_error(self.failed)
-        task.props.on_runner = self.stream is None and not _main_loop_runs()
+        task.props.on_runner = self.stream is None and not main_loop_runs()
         return task
 
     def _native_function(self):

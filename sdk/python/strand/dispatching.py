@@ -9,11 +9,12 @@ import functools
 import threading
 import time
 
+from .calls import main_loop_runs
 from .errors import CallTimeoutError
 from .tasks import TargetTaskrunner, taskrunner_class
 
-# How soon a wait looks again at what nothing announces: somebody's `check_complete`, and callbacks of a main loop
-# that cannot turn while this thread waits.
+# How soon a wait looks again at what nothing announces: somebody's `check_complete`, and a callback that is about to
+# end on another thread.
 _LOOK_SECONDS = 0.01
 
 
@@ -92,6 +93,12 @@ class TaskDispatcher:
                     self._is_complete = None not in self.status
             return self._is_complete
 
+    def _note(self, lists, which, word, place, outcome):
+        with self._changed:
+            lists[which][place] = outcome
+            lists[1][place] = word
+            self._changed.notify_all()
+
     def _make_runner(self, func, init_args, init_kwargs, target, on_iter, on_end, on_error):
         target = self._target if target is None else target
         kind = taskrunner_class(target) or functools.partial(TargetTaskrunner, target=target)
@@ -102,45 +109,58 @@ class TaskDispatcher:
             for one in lists:
                 one.append(None)
 
-        def note(which, word, callback):
+        def noting(which, word, callback):
             def noted(outcome):
                 try:
                     if callback is not None:
                         callback(outcome)
                 finally:
-                    with self._changed:
-                        lists[which][place] = outcome
-                        lists[1][place] = word
-                        self._changed.notify_all()
+                    self._note(lists, which, word, place, outcome)
 
             return noted
 
-        return kind(
+        runner = kind(
             func,
             *init_args,
             on_iter=on_iter,
-            on_end=note(0, "success", on_end),
-            on_error=note(2, "error", on_error),
+            on_end=noting(0, "success", on_end),
+            on_error=noting(2, "error", on_error),
             **init_kwargs,
         )
+        return runner, lists, place
 
-    def _start(self, runner, args, kwargs):
+    def _start(self, made, args, kwargs):
+        runner, lists, place = made
         handle = runner(*args, **kwargs)
         if hasattr(handle, "wait"):
+            thread = threading.get_ident() if main_loop_runs() else None
             with self._changed:
-                self._handles.append(handle)
+                self._handles.append((handle, lists, place, thread))
         return handle
 
     def _wait(self, deadline):
         """Waits for something to happen. A handle's wait has this thread's callbacks called meanwhile."""
         with self._changed:
-            self._handles = [handle for handle in self._handles if not handle.is_ready()]
-            handle = self._handles[0] if self._handles else None
-            if handle is None:
+            ended = [one for one in self._handles if one[0].is_ready()]
+            self._handles = [one for one in self._handles if one not in ended]
+            handle = self._handles[0][0] if self._handles else None
+            if handle is None and not ended:
                 self._changed.wait(_LOOK_SECONDS)
+        for one in ended:
+            self._look_at(*one)
         if handle is not None:
             left = max(deadline - time.monotonic(), 0)
             try:
                 handle.wait(min(left, _LOOK_SECONDS) if self._check_complete is not None else left)
             except CallTimeoutError:
                 pass  # run() says so, or looks again
+
+    def _look_at(self, handle, lists, place, thread):
+        """A callback of this thread's main context comes when the loop turns again: its outcome is known now."""
+        if thread != threading.get_ident():
+            return
+        error = handle.exception()
+        if error is None:
+            self._note(lists, 0, "success", place, handle.get_result())
+        else:
+            self._note(lists, 2, "error", place, error)

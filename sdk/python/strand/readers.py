@@ -10,6 +10,7 @@ a record says so.
                                                     SPDX-License-Identifier: LGPL-2.1-or-later
 """
 
+import contextlib
 import importlib
 import inspect
 import time
@@ -46,7 +47,7 @@ class StoreTaskWriter(_Launcher):
     target = "store"
 
     def __init__(self, func, store, *init_args, read_store=None, pickle_func=False, get_result=None, **init_kwargs):
-        """`read_store` is read here at once, by a reader of its own. `pickle_func` changes nothing: functions go by
+        """`read_store` is read here at once, by a reader of its own; or it is a `StoreTaskReader`. `pickle_func` changes nothing: functions go by
         name, never as code. `get_result(task_id)` says where `result` comes from, if it is not the store."""
         super().__init__(func, *init_args, **init_kwargs)
         self.store = as_store(store)
@@ -65,7 +66,8 @@ class StoreTaskWriter(_Launcher):
         close_at_exit(self)
         self.reader = None
         if read_store is not None:
-            self.reader = StoreTaskReader(self.store if read_store is store else read_store)
+            own = self.store if read_store is store else read_store
+            self.reader = own if isinstance(own, StoreTaskReader) else StoreTaskReader(own)
             self.reader.listen()
 
     def close_at_exit(self):
@@ -110,9 +112,10 @@ class StoreTaskReader:
         self.get_task_func = get_task_func
         for module in modules:
             _give_functions(module)
+        self.taskrunner = plugin_object(Strand.Kind.TASKRUNNER, "thread")
         self.native = Strand.Reader(
             store=self.store.native,
-            taskrunner=plugin_object(Strand.Kind.TASKRUNNER, "thread"),
+            taskrunner=self.taskrunner,
             queues=list(queues),
             jobs=jobs,
             middleware=as_middleware(middleware),
@@ -123,7 +126,9 @@ class StoreTaskReader:
 
     def close_at_exit(self):
         """The program ends: what runs here is given back."""
-        self.stop(timeout=0)
+        with contextlib.suppress(GLib.Error):
+            self.stop(timeout=0)
+        self.taskrunner.close(GLib.get_monotonic_time())
 
     def listen(self):
         """Begins to run tasks, on threads of its own."""

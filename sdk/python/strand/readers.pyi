@@ -31,6 +31,7 @@ class StoreTaskWriter(Taskrunner):
 class StoreTaskReader:
     store: ComputationStore
     get_task_func: Any
+    taskrunner: Any
     native: Any
     def __init__(
         self,
