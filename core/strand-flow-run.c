@@ -12,7 +12,8 @@
  * Launching a member is reserved first: the flow says which step is next before the member is put, and that
  * it has been launched after that. Until then anybody launches it again, under the same key. One who wakes up
  * too late may put a member that has long been there and gone: such a member is not run, because a reader
- * asks strand_flow_admits() first, and a flow that has ended, or has gone on, admits nothing.
+ * asks strand_flow_admits() first, and a flow that has ended, or has gone on, admits nothing; nor is it kept
+ * longer than it was to be.
  *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "config.h"
@@ -492,19 +493,28 @@ decide (Step *step)
   return LOOK_CHANGED;
 }
 
-/* From now on a member is kept no longer than it was to be. */
+/* From now on a member is kept no longer than it was to be. FALSE if it is no longer now. */
+static gboolean
+shorten_life (StrandRecord *member)
+{
+  const char *ttl = strand_flow_header (member, STRAND_FLOW_HEADER_TTL);
+
+  if (ttl == NULL || strand_record_get_int (member, STRAND_FIELD_TTL) != G_MAXINT64)
+    return FALSE;
+  strand_record_set_int (member, STRAND_FIELD_TTL, g_ascii_strtoll (ttl, NULL, 10));
+  return TRUE;
+}
+
 static void
 release_member (Step *step, guint place)
 {
   for (guint i = 0; i < 8; i++)
     {
       g_autoptr(StrandRecord) member = get_member (step, place, NULL);
-      const char *ttl = member != NULL ? strand_flow_header (member, STRAND_FLOW_HEADER_TTL) : NULL;
       g_autoptr(GError) error = NULL;
 
-      if (ttl == NULL || strand_record_get_int (member, STRAND_FIELD_TTL) != G_MAXINT64)
+      if (member == NULL || !shorten_life (member))
         return;
-      strand_record_set_int (member, STRAND_FIELD_TTL, g_ascii_strtoll (ttl, NULL, 10));
       if (strand_store_put (step->store, member, strand_record_get_revision (member), &error))
         return;
       strand_debug (STRAND_TOPIC_BACKEND, "%s", error->message);
@@ -904,6 +914,9 @@ strand_flow_admits (StrandStore *store, StrandRecord *member, GError **error)
         return TRUE;
       if (flow == NULL || i > STRAND_FLOW_MAX_DEPTH || !expects (flow, at))
         {
+          /* A step that came too late has put it once more, after those who would have released it. */
+          if (at == member && (flow == NULL || strand_status_is_terminal (strand_record_get_status (flow))))
+            shorten_life (member);
           g_set_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED,
                        "The call '%s' was not run, because the flow '%s', of which it is a part, %s",
                        strand_record_get_key (member), strand_flow_of (at),

@@ -519,10 +519,10 @@ call_for_another_process (const char *folder, const char *key, const char *name)
   g_autoptr(GError) error = NULL;
 
   g_thread_unref (g_thread_new ("reader", open_gate_on_a_line, NULL));
-  g_thread_unref (g_thread_new ("gate", say_when_at_the_gate, NULL));
   strand_options_set_key (options, key);
   handle = strand_task_call_full (task, NULL, NULL, options);
   say ("launched");
+  g_thread_unref (g_thread_new ("gate", say_when_at_the_gate, NULL));
   strand_handle_wait (handle, -1, &error);
   g_assert_no_error (error);
   say (strand_status_to_string (strand_handle_get_status (handle)));
