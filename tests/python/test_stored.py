@@ -87,7 +87,9 @@ class Stored(unittest.TestCase):
             ComputationHandle("nobody", self.store)
 
     def test_lambda(self):
-        self.assertEqual(launch(lambda: 1, (), {}, self.new_backend("thread")).get_result(PATIENCE), 1)
+        backend = self.new_backend("thread")
+        handles = [launch(lambda own=number: own, (), {}, backend) for number in range(20)]
+        self.assertEqual([handle.get_result(PATIENCE) for handle in handles], list(range(20)))
         with self.assertRaisesRegex(strand.UnsafeError, "a lambda has no name"):
             launch(lambda: 1, (), {}, self.new_backend("process")).get_result(PATIENCE)
 
