@@ -478,6 +478,20 @@ class TestEnd(Case):
         (kept,) = FileSystemStore(self.folder / "kept").values()
         self.assertEqual(kept.value, ["kept"])
 
+    def test_no_store_in_python_is_called_after_the_end(self):
+        said = self.run_program(
+            "import sys\n"
+            f"sys.path.append({str(Path(__file__).parent)!r})\n"
+            "from test_stores import PickledStore, ShelfStore\n"
+            "from strand import StoreTaskReader, StoreTaskWriter\n"
+            "from strand.au import MetricsMiddleware, ThreadBackend, async_compute\n"
+            "for store in PickledStore(), ShelfStore(), {}:\n"
+            "    async_compute(backend=ThreadBackend(store, middleware=[MetricsMiddleware()]))(abs)(-1)\n"
+            "    StoreTaskReader(store).listen()\n"
+            "    StoreTaskWriter(abs, store)(-2)\n"
+        )
+        self.assertEqual((said.returncode, said.stderr), (0, ""))
+
 
 if __name__ == "__main__":
     unittest.main()

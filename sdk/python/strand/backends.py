@@ -13,7 +13,7 @@ import gi
 gi.require_version("Strand", "1")
 from gi.repository import GLib, Strand
 
-from .exiting import close_at_exit
+from .exiting import close_at_exit, forget
 from .keys import strand_key
 from .middleware import as_middleware
 from .stores import as_store, microseconds, plugin_object
@@ -71,6 +71,7 @@ class LocalBackend(ComputationBackend):
     def close(self, timeout=None):
         """Ends all use: what runs may go on for so many seconds, then it is cancelled."""
         deadline = -1 if timeout is None else GLib.get_monotonic_time() + microseconds(timeout)
+        forget(self)
         self.native.close(deadline)
 
 

@@ -8,12 +8,11 @@ were left in a store for others are not waited for, and a generator whose items 
 
 import atexit
 import contextlib
-import weakref
 
 from gi.repository import GLib
 
 _in_flight = {}  # what has to end first, by id
-_closers = []  # weak references to what has to be closed then; the last one first
+_owners = []  # what has to be closed then, the last one first; kept, because its calls may outlive who made it
 
 
 def begin(call, native, is_idle):
@@ -27,8 +26,14 @@ def done(call):
 
 
 def close_at_exit(owner):
-    """Has `owner.close_at_exit()` called in the end, if it still exists."""
-    _closers.append(weakref.ref(owner, _closers.remove))
+    """Has `owner.close_at_exit()` called in the end."""
+    _owners.append(owner)
+
+
+def forget(owner):
+    """It has been closed already."""
+    with contextlib.suppress(ValueError):
+        _owners.remove(owner)
 
 
 def _wait_and_close():
@@ -43,11 +48,9 @@ def _wait_and_close():
         for key, (native, _) in list(_in_flight.items()):
             if native.is_ready():
                 _in_flight.pop(key, None)
-    for reference in reversed(list(_closers)):
-        owner = reference()
-        if owner is not None:
-            with contextlib.suppress(GLib.Error):
-                owner.close_at_exit()
+    for owner in reversed(_owners[:]):
+        with contextlib.suppress(GLib.Error):
+            owner.close_at_exit()
 
 
 atexit.register(_wait_and_close)

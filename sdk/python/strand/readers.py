@@ -22,7 +22,7 @@ from gi.repository import GLib, Strand
 
 from . import arguments, calls, errors, functions, results
 from .backends import serializer_of
-from .exiting import close_at_exit
+from .exiting import close_at_exit, forget
 from .keys import mapping_key, strand_key
 from .middleware import as_middleware
 from .results import ComputationStatus
@@ -138,6 +138,7 @@ class StoreTaskReader:
     def stop(self, timeout=None):
         """Takes no more. What runs may go on for so many seconds (30), then it is given back."""
         deadline = -1 if timeout is None else GLib.get_monotonic_time() + microseconds(timeout)
+        forget(self)
         self.native.stop(deadline)
 
     def wait_idle(self, timeout=None):

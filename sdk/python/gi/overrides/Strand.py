@@ -95,6 +95,8 @@ _used_stores = weakref.WeakSet()
 def _close_used_stores():
     for store in list(_used_stores):
         store.close()
+        # Threads of strand's may still hold it, while the interpreter takes its half of the object away.
+        store._ref()
 
 
 # First in, last out: whatever uses a store has been closed by then.
