@@ -355,8 +355,8 @@ sqlite_schema_upgrade (SqliteDatabase *database, GError **error)
   return FALSE;
 }
 
-gboolean
-sqlite_schema_look (SqliteDatabase *database, gboolean *is_empty, gboolean *ready, GError **error)
+static gboolean
+look (SqliteDatabase *database, gboolean *is_empty, gboolean *ready, GError **error)
 {
   gint64 version;
 
@@ -365,4 +365,17 @@ sqlite_schema_look (SqliteDatabase *database, gboolean *is_empty, gboolean *read
   *is_empty = version == 0;
   *ready = FALSE;
   return version < SCHEMA_VERSION || has_all_columns (database, ready, error);
+}
+
+/* One transaction, or somebody who makes the schema meanwhile shows half of it. */
+gboolean
+sqlite_schema_look (SqliteDatabase *database, gboolean *is_empty, gboolean *ready, GError **error)
+{
+  gboolean seen;
+
+  if (!sqlite_database_execute (database, "BEGIN", NULL, error))
+    return FALSE;
+  seen = look (database, is_empty, ready, error);
+  sqlite_database_execute (database, "ROLLBACK", NULL, NULL);
+  return seen;
 }

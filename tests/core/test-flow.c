@@ -1219,106 +1219,33 @@ test_eight_threads_make_each_step_once (Fixture *f, gconstpointer type)
   g_assert_cmpuint (strand_record_get_revision (launched), ==, 4);
 }
 
-/* --- a step that comes too late -------------------------------------------------------------------------- */
-
-/* When its user puts the second member, somebody else has put it as well, and brings the flow to its end first. */
-typedef struct
-{
-  MortalStore parent_instance;
-  StrandTaskrunner *runner;
-  int n_asked; /* atomic; to put that member */
-  int is_late; /* atomic; it has been put once more */
-} SlowStore;
-typedef MortalStoreClass SlowStoreClass;
-
-static void
-end_flow (SlowStore *self, const char *flow)
-{
-  StrandStore *behind = self->parent_instance.behind;
-  gint64 deadline_us = g_get_monotonic_time () + DEADLINE_US;
-  g_autoptr(GError) error = NULL;
-  StrandReader *other;
-  gboolean over = FALSE;
-
-  g_assert_true (strand_store_advance_flow (behind, flow, &error));
-  g_assert_no_error (error);
-  other = start_reader (behind, self->runner, 2, 15 * SECOND);
-  while (!over)
-    {
-      g_autoptr(StrandRecord) record = record_of (behind, flow, "");
-
-      over = strand_status_is_terminal (strand_record_get_status (record));
-      g_assert_cmpint (g_get_monotonic_time (), <, deadline_us);
-      g_thread_yield ();
-    }
-  stop_reader (other);
-}
-
-static gboolean
-slow_put (StrandStore *store, StrandRecord *record, guint64 expected, GError **error)
-{
-  SlowStore *self = (SlowStore *) store;
-  const char *key = strand_record_get_key (record);
-  g_autofree char *flow = NULL;
-  gboolean done;
-
-  if (expected != 0 || !g_str_has_suffix (key, ".1") || g_atomic_int_add (&self->n_asked, 1) > 0)
-    return strand_store_put (self->parent_instance.behind, record, expected, error);
-
-  flow = g_strndup (key, strlen (key) - strlen (".1"));
-  end_flow (self, flow);
-  done = strand_store_put (self->parent_instance.behind, record, expected, error);
-  g_atomic_int_set (&self->is_late, done);
-  return done;
-}
-
-static void
-slow_init (StrandStoreInterface *iface)
-{
-  mortal_init (iface);
-  iface->put = slow_put;
-}
-
-GType slow_store_get_type (void);
-G_DEFINE_TYPE_WITH_CODE (SlowStore, slow_store, mortal_store_get_type (),
-                         G_IMPLEMENT_INTERFACE (STRAND_TYPE_STORE, slow_init))
-
-static void
-slow_store_class_init (SlowStoreClass *klass)
-{
-}
-
-static void
-slow_store_init (SlowStore *self)
-{
-}
-
+/* One that wakes up too late puts a member once more, when the flow has ended and the first one has gone. */
 static void
 test_a_late_step_leaves_nothing_behind (Fixture *f, gconstpointer type)
 {
-  g_autoptr(StrandFlow) chain = new_sum (1, 0);
+  g_autoptr(StrandFlow) chain = strand_flow_new_chain ();
   g_autoptr(StrandOptions) options = strand_options_new ();
   g_autoptr(StrandHandle) handle = NULL;
-  g_autofree char *value = NULL, *second = NULL;
-  SlowStore *slow = g_object_new (slow_store_get_type (), "auto-cleanup", FALSE, NULL);
+  g_autoptr(StrandRecord) late = NULL;
+  g_autoptr(GError) error = NULL;
+  g_autofree char *value = NULL, *member = NULL;
 
-  slow->parent_instance.behind = g_object_ref (f->store);
-  slow->parent_instance.n_left = G_MAXINT;
-  slow->runner = f->runner;
   strand_options_set_ttl (options, 0);
-  for (guint i = 0; i < 3; i++)
-    strand_flow_add_call (chain, "flow.plus", g_variant_new ("(x)", (gint64) 1), NULL, options);
+  strand_flow_add_call (chain, "flow.plus", g_variant_new ("(xx)", (gint64) 1, (gint64) 2), NULL, options);
+  strand_flow_add_call (chain, "flow.plus", g_variant_new ("(x)", (gint64) 1), NULL, options);
   handle = launch (f, chain, NULL);
-  /* One call at a time: it is to end none while it waits. */
-  f->reader = start_reader (STRAND_STORE (slow), f->runner, 1, 15 * SECOND);
+  member = g_strconcat (strand_handle_get_key (handle), ".0", NULL);
+  wait_until (exists (f->store, member, ""));
+  late = record_of (f->store, member, "");
+  listen (f);
   value = finish (handle);
   g_assert_cmpstr (value, ==, "4");
-  wait_until (g_atomic_int_get (&slow->is_late));
-  wait_until (!exists (f->store, strand_handle_get_key (handle), ".1"));
-  second = g_strconcat (strand_handle_get_key (handle), ".1", NULL);
-  g_assert_cmpuint (count_runs (second), ==, 1);
-  stop_reader (g_steal_pointer (&f->reader));
-  g_object_unref (slow);
+  wait_until (!exists (f->store, member, ""));
+
+  g_assert_true (strand_store_put (f->store, late, 0, &error));
+  g_assert_no_error (error);
+  wait_until (!exists (f->store, member, ""));
+  g_assert_cmpuint (count_runs (member), ==, 1);
 }
 
 /* --- other processes
