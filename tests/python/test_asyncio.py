@@ -54,16 +54,17 @@ class Iterating(unittest.IsolatedAsyncioTestCase):
         made = []
 
         def produce():
-            for number in range(1000):
+            for number in range(20000):
                 made.append(number)
                 yield number
 
+        # Some hundred come in one turn; how many depends on the machine.
         ahead = 0
         async for number in ThreadTaskrunner(produce)():
             await asyncio.sleep(0)
             ahead = max(ahead, len(made) - number)
-        self.assertEqual(len(made), 1000)
-        self.assertLess(ahead, 500)
+        self.assertEqual(len(made), 20000)
+        self.assertLess(ahead, 10000)
 
     async def test_exception_after_the_items(self):
         def produce():
