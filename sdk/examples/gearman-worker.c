@@ -332,8 +332,8 @@ main (int argc, char **argv)
   g_thread_join (threads[JOBS]);
   end_connection (STOPS); /* only now: until its end a call can be stopped */
   g_thread_join (threads[STOPS]);
-  for (guint i = 0; i < N_CONNECTIONS; i++)
-    gearman_worker_free (worker.connections[i]);
+  /* The connections go with the process: gearman_worker_free() of libgearman 1.1 crashes now and then on what an interrupted
+   * one has begun to read. */
   g_main_loop_unref (worker.loop);
   g_free (worker.name);
   return 0;

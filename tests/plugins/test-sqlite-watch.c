@@ -80,12 +80,19 @@ count_notes (Fixture *f)
   return query (f, "SELECT count(*) FROM changes");
 }
 
+/* They are numbered; old ones go, where there are many. */
+static gint64
+last_note (Fixture *f)
+{
+  return query (f, "SELECT max(number) FROM changes");
+}
+
 /* A watch that has been ended is gone a moment later. */
 static void
 await_silence (Fixture *f)
 {
   gint64 deadline_us = g_get_monotonic_time () + DEADLINE_US;
-  gint64 before = -1, after = count_notes (f);
+  gint64 before = -1, after = last_note (f);
 
   for (guint i = 0; after > before; i++)
     {
@@ -93,7 +100,7 @@ await_silence (Fixture *f)
 
       before = after;
       put (f->store, key, NULL);
-      after = count_notes (f);
+      after = last_note (f);
       g_assert_cmpint (g_get_monotonic_time (), <, deadline_us);
     }
 }
@@ -117,9 +124,9 @@ test_changes_are_noted_while_somebody_watches (Fixture *f, gconstpointer unused)
   store_bell_take_down (&bell);
 
   await_silence (f);
-  noted = count_notes (f);
+  noted = last_note (f);
   g_assert_true (strand_store_remove (f->store, "job-17", 1, NULL));
-  g_assert_cmpint (count_notes (f), ==, noted);
+  g_assert_cmpint (last_note (f), ==, noted);
 }
 
 /* One who comes while the watch rests, and one who comes when it has ended. */
