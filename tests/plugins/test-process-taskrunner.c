@@ -871,12 +871,15 @@ test_helpers_beyond_min_idle_go (void)
 
 /* Starting. */
 
+/* Long enough for a program to start on any machine. */
+#define AMPLE_US (G_GINT64_CONSTANT (30) * G_USEC_PER_SEC)
+
 static char *
-explain_start (const char *first_property, const char *value)
+explain_start (gint64 timeout_us, const char *first_property, const char *value)
 {
   g_autoptr(GError) error = NULL;
-  StrandTaskrunner *runner = make_runner ("process", "workers", 1, "startup-timeout",
-                                          (gint64) G_USEC_PER_SEC / 10, first_property, value, NULL);
+  StrandTaskrunner *runner = make_runner ("process", "workers", 1, "startup-timeout", timeout_us,
+                                          first_property, value, NULL);
   g_autoptr(GVariant) result = call_value (runner, "own.pid", NULL, &error);
 
   g_assert_null (result);
@@ -896,7 +899,7 @@ test_command_of_a_binding_starts_helpers (void)
   strand_helper_set_command (argv);
   command = strand_helper_dup_command ();
   g_assert_cmpstrv (command, argv);
-  message = explain_start (NULL, NULL);
+  message = explain_start (AMPLE_US, NULL, NULL);
   strand_helper_set_command (NULL);
   g_assert_nonnull (strstr (message, "no interpreter"));
   g_assert_null (strand_helper_dup_command ());
@@ -905,7 +908,7 @@ test_command_of_a_binding_starts_helpers (void)
 static void
 test_missing_helper_is_named (void)
 {
-  g_autofree char *message = explain_start ("helper-command", "/nowhere/strand-helper");
+  g_autofree char *message = explain_start (AMPLE_US, "helper-command", "/nowhere/strand-helper");
 
   g_assert_nonnull (strstr (message, "'/nowhere/strand-helper'"));
   g_assert_nonnull (strstr (message, "No such file"));
@@ -914,7 +917,7 @@ test_missing_helper_is_named (void)
 static void
 test_missing_folder_is_an_error (void)
 {
-  g_autofree char *message = explain_start ("working-directory", "/nowhere");
+  g_autofree char *message = explain_start (AMPLE_US, "working-directory", "/nowhere");
 
   g_assert_nonnull (strstr (message, "No such file"));
 }
@@ -922,7 +925,7 @@ test_missing_folder_is_an_error (void)
 static void
 test_helper_that_dies_at_start_is_given_up (void)
 {
-  g_autofree char *message = explain_start ("helper-command", "sh -c 'echo alas >&2; exit 3'");
+  g_autofree char *message = explain_start (AMPLE_US, "helper-command", "sh -c 'echo alas >&2; exit 3'");
 
   g_assert_nonnull (strstr (message, "status 3"));
   g_assert_nonnull (strstr (message, "alas"));
@@ -931,7 +934,7 @@ test_helper_that_dies_at_start_is_given_up (void)
 static void
 test_helper_that_never_gets_ready_is_given_up (void)
 {
-  g_autofree char *message = explain_start ("helper-command", "sh -c 'sleep 3600'");
+  g_autofree char *message = explain_start (G_USEC_PER_SEC / 10, "helper-command", "sh -c 'sleep 3600'");
 
   g_assert_nonnull (strstr (message, "'startup-timeout'"));
 }
@@ -939,7 +942,7 @@ test_helper_that_never_gets_ready_is_given_up (void)
 static void
 test_program_that_is_no_helper_is_given_up (void)
 {
-  g_autofree char *message = explain_start ("helper-command", "sh -c 'cat /dev/zero >&3'");
+  g_autofree char *message = explain_start (AMPLE_US, "helper-command", "sh -c 'cat /dev/zero >&3'");
 
   g_assert_nonnull (strstr (message, "greeting"));
 }
