@@ -409,6 +409,58 @@ measure_wakes (const char *program, const char *uri)
   bench_report ("redis store: put here to record there, p99", times[N_WAKES * 99 / 100], "us", 0, NULL);
 }
 
+/* --- limits that processes share -------------------------------------------------------------------------- */
+
+#define N_DECISIONS 20000
+
+static GVariant *
+do_nothing (StrandContext *context, GVariant *arguments, gpointer data, GError **error)
+{
+  return g_variant_new_boolean (TRUE);
+}
+
+static void
+count_end (StrandCall *call, GVariant *value, gpointer n_ended)
+{
+  ++*(guint *) n_ended;
+}
+
+/* Calls that pass a rate limit which is counted in the server, all at once: each waits for its decision. */
+static void
+measure_decisions (const char *uri)
+{
+  g_autofree char *text = g_strdup_printf (
+      "[store kept]\ntype=memory\nttl=0\n[store shared]\ntype=redis\nuri=%s\n"
+      "[middleware limit]\ntype=rate-limit\nmax-calls=1000000\nper=1s\nstore=shared\n"
+      "[backend jobs]\ntype=local\ntaskrunner=thread\nstore=kept\nmiddleware=limit\n",
+      uri);
+  g_autoptr(GError) error = NULL;
+  g_autoptr(StrandStack) stack = strand_stack_new_from_data (text, -1, "bench", &error);
+  g_autoptr(GObject) backend = NULL;
+  g_autoptr(StrandFunction) function = NULL;
+  g_autoptr(StrandTask) task = NULL;
+  guint n_ended = 0;
+  gint64 start_us;
+
+  g_assert_no_error (error);
+  backend = strand_stack_ref_target (stack, NULL, &error);
+  g_assert_no_error (error);
+  function =
+      strand_function_new ("bench.nothing", "-> b", NULL, STRAND_TRAIT_NONE, do_nothing, NULL, NULL, NULL);
+  task = strand_task_new (function, backend);
+  strand_task_on_end (task, count_end, &n_ended, NULL);
+  start_us = g_get_monotonic_time ();
+  for (guint i = 0; i < N_DECISIONS; i++)
+    strand_task_post (task, NULL);
+  while (n_ended < N_DECISIONS)
+    g_main_context_iteration (NULL, TRUE);
+  bench_report ("redis store: calls through a shared rate limit",
+                N_DECISIONS * (double) G_USEC_PER_SEC / (double) (g_get_monotonic_time () - start_us),
+                "decisions/s", 0, NULL);
+  g_clear_object (&task);
+  strand_stack_close (stack, -1, NULL);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -437,6 +489,9 @@ main (int argc, char **argv)
   if (!always)
     compare_sizes (server, n_many);
   if (argc == 1)
-    measure_wakes (argv[0], server->uri);
+    {
+      measure_wakes (argv[0], server->uri);
+      measure_decisions (server->uri);
+    }
   return 0;
 }
