@@ -420,12 +420,12 @@ dispatch_call (StrandNews *news, gint64 deadline_us)
 
   while (TRUE)
     {
-      int state;
+      /* Before the items: of a call that had ended by now, all have come. */
+      int state = strand_call_peek_state (self);
 
       if (self->recipe->on_iter != NULL && !call_on_iter (self, deadline_us))
         return FALSE;
-      state = strand_call_peek_state (self);
-      if (strand_state_is_terminal (state) && (state & STATE_ENDED) == 0)
+      if (strand_state_is_terminal (state) && (strand_call_peek_state (self) & STATE_ENDED) == 0)
         {
           call_on_end (self);
           break; /* nothing comes after: it stays marked */
