@@ -75,7 +75,7 @@ get_records (StrandStore *store, GPtrArray *records)
       g_autoptr(StrandRecord) record =
           strand_store_get (store, strand_record_get_key (records->pdata[i]), NULL);
 
-      g_assert (record != NULL);
+      g_assert_nonnull (record);
     }
   return records->len / (bench_seconds () - start);
 }
@@ -91,9 +91,10 @@ write_files (int folder, GPtrArray *records, GBytes *bytes)
     {
       int fd = openat (folder, ".new", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 
-      g_assert (fd >= 0 && write (fd, data, size) == (gssize) size);
+      g_assert_cmpint (fd, >=, 0);
+      g_assert_cmpint (write (fd, data, size), ==, (gssize) size);
       close (fd);
-      g_assert (renameat (folder, ".new", folder, strand_record_get_key (records->pdata[i])) == 0);
+      g_assert_cmpint (renameat (folder, ".new", folder, strand_record_get_key (records->pdata[i])), ==, 0);
     }
   return records->len / (bench_seconds () - start);
 }
@@ -108,7 +109,8 @@ read_files (int folder, GPtrArray *records)
     {
       int fd = openat (folder, strand_record_get_key (records->pdata[i]), O_RDONLY | O_CLOEXEC);
 
-      g_assert (fd >= 0 && read (fd, buffer, sizeof buffer) > 0);
+      g_assert_cmpint (fd, >=, 0);
+      g_assert_cmpint (read (fd, buffer, sizeof buffer), >, 0);
       close (fd);
     }
   return records->len / (bench_seconds () - start);
@@ -168,7 +170,7 @@ fill (StrandStore *store, guint from, guint to)
     {
       g_autoptr(StrandRecord) record = new_record (0, i);
 
-      g_assert (strand_store_put (store, record, 0, NULL));
+      g_assert_true (strand_store_put (store, record, 0, NULL));
     }
 }
 
@@ -183,7 +185,7 @@ measure_get (StrandStore *store, guint n)
       g_autofree char *key = g_strdup_printf ("bench-0-%d", g_random_int_range (0, (gint32) n));
       g_autoptr(StrandRecord) record = strand_store_get (store, key, NULL);
 
-      g_assert (record != NULL);
+      g_assert_nonnull (record);
     }
   return (bench_seconds () - start) / N_LOOKS * 1e6;
 }
@@ -197,7 +199,7 @@ leave_calls (StrandStore *store, guint round, guint n)
 
       strand_record_set_int (record, STRAND_FIELD_STATUS, STRAND_STATUS_PENDING);
       strand_record_set_string (record, STRAND_FIELD_QUEUE, "default");
-      g_assert (strand_store_put (store, record, 0, NULL));
+      g_assert_true (strand_store_put (store, record, 0, NULL));
     }
 }
 
@@ -214,12 +216,13 @@ claim_calls (StrandStore *store, guint n, gboolean complete)
       g_autoptr(GPtrArray) claimed = strand_store_claim (store, &claim, NULL, NULL);
       StrandRecord *record;
 
-      g_assert (claimed != NULL && claimed->len == 1);
+      g_assert_nonnull (claimed);
+      g_assert_cmpuint (claimed->len, ==, 1);
       record = claimed->pdata[0];
       if (!complete)
         continue;
       strand_record_end (record, STRAND_STATUS_COMPLETED, claim.now_us);
-      g_assert (strand_store_put (store, record, strand_record_get_revision (record), NULL));
+      g_assert_true (strand_store_put (store, record, strand_record_get_revision (record), NULL));
     }
   return bench_seconds () - start;
 }
@@ -275,7 +278,7 @@ put_on_demand (const char *path)
       g_autoptr(StrandRecord) record = new_record (4000000, i);
 
       strand_record_set_int (record, STRAND_FIELD_CREATED, g_get_monotonic_time ());
-      g_assert (strand_store_put (store, record, 0, NULL));
+      g_assert_true (strand_store_put (store, record, 0, NULL));
     }
   return 0;
 }
@@ -335,7 +338,7 @@ measure_wakes (const char *program, const char *work)
       g_autofree char *key = g_strdup_printf ("bench-4000000-%u", i);
       guint id = strand_store_watch (store, key, ring, &bell, NULL);
 
-      g_assert (g_output_stream_write_all (demand, "x", 1, NULL, NULL, NULL));
+      g_assert_true (g_output_stream_write_all (demand, "x", 1, NULL, NULL, NULL));
       times[i] = await_record (store, &bell, key);
       strand_store_unwatch (store, id);
     }

@@ -135,7 +135,7 @@ measure (StrandTask *task, guint *n_ended)
   for (guint i = 0; i < N_CALLS; i++)
     strand_task_post (task, NULL);
   end = thread_ns ();
-  g_assert (*n_ended == N_CALLS);
+  g_assert_cmpuint (*n_ended, ==, N_CALLS);
   strand_store_cleanup_expired (store, -1, NULL);
   return (end - start) / N_CALLS;
 }
@@ -172,8 +172,9 @@ main (void)
     {
       g_autoptr(BenchCounter) counter = g_list_model_get_item (G_LIST_MODEL (middleware), i);
 
-      g_assert (counter->submitted == (N_ROUNDS + 1) * N_CALLS && counter->begun == counter->submitted);
-      g_assert (counter->ended == counter->submitted);
+      g_assert_cmpuint (counter->submitted, ==, (N_ROUNDS + 1) * N_CALLS);
+      g_assert_cmpuint (counter->begun, ==, counter->submitted);
+      g_assert_cmpuint (counter->ended, ==, counter->submitted);
     }
   bench_report ("local backend: a no-op behind three middlewares", bench_median (wrapped_ns, N_ROUNDS),
                 "ns/call", bench_median (bare_ns, N_ROUNDS), "none");

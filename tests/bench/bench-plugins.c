@@ -110,7 +110,7 @@ measure (StrandTask *task, guint *n_ended)
   for (guint i = 0; i < N_CALLS; i++)
     strand_task_post (task, NULL);
   end = thread_ns ();
-  g_assert (*n_ended == N_CALLS);
+  g_assert_cmpuint (*n_ended, ==, N_CALLS);
   strand_store_cleanup_expired (store, -1, NULL);
   return (end - start) / N_CALLS;
 }

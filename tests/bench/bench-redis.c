@@ -94,7 +94,7 @@ peer_do (redisContext *context, GPtrArray *records, GBytes *value, guint flight)
         {
           void *reply = NULL;
 
-          g_assert (redisGetReply (context, &reply) == REDIS_OK);
+          g_assert_cmpint (redisGetReply (context, &reply), ==, REDIS_OK);
           freeReplyObject (reply);
         }
     }
@@ -142,7 +142,7 @@ get_records (StrandStore *store, GPtrArray *records)
       g_autoptr(StrandRecord) record =
           strand_store_get (store, strand_record_get_key (records->pdata[i]), NULL);
 
-      g_assert (record != NULL);
+      g_assert_nonnull (record);
     }
   return records->len / (bench_seconds () - start);
 }
@@ -217,8 +217,9 @@ work_off (StrandStore *store, double *claim_s, double *settle_s)
           expected[i] = strand_record_get_revision (work->pdata[i]);
           strand_record_end (work->pdata[i], STRAND_STATUS_COMPLETED, NOW_US);
         }
-      g_assert (strand_store_put_batch (store, (StrandRecord *const *) work->pdata, expected, n_taken,
-                                        errors) == n_taken);
+      g_assert_cmpuint (
+          strand_store_put_batch (store, (StrandRecord *const *) work->pdata, expected, n_taken, errors), ==,
+          n_taken);
       *settle_s += bench_seconds () - start;
     }
   while (n_taken > 0);
@@ -283,7 +284,7 @@ measure_get (StrandStore *store, guint n_records)
       g_autofree char *key = g_strdup_printf ("ended-%d", g_random_int_range (0, n_records));
       g_autoptr(StrandRecord) record = strand_store_get (store, key, NULL);
 
-      g_assert (record != NULL);
+      g_assert_nonnull (record);
     }
   return (bench_seconds () - start) / N_LOOKS * 1e6;
 }
@@ -299,7 +300,7 @@ measure_claim (StrandStore *store, guint round)
     {
       g_autoptr(StrandRecord) record = new_work (round, i);
 
-      g_assert (strand_store_put (store, record, 0, NULL));
+      g_assert_true (strand_store_put (store, record, 0, NULL));
     }
   start = bench_seconds ();
   for (guint i = 0; i < N_LOOKS; i++)
@@ -307,7 +308,7 @@ measure_claim (StrandStore *store, guint round)
       gint64 next_us;
       g_autoptr(GPtrArray) work = strand_store_claim (store, &claim, &next_us, NULL);
 
-      g_assert (work->len == 1);
+      g_assert_cmpuint (work->len, ==, 1);
     }
   return (bench_seconds () - start) / N_LOOKS * 1e6;
 }
@@ -342,7 +343,7 @@ put_on_demand (const char *uri)
       g_autoptr(StrandRecord) record = new_record ("wake", 0, i);
 
       strand_record_set_int (record, STRAND_FIELD_CREATED, g_get_monotonic_time ());
-      g_assert (strand_store_put (store, record, 0, NULL));
+      g_assert_true (strand_store_put (store, record, 0, NULL));
     }
   return 0;
 }
@@ -398,7 +399,7 @@ measure_wakes (const char *program, const char *uri)
     {
       g_autofree char *key = g_strdup_printf ("wake-0-%u", i);
 
-      g_assert (g_output_stream_write_all (demand, "x", 1, NULL, NULL, NULL));
+      g_assert_true (g_output_stream_write_all (demand, "x", 1, NULL, NULL, NULL));
       times[i] = await_record (store, &bell, key);
     }
   strand_store_unwatch (store, id);
@@ -409,7 +410,8 @@ measure_wakes (const char *program, const char *uri)
   bench_report ("redis store: put here to record there, p99", times[N_WAKES * 99 / 100], "us", 0, NULL);
 }
 
-/* --- limits that processes share -------------------------------------------------------------------------- */
+/* --- limits that processes share --------------------------------------------------------------------------
+ */
 
 #define N_DECISIONS 20000
 
@@ -429,11 +431,11 @@ count_end (StrandCall *call, GVariant *value, gpointer n_ended)
 static void
 measure_decisions (const char *uri)
 {
-  g_autofree char *text = g_strdup_printf (
-      "[store kept]\ntype=memory\nttl=0\n[store shared]\ntype=redis\nuri=%s\n"
-      "[middleware limit]\ntype=rate-limit\nmax-calls=1000000\nper=1s\nstore=shared\n"
-      "[backend jobs]\ntype=local\ntaskrunner=thread\nstore=kept\nmiddleware=limit\n",
-      uri);
+  g_autofree char *text =
+      g_strdup_printf ("[store kept]\ntype=memory\nttl=0\n[store shared]\ntype=redis\nuri=%s\n"
+                       "[middleware limit]\ntype=rate-limit\nmax-calls=1000000\nper=1s\nstore=shared\n"
+                       "[backend jobs]\ntype=local\ntaskrunner=thread\nstore=kept\nmiddleware=limit\n",
+                       uri);
   g_autoptr(GError) error = NULL;
   g_autoptr(StrandStack) stack = strand_stack_new_from_data (text, -1, "bench", &error);
   g_autoptr(GObject) backend = NULL;

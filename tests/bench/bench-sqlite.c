@@ -93,9 +93,9 @@ peer_open (Peer *peer, const char *work, gboolean full)
 {
   g_autofree char *path = g_build_filename (work, "peer.db", NULL);
 
-  g_assert (sqlite3_open_v2 (path, &peer->handle,
-                             SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
-                             NULL) == SQLITE_OK);
+  g_assert_cmpint (sqlite3_open_v2 (path, &peer->handle,
+                                    SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL),
+                   ==, SQLITE_OK);
   sqlite3_exec (peer->handle, "PRAGMA journal_mode = WAL", NULL, NULL, NULL);
   sqlite3_exec (peer->handle, full ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL", NULL, NULL,
                 NULL);
@@ -109,7 +109,9 @@ peer_open (Peer *peer, const char *work, gboolean full)
       -1, &peer->update, NULL);
   sqlite3_prepare_v2 (peer->handle, "SELECT revision, record FROM records WHERE key = ?1", -1, &peer->select,
                       NULL);
-  g_assert (peer->insert != NULL && peer->update != NULL && peer->select != NULL);
+  g_assert_nonnull (peer->insert);
+  g_assert_nonnull (peer->update);
+  g_assert_nonnull (peer->select);
 }
 
 static void
@@ -134,7 +136,7 @@ peer_write (sqlite3_stmt *statement, GPtrArray *records, GBytes *bytes)
     {
       sqlite3_bind_text (statement, 1, strand_record_get_key (records->pdata[i]), -1, SQLITE_STATIC);
       sqlite3_bind_blob (statement, 2, data, size, SQLITE_STATIC);
-      g_assert (sqlite3_step (statement) == SQLITE_DONE);
+      g_assert_cmpint (sqlite3_step (statement), ==, SQLITE_DONE);
       sqlite3_reset (statement);
     }
   return records->len / (seconds () - start);
@@ -148,7 +150,8 @@ peer_read (sqlite3_stmt *statement, GPtrArray *records)
   for (guint i = 0; i < records->len; i++)
     {
       sqlite3_bind_text (statement, 1, strand_record_get_key (records->pdata[i]), -1, SQLITE_STATIC);
-      g_assert (sqlite3_step (statement) == SQLITE_ROW && sqlite3_column_blob (statement, 1) != NULL);
+      g_assert_cmpint (sqlite3_step (statement), ==, SQLITE_ROW);
+      g_assert_nonnull (sqlite3_column_blob (statement, 1));
       sqlite3_reset (statement);
     }
   return records->len / (seconds () - start);
@@ -179,7 +182,7 @@ get_records (StrandStore *store, GPtrArray *records)
       g_autoptr(StrandRecord) record =
           strand_store_get (store, strand_record_get_key (records->pdata[i]), NULL);
 
-      g_assert (record != NULL);
+      g_assert_nonnull (record);
     }
   return records->len / (seconds () - start);
 }
@@ -248,8 +251,8 @@ static void
 step (sqlite3_stmt *statement)
 {
   while (sqlite3_step (statement) == SQLITE_ROW)
-    g_assert (sqlite3_column_blob (statement, 1) != NULL);
-  g_assert (sqlite3_reset (statement) == SQLITE_OK);
+    g_assert_nonnull (sqlite3_column_blob (statement, 1));
+  g_assert_cmpint (sqlite3_reset (statement), ==, SQLITE_OK);
 }
 
 static void
@@ -257,7 +260,7 @@ queue_peer_open (QueuePeer *peer, const char *work, gboolean full)
 {
   g_autofree char *path = g_build_filename (work, "queue-peer.db", NULL);
 
-  g_assert (sqlite3_open (path, &peer->handle) == SQLITE_OK);
+  g_assert_cmpint (sqlite3_open (path, &peer->handle), ==, SQLITE_OK);
   sqlite3_exec (peer->handle, "PRAGMA journal_mode = WAL", NULL, NULL, NULL);
   sqlite3_exec (peer->handle, full ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL", NULL, NULL,
                 NULL);
@@ -353,7 +356,8 @@ claim_and_complete (StrandStore *store, guint batch)
   g_autoptr(GPtrArray) claimed = strand_store_claim (store, &claim, NULL, NULL);
   g_autoptr(GBytes) value = g_bytes_new_static ("\"e3b0c44298fc1c149afbf4c8996fb92427ae41e4\"", 42);
 
-  g_assert (claimed != NULL && claimed->len == batch);
+  g_assert_nonnull (claimed);
+  g_assert_cmpuint (claimed->len, ==, batch);
   for (guint i = 0; i < batch; i++)
     {
       strand_record_end (claimed->pdata[i], STRAND_STATUS_COMPLETED, NOW_US);
@@ -363,7 +367,7 @@ claim_and_complete (StrandStore *store, guint batch)
   if (batch > 1)
     put_all (store, claimed, 0, batch);
   else
-    g_assert (
+    g_assert_true (
         strand_store_put (store, claimed->pdata[0], strand_record_get_revision (claimed->pdata[0]), NULL));
 }
 
@@ -451,7 +455,7 @@ fill (const char *work, guint n_from, guint n_to)
                        n_from, n_to - 1);
   sqlite3 *handle;
 
-  g_assert (sqlite3_open (path, &handle) == SQLITE_OK);
+  g_assert_cmpint (sqlite3_open (path, &handle), ==, SQLITE_OK);
   if (sqlite3_exec (handle, sql, NULL, NULL, NULL) != SQLITE_OK)
     g_error ("%s", sqlite3_errmsg (handle));
   sqlite3_close (handle);
@@ -468,7 +472,7 @@ measure_get (StrandStore *store, guint n_records)
       g_autofree char *key = g_strdup_printf ("ended-%d", g_random_int_range (0, n_records));
       g_autoptr(StrandRecord) record = strand_store_get (store, key, NULL);
 
-      g_assert (record != NULL);
+      g_assert_nonnull (record);
     }
   return (bench_seconds () - start) / N_LOOKS * 1e6;
 }
@@ -483,7 +487,7 @@ measure_pending (StrandStore *store)
     {
       g_autoptr(StrandPage) page = strand_store_list (store, &filter, NULL, 1, NULL);
 
-      g_assert (strand_page_get_records (page)->len == 1);
+      g_assert_cmpuint (strand_page_get_records (page)->len, ==, 1);
     }
   return (bench_seconds () - start) / N_LOOKS * 1e6;
 }
@@ -502,7 +506,8 @@ measure_claim (StrandStore *store)
       g_autoptr(GPtrArray) claimed = strand_store_claim (store, &claim, NULL, NULL);
 
       seconds += bench_seconds () - start;
-      g_assert (claimed != NULL && claimed->len == 1);
+      g_assert_nonnull (claimed);
+      g_assert_cmpuint (claimed->len, ==, 1);
     }
   return seconds / N_CALLS * 1e6;
 }
@@ -519,7 +524,7 @@ fill_waiting (const char *work, const char *key, const char *not_before, guint n
       n, key, not_before, not_before);
   sqlite3 *handle;
 
-  g_assert (sqlite3_open (path, &handle) == SQLITE_OK);
+  g_assert_cmpint (sqlite3_open (path, &handle), ==, SQLITE_OK);
   if (sqlite3_exec (handle, sql, NULL, NULL, NULL) != SQLITE_OK)
     g_error ("%s", sqlite3_errmsg (handle));
   sqlite3_close (handle);
@@ -549,7 +554,7 @@ compare_sizes (const char *work, guint n_many)
 
       strand_record_set_int (record, STRAND_FIELD_STATUS, STRAND_STATUS_PENDING);
       strand_record_set_string (record, STRAND_FIELD_QUEUE, "default");
-      g_assert (strand_store_put (store, record, 0, NULL));
+      g_assert_true (strand_store_put (store, record, 0, NULL));
     }
   fill (work, 0, 1000);
   get_few = measure_get (store, 1000);
@@ -563,8 +568,8 @@ compare_sizes (const char *work, guint n_many)
   bench_report (list_name, measure_pending (store), "us", list_few, "among 1000");
 
   start = bench_seconds ();
-  g_assert (strand_store_count (store, &(StrandFilter){ .statuses = 1 << STRAND_STATUS_PENDING }, NULL) ==
-            10);
+  g_assert_cmpuint (
+      strand_store_count (store, &(StrandFilter){ .statuses = 1 << STRAND_STATUS_PENDING }, NULL), ==, 10);
   bench_report (count_name, (bench_seconds () - start) * 1e6, "us", 0, NULL);
 
   fill_waiting (work, "among-ended", "0", N_CALLS);
@@ -591,7 +596,7 @@ put_on_demand (const char *work)
       g_autoptr(StrandRecord) record = new_record ("wake", 0, i);
 
       strand_record_set_int (record, STRAND_FIELD_CREATED, g_get_monotonic_time ());
-      g_assert (strand_store_put (store, record, 0, NULL));
+      g_assert_true (strand_store_put (store, record, 0, NULL));
     }
   return 0;
 }
@@ -647,7 +652,7 @@ measure_wakes (const char *program, const char *work)
       g_autofree char *key = g_strdup_printf ("wake-0-%u", i);
       guint id = strand_store_watch (store, key, ring, &bell, NULL);
 
-      g_assert (g_output_stream_write_all (demand, "x", 1, NULL, NULL, NULL));
+      g_assert_true (g_output_stream_write_all (demand, "x", 1, NULL, NULL, NULL));
       times[i] = await_record (store, &bell, key);
       strand_store_unwatch (store, id);
     }

@@ -45,7 +45,7 @@ on_end (StrandCall *call, GVariant *value, gpointer data)
 static void
 on_task_ready (GObject *source, GAsyncResult *result, gpointer data)
 {
-  g_assert (g_task_propagate_boolean (G_TASK (result), NULL));
+  g_assert_true (g_task_propagate_boolean (G_TASK (result), NULL));
   one_ended (data);
 }
 

@@ -458,7 +458,7 @@ test_only_the_table_allows_a_step (void)
       g_assert_cmpint (strand_status_may_follow (next, now), ==, allowed[now][next] != '.');
 }
 
-#define ADD(name, run) g_test_add ("/work/" name, Fixture, NULL, set_up, run, tear_down)
+#define ADD(name, run) g_test_add ("/store-work/" name, Fixture, NULL, set_up, run, tear_down)
 
 int
 main (int argc, char **argv)
