@@ -13,8 +13,12 @@
 /* What bytes may claim and a serializer may take for it at most, beside what it has. */
 #define MAX_CLAIMED_KIB (512 * 1024)
 
+/* A value, and the bytes that the serializer makes of it. */
+typedef void (*SampleFunc) (StrandConformance *self, StrandSerializer *serializer, GVariant *value,
+                            const guint8 *data, gsize size);
+
 static void
-any_address (StrandConformance *self)
+for_each_sample (StrandConformance *self, SampleFunc func)
 {
   g_autoptr(StrandSerializer) serializer = strand_conformance_make (self);
   g_autoptr(GPtrArray) values = serializer_samples ();
@@ -23,106 +27,110 @@ any_address (StrandConformance *self)
     {
       g_autoptr(GBytes) bytes = serializer_write (serializer, values->pdata[i]);
       gsize size;
-      gconstpointer data = g_bytes_get_data (bytes, &size);
-      g_autofree char *copy = g_malloc (size + 16);
+      const guint8 *data = g_bytes_get_data (bytes, &size);
 
-      for (gsize shift = 0; shift < 16; shift++)
-        {
-          g_autoptr(GBytes) shifted = NULL;
-
-          if (size > 0)
-            memcpy (copy + shift, data, size);
-          shifted = g_bytes_new_static (copy + shift, size);
-          serializer_read_same (serializer, shifted, values->pdata[i]);
-        }
+      func (self, serializer, values->pdata[i], data, size);
     }
+}
+
+static void
+read_at_any_address (StrandConformance *self, StrandSerializer *serializer, GVariant *value,
+                     const guint8 *data, gsize size)
+{
+  g_autofree char *copy = g_malloc (size + 16);
+
+  for (gsize shift = 0; shift < 16; shift++)
+    {
+      g_autoptr(GBytes) shifted = NULL;
+
+      if (size > 0)
+        memcpy (copy + shift, data, size);
+      shifted = g_bytes_new_static (copy + shift, size);
+      serializer_read_same (serializer, shifted, value);
+    }
+}
+
+static void
+any_address (StrandConformance *self)
+{
+  for_each_sample (self, read_at_any_address);
+}
+
+static void
+read_fenced (StrandConformance *self, StrandSerializer *serializer, GVariant *value, const guint8 *data,
+             gsize size)
+{
+  g_autoptr(GBytes) fenced = serializer_fence (data, size);
+
+  serializer_read_same (serializer, fenced, value);
 }
 
 static void
 no_further (StrandConformance *self)
 {
-  g_autoptr(StrandSerializer) serializer = strand_conformance_make (self);
-  g_autoptr(GPtrArray) values = serializer_samples ();
+  for_each_sample (self, read_fenced);
+}
 
-  for (guint i = 0; i < values->len; i++)
+static void
+cut_anywhere (StrandConformance *self, StrandSerializer *serializer, GVariant *value, const guint8 *data,
+              gsize size)
+{
+  for (gsize kept = 0; kept < size; kept++)
     {
-      g_autoptr(GBytes) bytes = serializer_write (serializer, values->pdata[i]);
-      gsize size;
-      gconstpointer data = g_bytes_get_data (bytes, &size);
-      g_autoptr(GBytes) fenced = serializer_fence (data, size);
-
-      serializer_read_same (serializer, fenced, values->pdata[i]);
+      g_autoptr(GBytes) fenced = serializer_fence (data, kept);
+      g_autoptr(GVariant) read = serializer_try (serializer, fenced, g_variant_get_type (value));
     }
 }
 
 static void
 cut_short (StrandConformance *self)
 {
-  g_autoptr(StrandSerializer) serializer = strand_conformance_make (self);
-  g_autoptr(GPtrArray) values = serializer_samples ();
+  for_each_sample (self, cut_anywhere);
+}
 
-  for (guint i = 0; i < values->len; i++)
+static void
+turn_each_bit (StrandConformance *self, StrandSerializer *serializer, GVariant *value, const guint8 *data,
+               gsize size)
+{
+  g_autofree guint8 *copy = g_memdup2 (data, size);
+
+  for (gsize bit = 0; bit < 8 * size; bit++)
     {
-      g_autoptr(GBytes) bytes = serializer_write (serializer, values->pdata[i]);
-      gsize size;
-      gconstpointer data = g_bytes_get_data (bytes, &size);
-
-      for (gsize kept = 0; kept < size; kept++)
-        {
-          g_autoptr(GBytes) fenced = serializer_fence (data, kept);
-          g_autoptr(GVariant) value =
-              serializer_try (serializer, fenced, g_variant_get_type (values->pdata[i]));
-        }
+      copy[bit / 8] ^= (guint8) (1 << bit % 8);
+      serializer_try_data (serializer, copy, size, g_variant_get_type (value));
+      copy[bit / 8] ^= (guint8) (1 << bit % 8);
     }
 }
 
 static void
 each_bit (StrandConformance *self)
 {
-  g_autoptr(StrandSerializer) serializer = strand_conformance_make (self);
-  g_autoptr(GPtrArray) values = serializer_samples ();
+  for_each_sample (self, turn_each_bit);
+}
 
-  for (guint i = 0; i < values->len; i++)
+static void
+change_each_byte (StrandConformance *self, StrandSerializer *serializer, GVariant *value, const guint8 *data,
+                  gsize size)
+{
+  static const guint8 odd[] = { 0x00, 0x01, 0x22, 0x2c, 0x5b, 0x7d, 0x7f, 0x80, 0x9f, 0xbf, 0xfe, 0xff };
+  guint n = strand_conformance_is_quick (self) ? G_N_ELEMENTS (odd) : 256;
+  g_autofree guint8 *copy = g_memdup2 (data, size);
+
+  for (gsize at = 0; at < size; at++)
     {
-      g_autoptr(GBytes) bytes = serializer_write (serializer, values->pdata[i]);
-      gsize size = g_bytes_get_size (bytes);
-      g_autofree guint8 *data = g_memdup2 (g_bytes_get_data (bytes, NULL), size);
-
-      for (gsize bit = 0; bit < 8 * size; bit++)
+      for (guint j = 0; j < n; j++)
         {
-          data[bit / 8] ^= (guint8) (1 << bit % 8);
-          serializer_try_data (serializer, data, size, g_variant_get_type (values->pdata[i]));
-          data[bit / 8] ^= (guint8) (1 << bit % 8);
+          copy[at] = n == 256 ? (guint8) j : odd[j];
+          serializer_try_data (serializer, copy, size, g_variant_get_type (value));
         }
+      copy[at] = data[at];
     }
 }
 
 static void
 each_byte (StrandConformance *self)
 {
-  static const guint8 odd[] = { 0x00, 0x01, 0x22, 0x2c, 0x5b, 0x7d, 0x7f, 0x80, 0x9f, 0xbf, 0xfe, 0xff };
-  g_autoptr(StrandSerializer) serializer = strand_conformance_make (self);
-  g_autoptr(GPtrArray) values = serializer_samples ();
-  guint n = strand_conformance_is_quick (self) ? G_N_ELEMENTS (odd) : 256;
-
-  for (guint i = 0; i < values->len; i++)
-    {
-      g_autoptr(GBytes) bytes = serializer_write (serializer, values->pdata[i]);
-      gsize size = g_bytes_get_size (bytes);
-      g_autofree guint8 *data = g_memdup2 (g_bytes_get_data (bytes, NULL), size);
-
-      for (gsize at = 0; at < size; at++)
-        {
-          guint8 was = data[at];
-
-          for (guint j = 0; j < n; j++)
-            {
-              data[at] = n == 256 ? (guint8) j : odd[j];
-              serializer_try_data (serializer, data, size, g_variant_get_type (values->pdata[i]));
-            }
-          data[at] = was;
-        }
-    }
+  for_each_sample (self, change_each_byte);
 }
 
 /* Puts in, takes out, repeats or changes something somewhere. */
@@ -219,28 +227,26 @@ another_type (StrandConformance *self)
 }
 
 static void
+read_twice (StrandConformance *self, StrandSerializer *serializer, GVariant *value, const guint8 *data,
+            gsize size)
+{
+  g_autoptr(GByteArray) twice = g_byte_array_new ();
+  g_autoptr(GBytes) given = NULL;
+  g_autoptr(GVariant) read = NULL;
+
+  if (size == 0)
+    return;
+  g_byte_array_append (twice, data, (guint) size);
+  g_byte_array_append (twice, data, (guint) size);
+  given = g_byte_array_free_to_bytes (g_steal_pointer (&twice));
+  read = serializer_try (serializer, given, g_variant_get_type (value));
+  g_assert_false (read != NULL && serializer_is_same (read, value));
+}
+
+static void
 more_behind (StrandConformance *self)
 {
-  g_autoptr(StrandSerializer) serializer = strand_conformance_make (self);
-  g_autoptr(GPtrArray) values = serializer_samples ();
-
-  for (guint i = 0; i < values->len; i++)
-    {
-      g_autoptr(GBytes) bytes = serializer_write (serializer, values->pdata[i]);
-      gsize size;
-      gconstpointer data = g_bytes_get_data (bytes, &size);
-      g_autoptr(GByteArray) twice = g_byte_array_new ();
-      g_autoptr(GBytes) given = NULL;
-      g_autoptr(GVariant) read = NULL;
-
-      if (size == 0)
-        continue;
-      g_byte_array_append (twice, data, (guint) size);
-      g_byte_array_append (twice, data, (guint) size);
-      given = g_byte_array_free_to_bytes (g_steal_pointer (&twice));
-      read = serializer_try (serializer, given, g_variant_get_type (values->pdata[i]));
-      g_assert_false (read != NULL && serializer_is_same (read, values->pdata[i]));
-    }
+  for_each_sample (self, read_twice);
 }
 
 /* The most that the process has ever had of addresses. */
