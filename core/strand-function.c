@@ -42,7 +42,6 @@ check_name (const char *name, GError **error)
   return FALSE;
 }
 
-/* One `name:type`. */
 /* Keywords are written NAME=VALUE on command lines, and as names in other languages. */
 static gboolean
 is_parameter_name (const char *name, gsize length)
@@ -55,6 +54,7 @@ is_parameter_name (const char *name, gsize length)
   return TRUE;
 }
 
+/* One `name:type`. */
 static gboolean
 parse_parameter (const char *word, GPtrArray *names, GString *types, GError **error)
 {
