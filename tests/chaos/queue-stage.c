@@ -13,7 +13,7 @@
 #include <sys/mount.h>
 #include <sys/statvfs.h>
 
-#include "../plugins/store-process.h"
+#include "../plugins/store-world.h"
 #ifdef WITH_REDIS
 #include "../plugins/redis-server.h"
 #endif
@@ -63,7 +63,7 @@ set_up_disk (Stage *self)
   self->folder = g_dir_make_tmp ("strand-chaos-XXXXXX", &error);
   g_assert_no_error (error);
   g_print ("# the disk: ");
-  self->own_disk = store_process_mount_small_disk (self->folder, DISK_SIZE);
+  self->own_disk = store_world_mount_small_disk (self->folder, DISK_SIZE);
   g_print ("%s\n", self->own_disk ? "its own" : "; it is not made full");
   self->place =
       g_build_filename (self->folder, strcmp (self->type, "sqlite") == 0 ? "store.db" : "store", NULL);
@@ -94,7 +94,7 @@ stage_free (Stage *self)
   if (self->own_disk)
     umount2 (self->folder, MNT_DETACH);
   if (self->folder != NULL)
-    store_process_remove_tree (self->folder);
+    store_world_remove_tree (self->folder);
   g_free (self->folder);
   g_free (self->place);
   g_free (self);

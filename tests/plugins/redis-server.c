@@ -18,7 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "store-process.h"
+#include "store-world.h"
 
 #define DEADLINE_US (30 * G_USEC_PER_SEC)
 
@@ -130,7 +130,7 @@ redis_server_kill (RedisServer *self)
     return;
   kill (self->pid, SIGCONT);
   kill (self->pid, SIGKILL);
-  store_process_reap (self->pid);
+  store_world_reap (self->pid);
   g_thread_join (self->reader);
   self->pid = 0;
 }
@@ -139,7 +139,7 @@ void
 redis_server_free (RedisServer *self)
 {
   redis_server_kill (self);
-  store_process_remove_tree (self->folder);
+  store_world_remove_tree (self->folder);
   g_strfreev (self->options);
   g_free (self->folder);
   g_free (self->socket);
@@ -382,7 +382,7 @@ redis_relay_free (RedisRelay *self)
   close (self->listener);
   close (self->bell[0]);
   close (self->bell[1]);
-  store_process_remove_tree (self->folder);
+  store_world_remove_tree (self->folder);
   g_mutex_clear (&self->lock);
   g_free (self->swallowed);
   g_free (self->folder);
@@ -480,7 +480,7 @@ redis_impostor_free (RedisImpostor *self)
   shutdown (self->listener, SHUT_RDWR);
   g_thread_join (self->thread);
   close (self->listener);
-  store_process_remove_tree (self->folder);
+  store_world_remove_tree (self->folder);
   g_free (self->folder);
   g_free (self->uri);
   g_free (self->greeting);

@@ -5,7 +5,7 @@
  *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "config.h"
 
-#include "store-process.h"
+#include "store-world.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -24,7 +24,7 @@ typedef struct
 static gpointer
 make_place (void)
 {
-  return store_process_make_path ("records");
+  return store_world_make_path ("records");
 }
 
 static StrandStore *
@@ -44,13 +44,13 @@ static void
 tear_down (Fixture *f, gconstpointer unused)
 {
   g_object_unref (f->store);
-  store_process_remove_above (f->root);
+  store_world_remove_above (f->root);
 }
 
 static void
 put (StrandStore *store, const char *key)
 {
-  g_autoptr(StrandRecord) record = store_contract_record (key);
+  g_autoptr(StrandRecord) record = store_basics_record (key);
   g_autoptr(GError) error = NULL;
 
   strand_store_put (store, record, 0, &error);
@@ -268,7 +268,7 @@ test_files_that_are_no_records_are_named_and_skipped (Fixture *f, gconstpointer 
 static void
 test_corrupt_record_can_be_removed_not_overwritten (Fixture *f, gconstpointer unused)
 {
-  g_autoptr(StrandRecord) record = store_contract_record ("job-17");
+  g_autoptr(StrandRecord) record = store_basics_record ("job-17");
   g_autofree char *file = file_of (f->root, "job-17");
   g_autoptr(GError) put_error = NULL;
   g_autoptr(GError) create_error = NULL;
@@ -296,13 +296,13 @@ test_sync_modes_keep_records (void)
       GEnumValue *value = g_enum_get_value_by_nick (G_PARAM_SPEC_ENUM (pspec)->enum_class, modes[i]);
       g_autoptr(StrandStore) synced =
           g_object_new (filesystem_store, "path", root, "sync", value->value, NULL);
-      g_autoptr(StrandRecord) record = store_contract_record ("job-17");
+      g_autoptr(StrandRecord) record = store_basics_record ("job-17");
 
       g_assert_true (strand_store_put (synced, record, 0, NULL));
       g_assert_true (strand_store_put (synced, record, 1, NULL));
       assert_there (store, "job-17");
       g_assert_true (strand_store_remove (synced, "job-17", 2, NULL));
-      store_process_remove_above (g_steal_pointer (&root));
+      store_world_remove_above (g_steal_pointer (&root));
     }
 }
 
@@ -322,14 +322,14 @@ test_store_without_a_path_says_so (void)
 static void
 test_removed_directory_is_made_again (Fixture *f, gconstpointer unused)
 {
-  g_autoptr(StrandRecord) record = store_contract_record ("job-18");
+  g_autoptr(StrandRecord) record = store_basics_record ("job-18");
   g_autoptr(GError) error = NULL;
   g_autoptr(GError) stale = NULL;
   g_autoptr(StrandRecord) read = NULL;
 
   put (f->store, "job-17");
   g_assert_true (strand_store_put (f->store, record, 0, NULL));
-  store_process_remove_tree (f->root);
+  store_world_remove_tree (f->root);
   read = strand_store_get (f->store, "job-17", &error);
   g_assert_error (error, STRAND_ERROR, STRAND_ERROR_NOT_FOUND);
   g_assert_cmpint (strand_store_count (f->store, NULL, NULL), ==, 0);
@@ -343,7 +343,7 @@ test_removed_directory_is_made_again (Fixture *f, gconstpointer unused)
 static void
 test_path_that_is_a_file_is_no_directory (Fixture *f, gconstpointer unused)
 {
-  g_autoptr(StrandRecord) record = store_contract_record ("job-17");
+  g_autoptr(StrandRecord) record = store_basics_record ("job-17");
   g_autoptr(GError) put_error = NULL;
   g_autoptr(GError) get_error = NULL;
   g_autoptr(GError) list_error = NULL;
@@ -367,7 +367,7 @@ play_writer (const char *root)
 {
   g_autoptr(StrandStore) store = open_root ((char *) root);
 
-  return store_process_write (store);
+  return store_world_write (store);
 }
 
 static guint
@@ -392,7 +392,7 @@ test_killed_writers_lose_nothing_that_was_accepted (Fixture *f, gconstpointer un
 {
   g_autoptr(GPtrArray) unreadable = g_ptr_array_new_with_free_func (g_free);
 
-  store_process_kill_writers (f->store, f->root);
+  store_world_kill_writers (f->store, f->root);
   list_all (f->store, unreadable);
   g_assert_cmpuint (unreadable->len, ==, 0);
   g_test_message ("%u temporary files left", count_temps (f->root));
@@ -444,13 +444,13 @@ test_watcher_wakes_for_another_process (Fixture *f, gconstpointer unused)
   store_bell_hang (&bell, f->store, "job-17");
 
   /* In a folder that is not there yet. */
-  store_process_run ("--put-once", f->root);
+  store_world_run ("--put-once", f->root);
   store_bell_await (&bell, "job-17", TRUE);
 
   /* And after the whole directory has gone and come back. */
-  store_process_remove_tree (f->root);
+  store_world_remove_tree (f->root);
   store_bell_await (&bell, "job-17", FALSE);
-  store_process_run ("--put-once", f->root);
+  store_world_run ("--put-once", f->root);
   store_bell_await (&bell, "job-17", TRUE);
 
   store_bell_take_down (&bell);
@@ -475,7 +475,7 @@ test_watcher_is_told_what_a_new_folder_brings (Fixture *f, gconstpointer unused)
   store_bell_await (&bell, "job-17", TRUE);
 
   store_bell_take_down (&bell);
-  store_process_remove_above (g_steal_pointer (&other_root));
+  store_world_remove_above (g_steal_pointer (&other_root));
 }
 
 /* --- the index ----------------------------------------------------------------------------------------- */
@@ -485,7 +485,7 @@ test_watcher_is_told_what_a_new_folder_brings (Fixture *f, gconstpointer unused)
 static void
 leave (StrandStore *store, const char *key, gint64 created_us)
 {
-  g_autoptr(StrandRecord) record = store_contract_record (key);
+  g_autoptr(StrandRecord) record = store_basics_record (key);
   g_autoptr(GError) error = NULL;
 
   strand_record_set_string (record, STRAND_FIELD_QUEUE, "q");
@@ -531,7 +531,7 @@ test_old_directory_gets_an_index (Fixture *f, gconstpointer unused)
   leave (f->store, "second", NOW_US - 10);
   leave (f->store, "first", NOW_US - 20);
   put (f->store, "no-queue");
-  store_process_remove_tree (index);
+  store_world_remove_tree (index);
 
   g_assert_cmpint (count_status (f->store, STRAND_STATUS_PENDING), ==, 3);
   g_assert_true (g_file_test (complete, G_FILE_TEST_EXISTS));
@@ -549,7 +549,7 @@ test_cleanup_finds_records_without_entries (Fixture *f, gconstpointer unused)
   g_autofree char *queues = g_build_filename (index, "queue", NULL);
 
   leave (f->store, "first", NOW_US - 20);
-  store_process_remove_tree (queues);
+  store_world_remove_tree (queues);
   assert_claims (f->store, NULL);
   g_assert_cmpint (strand_store_cleanup_expired (f->store, -1, NULL), ==, 0);
   assert_claims (f->store, "first");
@@ -707,7 +707,7 @@ static void
 test_stepped_clock_expires_nothing_early (Fixture *f, gconstpointer unused)
 {
   const gint64 day_us = G_GINT64_CONSTANT (24) * 3600 * G_USEC_PER_SEC;
-  g_autoptr(StrandRecord) record = store_contract_record ("job-17");
+  g_autoptr(StrandRecord) record = store_basics_record ("job-17");
 
   strand_clock_set_manual (NOW_US);
   strand_record_set_int (record, STRAND_FIELD_STATUS, STRAND_STATUS_FAILED);
@@ -734,7 +734,7 @@ test_short_cleanups_see_everything (Fixture *f, gconstpointer unused)
   for (guint i = 0; i < n_left; i++)
     {
       g_autofree char *key = g_strdup_printf ("job-%u", i);
-      g_autoptr(StrandRecord) record = store_contract_record (key);
+      g_autoptr(StrandRecord) record = store_basics_record (key);
 
       strand_record_set_int (record, STRAND_FIELD_STATUS, STRAND_STATUS_FAILED);
       strand_record_set_int (record, STRAND_FIELD_COMPLETED, 1);
@@ -766,14 +766,14 @@ play_full_disk (const char *root)
   guint n_stored = 0;
   guint64 expected = 1;
 
-  if (!store_process_mount_small_disk (above, "256k"))
-    return STORE_PROCESS_SKIPPED;
+  if (!store_world_mount_small_disk (above, "256k"))
+    return STORE_WORLD_SKIPPED;
 
   store = open_root ((char *) root);
   while (error == NULL)
     {
       g_autofree char *key = g_strdup_printf ("job-%u", n_stored);
-      g_autoptr(StrandRecord) record = store_contract_record (key);
+      g_autoptr(StrandRecord) record = store_basics_record (key);
 
       strand_record_set_string (record, STRAND_FIELD_MESSAGE, text);
       if (strand_store_put (store, record, 0, &error))
@@ -813,7 +813,7 @@ play_full_disk (const char *root)
 static void
 test_full_disk_loses_nothing (Fixture *f, gconstpointer unused)
 {
-  store_process_run ("--full-disk", f->root);
+  store_world_run ("--full-disk", f->root);
 }
 
 /* Role: what somebody without rights can and cannot do. */
@@ -823,13 +823,13 @@ play_unprivileged (const char *root)
   g_autofree char *above = g_path_get_dirname (root);
   g_autofree char *closed = file_of (root, "closed");
   g_autoptr(StrandStore) store = open_root ((char *) root);
-  g_autoptr(StrandRecord) record = store_contract_record ("new");
+  g_autoptr(StrandRecord) record = store_basics_record ("new");
   g_autoptr(StrandRecord) open = NULL;
   g_autoptr(GPtrArray) unreadable = g_ptr_array_new_with_free_func (g_free);
   g_autoptr(GError) error = NULL;
 
-  if (!store_process_give_up_rights (above))
-    return STORE_PROCESS_SKIPPED;
+  if (!store_world_give_up_rights (above))
+    return STORE_WORLD_SKIPPED;
 
   put (store, "open");
   put (store, "closed");
@@ -876,7 +876,7 @@ play_unprivileged (const char *root)
 static void
 test_closed_files_and_directories_say_so (Fixture *f, gconstpointer unused)
 {
-  store_process_run ("--unprivileged", f->root);
+  store_world_run ("--unprivileged", f->root);
 }
 
 static const StoreRole roles[] = { { "--writer", play_writer },
@@ -892,8 +892,8 @@ main (int argc, char **argv)
 {
   int status;
 
-  filesystem_store = store_contract_load ("filesystem-store");
-  if (store_process_play (argc, argv, roles, &status))
+  filesystem_store = store_basics_load ("filesystem-store");
+  if (store_world_play (argc, argv, roles, &status))
     return status;
   g_test_init (&argc, &argv, G_TEST_OPTION_ISOLATE_DIRS, NULL);
 

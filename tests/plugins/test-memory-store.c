@@ -2,14 +2,14 @@
  *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "config.h"
 
-#include "store-contract.h"
+#include "store-basics.h"
 
 static GType memory_store;
 
 static void
 put (StrandStore *store, const char *key, StrandStatus status)
 {
-  g_autoptr(StrandRecord) record = store_contract_record (key);
+  g_autoptr(StrandRecord) record = store_basics_record (key);
   g_autoptr(GError) error = NULL;
 
   strand_record_set_int (record, STRAND_FIELD_STATUS, status);
@@ -63,7 +63,7 @@ static void
 test_only_unfinished_calls_are_full (void)
 {
   g_autoptr(StrandStore) store = g_object_new (memory_store, "max-records", G_GINT64_CONSTANT (2), NULL);
-  g_autoptr(StrandRecord) third = store_contract_record ("third");
+  g_autoptr(StrandRecord) third = store_basics_record ("third");
   g_autoptr(StrandRecord) first = NULL;
   g_autoptr(GError) error = NULL;
 
@@ -93,7 +93,7 @@ test_bytes_are_limited (void)
   for (guint i = 0; i < 5; i++)
     {
       g_autofree char *key = g_strdup_printf ("large-%u", i);
-      g_autoptr(StrandRecord) record = store_contract_record (key);
+      g_autoptr(StrandRecord) record = store_basics_record (key);
 
       strand_record_set_int (record, STRAND_FIELD_STATUS, STRAND_STATUS_COMPLETED);
       strand_record_set_string (record, STRAND_FIELD_MESSAGE, text);
@@ -110,7 +110,7 @@ test_refused_write_drops_nothing (void)
 {
   g_autoptr(StrandStore) store =
       g_object_new (memory_store, "max-bytes", G_GINT64_CONSTANT (16 * 1024), NULL);
-  g_autoptr(StrandRecord) record = store_contract_record ("large");
+  g_autoptr(StrandRecord) record = store_basics_record ("large");
   g_autofree char *text = g_strnfill (20 * 1024, 'x');
   g_autoptr(GError) error = NULL;
 
@@ -162,7 +162,7 @@ test_clock_set_back_makes_a_call_wait_again (void)
   const gint64 now_us = G_GINT64_CONSTANT (1700000000000000);
   const char *const queues[] = { "q", NULL };
   g_autoptr(StrandStore) store = g_object_new (memory_store, NULL);
-  g_autoptr(StrandRecord) record = store_contract_record ("job-17");
+  g_autoptr(StrandRecord) record = store_basics_record ("job-17");
   StrandClaim claim = { queues, "test:1", now_us - 100, 1 };
   gint64 next_due_us = 0;
   g_autoptr(GPtrArray) early = NULL;
@@ -184,7 +184,7 @@ main (int argc, char **argv)
 {
 
   g_test_init (&argc, &argv, G_TEST_OPTION_ISOLATE_DIRS, NULL);
-  memory_store = store_contract_load ("memory-store");
+  memory_store = store_basics_load ("memory-store");
 
   g_test_add_func ("/memory-store/oldest-ended-call-is-dropped-first",
                    test_oldest_ended_call_is_dropped_first);

@@ -10,7 +10,7 @@
 #include <sys/wait.h>
 
 #include "redis-server.h"
-#include "store-process.h"
+#include "store-world.h"
 
 #define NOW_US G_GINT64_CONSTANT (1700000000000000)
 #define SECOND_US G_GINT64_CONSTANT (1000000)
@@ -31,7 +31,7 @@ open_store (const char *uri)
 static void
 put_key (StrandStore *store, const char *key)
 {
-  g_autoptr(StrandRecord) record = store_contract_record (key);
+  g_autoptr(StrandRecord) record = store_basics_record (key);
   g_autoptr(GError) error = NULL;
 
   strand_store_put (store, record, 0, &error);
@@ -63,7 +63,7 @@ assert_get_fails (StrandStore *store, GQuark domain, int code, const char *says)
 static void
 assert_put_fails (StrandStore *store, int code, const char *says)
 {
-  g_autoptr(StrandRecord) record = store_contract_record ("new");
+  g_autoptr(StrandRecord) record = store_basics_record ("new");
   g_autoptr(GError) error = NULL;
 
   g_assert_false (strand_store_put (store, record, 0, &error));
@@ -155,7 +155,7 @@ test_full_server_takes_nothing_and_can_be_emptied (void)
   const StrandClaim claim = { queues, "worker-1", NOW_US, 10 };
   g_autoptr(RedisServer) server = redis_server_start (NULL);
   g_autoptr(StrandStore) store = open_store (server->uri);
-  g_autoptr(StrandRecord) work = store_contract_record ("work");
+  g_autoptr(StrandRecord) work = store_basics_record ("work");
   g_autoptr(GError) error = NULL;
   gint64 next_us;
 
@@ -301,7 +301,7 @@ static void
 secured_tear_down (Secured *self)
 {
   g_clear_pointer (&self->server, redis_server_free);
-  store_process_remove_tree (self->folder);
+  store_world_remove_tree (self->folder);
   g_free (self->folder);
 }
 
@@ -320,7 +320,7 @@ test_tls_keeps_records (void)
 {
   Secured secured = { 0 };
   g_autoptr(StrandStore) store = NULL;
-  g_autoptr(StrandRecord) large = store_contract_record ("large");
+  g_autoptr(StrandRecord) large = store_basics_record ("large");
   g_autofree char *text = g_strnfill (3 * 1024 * 1024, 'x');
   g_autoptr(StrandRecord) read = NULL;
   g_autoptr(GError) error = NULL;
@@ -429,7 +429,7 @@ test_write_whose_answer_is_lost_is_done_once (void)
   g_autoptr(RedisServer) server = redis_server_start (NULL);
   g_autoptr(RedisRelay) relay = redis_relay_new (server);
   g_autoptr(StrandStore) store = open_store (redis_relay_get_uri (relay));
-  g_autoptr(StrandRecord) record = store_contract_record ("job-17");
+  g_autoptr(StrandRecord) record = store_basics_record ("job-17");
   g_autoptr(GPtrArray) work = NULL;
   g_autoptr(GError) error = NULL;
   gint64 next_us;
@@ -446,7 +446,7 @@ test_write_whose_answer_is_lost_is_done_once (void)
 
   /* There is another call that a claim of one could take when it is sent again. */
   g_clear_pointer (&record, strand_record_unref);
-  record = store_contract_record ("job-18");
+  record = store_basics_record ("job-18");
   strand_record_set_string (record, STRAND_FIELD_QUEUE, "mail");
   strand_store_put (store, record, 0, &error);
   redis_relay_swallow (relay, "job-17");
@@ -477,7 +477,7 @@ test_batch_whose_answers_are_lost_is_done_once (void)
     {
       g_autofree char *key = g_strdup_printf ("job-%u", i);
 
-      records[i] = store_contract_record (key);
+      records[i] = store_basics_record (key);
     }
   redis_relay_swallow (relay, "OK");
   g_assert_cmpuint (strand_store_put_batch (store, records, expected, G_N_ELEMENTS (records), errors), ==,
@@ -704,7 +704,7 @@ main (int argc, char **argv)
       puts ("1..0 # SKIP redis-server is not installed");
       return 0;
     }
-  redis_store = store_contract_load ("redis-store");
+  redis_store = store_basics_load ("redis-store");
   g_test_init (&argc, &argv, G_TEST_OPTION_ISOLATE_DIRS, NULL);
 
   ADD ("nobody-there-says-so", test_nobody_there_says_so);

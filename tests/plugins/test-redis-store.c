@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "redis-server.h"
-#include "store-process.h"
+#include "store-world.h"
 
 #define NOW_US G_GINT64_CONSTANT (1700000000000000)
 #define SECOND_US G_GINT64_CONSTANT (1000000)
@@ -67,7 +67,7 @@ put (StrandStore *store, StrandRecord *record)
 static void
 put_key (StrandStore *store, const char *key)
 {
-  g_autoptr(StrandRecord) record = store_contract_record (key);
+  g_autoptr(StrandRecord) record = store_basics_record (key);
 
   put (store, record);
 }
@@ -76,7 +76,7 @@ static void
 put_work (StrandStore *store, const char *key, const char *queue, gint64 created_us, gint64 not_before_us,
           gint64 priority)
 {
-  g_autoptr(StrandRecord) record = store_contract_record (key);
+  g_autoptr(StrandRecord) record = store_basics_record (key);
 
   strand_record_set_string (record, STRAND_FIELD_QUEUE, queue);
   strand_record_set_int (record, STRAND_FIELD_CREATED, created_us);
@@ -356,7 +356,7 @@ scribble (StrandStore *store, GRand *random)
       return;
     }
   if (record == NULL)
-    record = store_contract_record (key);
+    record = store_basics_record (key);
   strand_record_set_string (record, STRAND_FIELD_KIND, kinds[g_rand_int_range (random, 0, 3)]);
   strand_record_set_string (record, STRAND_FIELD_QUEUE, queues[g_rand_int_range (random, 0, 3)]);
   strand_record_set_int (record, STRAND_FIELD_STATUS, g_rand_int_range (random, 0, 5));
@@ -397,7 +397,7 @@ test_sets_agree_with_the_records (Fixture *f, gconstpointer unused)
 static void
 put_ended (StrandStore *store, const char *key, gint64 ttl_us)
 {
-  g_autoptr(StrandRecord) record = store_contract_record (key);
+  g_autoptr(StrandRecord) record = store_basics_record (key);
 
   strand_record_set_int (record, STRAND_FIELD_STATUS, STRAND_STATUS_COMPLETED);
   strand_record_set_int (record, STRAND_FIELD_COMPLETED, strand_clock_now_us ());
@@ -523,7 +523,7 @@ test_claimed_record_is_as_the_library_makes_it (Fixture *f, gconstpointer unused
 {
   static const char *const queues[] = { "mail", NULL };
   const StrandClaim claim = { queues, "worker-1", NOW_US + 7, 1 };
-  g_autoptr(StrandRecord) record = store_contract_record ("job-17");
+  g_autoptr(StrandRecord) record = store_basics_record ("job-17");
   g_autoptr(StrandRecord) stored = NULL;
   g_autoptr(GPtrArray) work = NULL;
   g_autoptr(GBytes) expected = NULL, is = NULL, was = NULL;
@@ -640,10 +640,10 @@ static void
 test_batch_has_a_verdict_each (Fixture *f, gconstpointer unused)
 {
   const guint64 expected[] = { 0, 1, 0, 7 };
-  g_autoptr(StrandRecord) one = store_contract_record ("one");
-  g_autoptr(StrandRecord) again = store_contract_record ("one");
-  g_autoptr(StrandRecord) there = store_contract_record ("there");
-  g_autoptr(StrandRecord) gone = store_contract_record ("gone");
+  g_autoptr(StrandRecord) one = store_basics_record ("one");
+  g_autoptr(StrandRecord) again = store_basics_record ("one");
+  g_autoptr(StrandRecord) there = store_basics_record ("there");
+  g_autoptr(StrandRecord) gone = store_basics_record ("gone");
   StrandRecord *records[] = { one, again, there, gone };
   GError *errors[4] = { NULL };
 
@@ -911,7 +911,7 @@ play_writer (const char *place)
   g_autofree char *uri = g_strconcat ("unix://", place, NULL);
   g_autoptr(StrandStore) store = g_object_new (redis_store, "uri", uri, "prefix", "killed", NULL);
 
-  return store_process_write (store);
+  return store_world_write (store);
 }
 
 static void
@@ -919,7 +919,7 @@ test_killed_writers_lose_nothing_that_was_accepted (void)
 {
   g_autoptr(StrandStore) store = g_object_new (redis_store, "uri", shared->uri, "prefix", "killed", NULL);
 
-  store_process_kill_writers (store, shared->socket);
+  store_world_kill_writers (store, shared->socket);
 }
 
 static const StoreRole roles[] = { { "--writer", play_writer }, { NULL } };
@@ -936,8 +936,8 @@ main (int argc, char **argv)
       puts ("1..0 # SKIP redis-server is not installed");
       return 0;
     }
-  redis_store = store_contract_load ("redis-store");
-  if (store_process_play (argc, argv, roles, &status))
+  redis_store = store_basics_load ("redis-store");
+  if (store_world_play (argc, argv, roles, &status))
     return status;
   g_test_init (&argc, &argv, G_TEST_OPTION_ISOLATE_DIRS, NULL);
   shared = redis_server_start (NULL);

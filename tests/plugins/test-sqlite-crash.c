@@ -8,7 +8,7 @@
  *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "config.h"
 
-#include "store-process.h"
+#include "store-world.h"
 
 #include <glib/gstdio.h>
 #include <signal.h>
@@ -110,7 +110,7 @@ get (StrandStore *store, const char *key)
 static void
 prepare_one (StrandStore *store)
 {
-  g_autoptr(StrandRecord) record = store_contract_record ("there");
+  g_autoptr(StrandRecord) record = store_basics_record ("there");
 
   put (store, record);
 }
@@ -123,7 +123,7 @@ prepare_nothing (StrandStore *store)
 static gboolean
 put_new (StrandStore *store, GError **error)
 {
-  g_autoptr(StrandRecord) record = store_contract_record ("new");
+  g_autoptr(StrandRecord) record = store_basics_record ("new");
 
   return strand_store_put (store, record, 0, error);
 }
@@ -165,7 +165,7 @@ prepare_waiting (StrandStore *store)
 {
   for (guint i = 0; call_keys[i] != NULL; i++)
     {
-      g_autoptr(StrandRecord) record = store_contract_record (call_keys[i]);
+      g_autoptr(StrandRecord) record = store_basics_record (call_keys[i]);
 
       strand_record_set_string (record, STRAND_FIELD_QUEUE, "mail");
       strand_record_set_int (record, STRAND_FIELD_NOT_BEFORE, i * G_USEC_PER_SEC);
@@ -270,7 +270,7 @@ append (StrandStore *store, guint64 first, guint n, GError **error)
 static void
 prepare_items (StrandStore *store)
 {
-  g_autoptr(StrandRecord) record = store_contract_record ("there");
+  g_autoptr(StrandRecord) record = store_basics_record ("there");
 
   strand_record_set_int (record, STRAND_FIELD_ITEMS, 3);
   strand_record_set_int (record, STRAND_FIELD_FENCE, 1);
@@ -355,7 +355,7 @@ make_world (World *world, const Scenario *scenario)
   g_autoptr(StrandStore) store = NULL;
 
   world->scenario = scenario;
-  world->path = store_process_make_path ("jobs.db");
+  world->path = store_world_make_path ("jobs.db");
   store = open_store (world->path);
   scenario->prepare (store);
   strand_store_close (store);
@@ -367,7 +367,7 @@ static void
 end_world (World *world)
 {
   g_free (world->before);
-  store_process_remove_above (world->path);
+  store_world_remove_above (world->path);
 }
 
 /* Puts back what was there before. */
@@ -391,7 +391,7 @@ static char *
 run_child (World *world, gboolean *killed)
 {
   int out, status;
-  GPid pid = store_process_start (world->scenario->name, world->path, &out);
+  GPid pid = store_world_start (world->scenario->name, world->path, &out);
   g_autoptr(GString) said = g_string_new (NULL);
   char buffer[4096];
   gssize n;
@@ -399,7 +399,7 @@ run_child (World *world, gboolean *killed)
   while ((n = read (out, buffer, sizeof buffer)) > 0)
     g_string_append_len (said, buffer, n);
   close (out);
-  status = store_process_reap (pid);
+  status = store_world_reap (pid);
   *killed = WIFSIGNALED (status) && WTERMSIG (status) == SIGKILL;
   if (!*killed && status != 0)
     g_error ("%s ended with status %x: %s", world->scenario->name, status, said->str);

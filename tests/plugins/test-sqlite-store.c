@@ -5,7 +5,7 @@
  *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "config.h"
 
-#include "store-process.h"
+#include "store-world.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -26,7 +26,7 @@ typedef struct
 static gpointer
 make_place (void)
 {
-  return store_process_make_path ("state/jobs.db");
+  return store_world_make_path ("state/jobs.db");
 }
 
 /* The store makes the directory of its file. */
@@ -36,7 +36,7 @@ remove_place (gpointer path)
   g_autofree char *folder = g_path_get_dirname (path);
 
   g_free (path);
-  store_process_remove_above (g_steal_pointer (&folder));
+  store_world_remove_above (g_steal_pointer (&folder));
 }
 
 static StrandStore *
@@ -62,7 +62,7 @@ tear_down (Fixture *f, gconstpointer unused)
 static void
 put (StrandStore *store, const char *key)
 {
-  g_autoptr(StrandRecord) record = store_contract_record (key);
+  g_autoptr(StrandRecord) record = store_basics_record (key);
   g_autoptr(GError) error = NULL;
 
   strand_store_put (store, record, 0, &error);
@@ -111,7 +111,7 @@ query (const char *path, const char *sql)
 static void
 launch (Fixture *f, const char *key, gint64 created_s, gint64 not_before_s, gint64 priority)
 {
-  g_autoptr(StrandRecord) record = store_contract_record (key);
+  g_autoptr(StrandRecord) record = store_basics_record (key);
 
   strand_record_set_string (record, STRAND_FIELD_QUEUE, "mail");
   strand_record_set_int (record, STRAND_FIELD_CREATED, created_s * G_USEC_PER_SEC);
@@ -200,7 +200,7 @@ test_sync_modes_keep_records (Fixture *f, gconstpointer unused)
     {
       g_autoptr(StrandStore) synced =
           g_object_new (sqlite_store, "path", f->path, "sync", modes->values[i].value, NULL);
-      g_autoptr(StrandRecord) record = store_contract_record ("job-17");
+      g_autoptr(StrandRecord) record = store_basics_record ("job-17");
 
       g_assert_true (strand_store_put (synced, record, 0, NULL));
       g_assert_true (strand_store_put (synced, record, 1, NULL));
@@ -226,14 +226,14 @@ static void
 test_removed_database_is_made_again (Fixture *f, gconstpointer unused)
 {
   g_autofree char *folder = g_path_get_dirname (f->path);
-  g_autoptr(StrandRecord) record = store_contract_record ("job-18");
+  g_autoptr(StrandRecord) record = store_basics_record ("job-18");
   g_autoptr(GError) error = NULL;
   g_autoptr(GError) stale = NULL;
   g_autoptr(StrandRecord) read = NULL;
 
   put (f->store, "job-17");
   g_assert_true (strand_store_put (f->store, record, 0, NULL));
-  store_process_remove_tree (folder);
+  store_world_remove_tree (folder);
   read = strand_store_get (f->store, "job-17", &error);
   g_assert_error (error, STRAND_ERROR, STRAND_ERROR_NOT_FOUND);
   g_assert_cmpint (strand_store_count (f->store, NULL, NULL), ==, 0);
@@ -252,7 +252,7 @@ test_removed_database_is_made_again (Fixture *f, gconstpointer unused)
 static void
 assert_refused (Fixture *f, GQuark domain, int code, const char *words)
 {
-  g_autoptr(StrandRecord) record = store_contract_record ("job-18");
+  g_autoptr(StrandRecord) record = store_basics_record ("job-18");
   g_autoptr(GError) get_error = NULL;
   g_autoptr(GError) put_error = NULL;
   g_autoptr(GError) list_error = NULL;
@@ -404,7 +404,7 @@ test_schema_2_is_brought_up (Fixture *f, gconstpointer unused)
   items = strand_store_read_items (f->store, "runs", 2, 0, 10, &first, NULL);
   g_assert_cmpuint (items->len, ==, 2);
   store_bell_hang (&bell, f->store, "runs");
-  store_process_run ("--remove-runs", f->path);
+  store_world_run ("--remove-runs", f->path);
   store_bell_await (&bell, "runs", FALSE);
   store_bell_take_down (&bell);
   g_assert_cmpint (query (f->path, "SELECT count(*) FROM items"), ==, 0);
@@ -418,9 +418,9 @@ test_schema_1_is_brought_up_by_one_of_many (Fixture *f, gconstpointer unused)
 
   make_schema_1 (f);
   for (guint i = 0; i < G_N_ELEMENTS (pids); i++)
-    pids[i] = store_process_start ("--look-once", f->path, NULL);
+    pids[i] = store_world_start ("--look-once", f->path, NULL);
   for (guint i = 0; i < G_N_ELEMENTS (pids); i++)
-    g_assert_cmpint (store_process_reap (pids[i]), ==, 0);
+    g_assert_cmpint (store_world_reap (pids[i]), ==, 0);
 }
 
 static void
@@ -460,7 +460,7 @@ test_file_that_is_no_database_is_named_and_kept (Fixture *f, gconstpointer unuse
 static void
 test_path_that_is_a_directory_says_so (Fixture *f, gconstpointer unused)
 {
-  g_autoptr(StrandRecord) record = store_contract_record ("job-17");
+  g_autoptr(StrandRecord) record = store_basics_record ("job-17");
   g_autoptr(GError) error = NULL;
 
   g_assert_cmpint (g_mkdir_with_parents (f->path, 0700), ==, 0);
@@ -706,7 +706,7 @@ play_writer (const char *path)
 {
   g_autoptr(StrandStore) store = open_place ((char *) path);
 
-  return store_process_write (store);
+  return store_world_write (store);
 }
 
 static void
@@ -717,17 +717,17 @@ test_watcher_wakes_for_another_process (Fixture *f, gconstpointer unused)
 
   /* In a directory that is not there yet. */
   store_bell_hang (&bell, f->store, "job-17");
-  store_process_run ("--put-once", f->path);
+  store_world_run ("--put-once", f->path);
   store_bell_await (&bell, "job-17", TRUE);
-  store_process_run ("--remove-once", f->path);
+  store_world_run ("--remove-once", f->path);
   store_bell_await (&bell, "job-17", FALSE);
-  store_process_run ("--put-once", f->path);
+  store_world_run ("--put-once", f->path);
   store_bell_await (&bell, "job-17", TRUE);
 
   /* And after the whole directory has gone and come back. */
-  store_process_remove_tree (folder);
+  store_world_remove_tree (folder);
   store_bell_await (&bell, "job-17", FALSE);
-  store_process_run ("--put-once", f->path);
+  store_world_run ("--put-once", f->path);
   store_bell_await (&bell, "job-17", TRUE);
   store_bell_take_down (&bell);
 }
@@ -753,7 +753,7 @@ test_watcher_wakes_for_another_program (Fixture *f, gconstpointer unused)
 static void
 test_killed_writers_lose_nothing_that_was_accepted (Fixture *f, gconstpointer unused)
 {
-  store_process_kill_writers (f->store, f->path);
+  store_world_kill_writers (f->store, f->path);
   g_assert_cmpint (query (f->path, "SELECT integrity_check = 'ok' FROM pragma_integrity_check"), ==, 1);
 }
 
@@ -763,7 +763,7 @@ test_locked_database_is_busy_after_a_while (Fixture *f, gconstpointer unused)
 {
   g_autoptr(StrandStore) hasty = g_object_new (sqlite_store, "path", f->path, "busy-timeout",
                                                 (gint64) 20 * G_TIME_SPAN_MILLISECOND, NULL);
-  g_autoptr(StrandRecord) record = store_contract_record ("job-18");
+  g_autoptr(StrandRecord) record = store_basics_record ("job-18");
   g_autoptr(GError) error = NULL;
   sqlite3 *handle;
 
@@ -796,8 +796,8 @@ put_from_thread (gpointer data)
     {
       g_autofree char *own = g_strdup_printf ("job-%u-%u", thread->number, i);
       g_autofree char *common = g_strdup_printf ("common-%u", i);
-      g_autoptr(StrandRecord) first = store_contract_record (own);
-      g_autoptr(StrandRecord) second = store_contract_record (common);
+      g_autoptr(StrandRecord) first = store_basics_record (own);
+      g_autoptr(StrandRecord) second = store_basics_record (common);
       g_autoptr(GError) error = NULL;
 
       g_assert_true (strand_store_put (thread->store, first, 0, NULL));
@@ -848,14 +848,14 @@ play_full_disk (const char *path)
   guint n_stored = 0;
 
   g_assert_cmpint (g_mkdir_with_parents (folder, 0700), ==, 0);
-  if (!store_process_mount_small_disk (folder, "1M"))
-    return STORE_PROCESS_SKIPPED;
+  if (!store_world_mount_small_disk (folder, "1M"))
+    return STORE_WORLD_SKIPPED;
 
   g_assert_true (g_file_set_contents (ballast, weight, 256 * 1024, NULL));
   while (error == NULL)
     {
       g_autofree char *key = g_strdup_printf ("job-%u", n_stored);
-      g_autoptr(StrandRecord) record = store_contract_record (key);
+      g_autoptr(StrandRecord) record = store_basics_record (key);
 
       strand_record_set_string (record, STRAND_FIELD_MESSAGE, text);
       if (strand_store_put (store, record, 0, &error))
@@ -882,14 +882,14 @@ play_full_disk (const char *path)
 static void
 test_full_disk_loses_nothing (Fixture *f, gconstpointer unused)
 {
-  store_process_run ("--full-disk", f->path);
+  store_world_run ("--full-disk", f->path);
 }
 
 /* What can be read and what cannot be written where nothing may be written. */
 static void
 assert_read_only (StrandStore *store, int code)
 {
-  g_autoptr(StrandRecord) record = store_contract_record ("new");
+  g_autoptr(StrandRecord) record = store_basics_record ("new");
   g_autoptr(StrandRecord) read = NULL;
   g_autoptr(GError) error = NULL;
 
@@ -915,8 +915,8 @@ play_read_only (const char *path)
   g_autofree char *folder = g_path_get_dirname (path);
   g_autoptr(StrandStore) store = open_place ((char *) path);
 
-  if (!store_process_mount_read_only (folder))
-    return STORE_PROCESS_SKIPPED;
+  if (!store_world_mount_read_only (folder))
+    return STORE_WORLD_SKIPPED;
   assert_read_only (store, G_IO_ERROR_READ_ONLY);
   return 0;
 }
@@ -927,9 +927,9 @@ test_read_only_disk_can_be_read (Fixture *f, gconstpointer unused)
   put (f->store, "job-17");
 
   /* While this process has the log open, and when nobody has. */
-  store_process_run ("--read-only", f->path);
+  store_world_run ("--read-only", f->path);
   strand_store_close (f->store);
-  store_process_run ("--read-only", f->path);
+  store_world_run ("--read-only", f->path);
 }
 
 /* Role: what somebody without rights can and cannot do. */
@@ -942,8 +942,8 @@ play_unprivileged (const char *path)
   g_autoptr(StrandRecord) record = NULL;
   g_autoptr(GError) error = NULL;
 
-  if (!store_process_give_up_rights (above))
-    return STORE_PROCESS_SKIPPED;
+  if (!store_world_give_up_rights (above))
+    return STORE_WORLD_SKIPPED;
   put (store, "job-17");
   g_clear_object (&store);
   g_assert_cmpint (g_chmod (path, 0400), ==, 0);
@@ -967,7 +967,7 @@ play_unprivileged (const char *path)
 static void
 test_closed_files_and_directories_say_so (Fixture *f, gconstpointer unused)
 {
-  store_process_run ("--unprivileged", f->path);
+  store_world_run ("--unprivileged", f->path);
 }
 
 static const StoreRole roles[] = { { "--writer", play_writer },
@@ -988,8 +988,8 @@ main (int argc, char **argv)
 
   int status;
 
-  sqlite_store = store_contract_load ("sqlite-store");
-  if (store_process_play (argc, argv, roles, &status))
+  sqlite_store = store_basics_load ("sqlite-store");
+  if (store_world_play (argc, argv, roles, &status))
     return status;
   g_test_init (&argc, &argv, G_TEST_OPTION_ISOLATE_DIRS, NULL);
 

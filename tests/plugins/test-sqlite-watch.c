@@ -4,7 +4,7 @@
  *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "config.h"
 
-#include "store-process.h"
+#include "store-world.h"
 
 #include <signal.h>
 #include <sqlite3.h>
@@ -32,7 +32,7 @@ open_place (const char *path)
 static void
 set_up (Fixture *f, gconstpointer unused)
 {
-  f->path = store_process_make_path ("jobs.db");
+  f->path = store_world_make_path ("jobs.db");
   f->store = open_place (f->path);
   f->watcher = open_place (f->path);
 }
@@ -43,13 +43,13 @@ tear_down (Fixture *f, gconstpointer unused)
   sqlite3_close (f->other);
   g_clear_object (&f->watcher);
   g_clear_object (&f->store);
-  store_process_remove_above (f->path);
+  store_world_remove_above (f->path);
 }
 
 static void
 put (StrandStore *store, const char *key, const char *queue)
 {
-  g_autoptr(StrandRecord) record = store_contract_record (key);
+  g_autoptr(StrandRecord) record = store_basics_record (key);
   g_autoptr(GError) error = NULL;
 
   strand_record_set_string (record, STRAND_FIELD_QUEUE, queue);
@@ -197,13 +197,13 @@ test_killed_watcher_is_forgotten (Fixture *f, gconstpointer unused)
   GPid pid;
 
   put (f->store, "job-17", NULL);
-  pid = store_process_start ("--watch", f->path, &out);
+  pid = store_world_start ("--watch", f->path, &out);
   g_assert_cmpint (read (out, &byte, 1), ==, 1);
   put (f->store, "job-18", NULL);
   g_assert_cmpint (count_notes (f), ==, 1);
 
   g_assert_cmpint (kill (pid, SIGKILL), ==, 0);
-  store_process_reap (pid);
+  store_world_reap (pid);
   close (out);
   put (f->store, "job-19", NULL);
   g_assert_cmpint (count_notes (f), ==, 1);
@@ -279,8 +279,8 @@ main (int argc, char **argv)
 {
   int status;
 
-  sqlite_store = store_contract_load ("sqlite-store");
-  if (store_process_play (argc, argv, roles, &status))
+  sqlite_store = store_basics_load ("sqlite-store");
+  if (store_world_play (argc, argv, roles, &status))
     return status;
   g_test_init (&argc, &argv, G_TEST_OPTION_ISOLATE_DIRS, NULL);
 

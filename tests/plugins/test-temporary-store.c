@@ -4,7 +4,7 @@
  *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "config.h"
 
-#include "store-process.h"
+#include "store-world.h"
 
 #include <errno.h>
 #include <glib/gstdio.h>
@@ -30,7 +30,7 @@ typedef struct
 static gpointer
 make_place (void)
 {
-  return store_process_make_path ("tmp");
+  return store_world_make_path ("tmp");
 }
 
 static StrandStore *
@@ -50,13 +50,13 @@ static void
 tear_down (Fixture *f, gconstpointer unused)
 {
   g_clear_object (&f->store);
-  store_process_remove_above (f->above);
+  store_world_remove_above (f->above);
 }
 
 static void
 put (StrandStore *store, const char *key)
 {
-  g_autoptr(StrandRecord) record = store_contract_record (key);
+  g_autoptr(StrandRecord) record = store_basics_record (key);
   g_autoptr(GError) error = NULL;
 
   strand_store_put (store, record, 0, &error);
@@ -145,7 +145,7 @@ static void
 test_directory_of_somebody_else_is_refused (Fixture *f, gconstpointer unused)
 {
   g_autofree char *base = base_of (f->above);
-  g_autoptr(StrandRecord) record = store_contract_record ("job-17");
+  g_autoptr(StrandRecord) record = store_basics_record ("job-17");
   g_autoptr(GError) open_error = NULL;
   g_autoptr(GError) link_error = NULL;
 
@@ -176,7 +176,7 @@ play_exit (const char *above)
 static void
 test_exit_removes_everything (Fixture *f, gconstpointer unused)
 {
-  store_process_run ("--exit", f->above);
+  store_world_run ("--exit", f->above);
   g_assert_cmpuint (count_directories (f->above), ==, 0);
 }
 
@@ -195,7 +195,7 @@ play_default (const char *above)
 static void
 test_default_place_is_the_runtime_directory (Fixture *f, gconstpointer unused)
 {
-  store_process_run ("--default", f->above);
+  store_world_run ("--default", f->above);
 }
 
 /* Role: uses a store until it is killed. */
@@ -222,14 +222,14 @@ test_killed_owner_is_swept_and_a_live_one_is_not (Fixture *f, gconstpointer unus
 
   for (guint i = 0; i < 2; i++)
     {
-      pids[i] = store_process_start ("--wait", f->above, &outs[i]);
+      pids[i] = store_world_start ("--wait", f->above, &outs[i]);
       g_assert_cmpint (read (outs[i], &byte, 1), ==, 1);
     }
   put (f->store, "job-17");
   g_assert_cmpuint (count_directories (f->above), ==, 3);
 
   g_assert_cmpint (kill (pids[0], SIGKILL), ==, 0);
-  g_assert_cmpint (WTERMSIG (store_process_reap (pids[0])), ==, SIGKILL);
+  g_assert_cmpint (WTERMSIG (store_world_reap (pids[0])), ==, SIGKILL);
   g_assert_cmpuint (count_directories (f->above), ==, 3);
   g_object_unref (f->store);
   f->store = open_place (f->above);
@@ -237,7 +237,7 @@ test_killed_owner_is_swept_and_a_live_one_is_not (Fixture *f, gconstpointer unus
   g_assert_cmpuint (count_directories (f->above), ==, 2);
 
   g_assert_cmpint (kill (pids[1], SIGKILL), ==, 0);
-  store_process_reap (pids[1]);
+  store_world_reap (pids[1]);
   close (outs[0]);
   close (outs[1]);
 }
@@ -324,7 +324,7 @@ play_stack (const char *above)
 static void
 test_keyfile_names_it (Fixture *f, gconstpointer unused)
 {
-  store_process_run ("--stack", f->above);
+  store_world_run ("--stack", f->above);
 }
 
 /* Role: temporary computations beside a stack that keeps its results in memory. */
@@ -355,7 +355,7 @@ play_scope (const char *above)
 static void
 test_temporary_computation_leaves_nothing (Fixture *f, gconstpointer unused)
 {
-  store_process_run ("--scope", f->above);
+  store_world_run ("--scope", f->above);
 }
 
 static const StoreRole roles[] = { { "--exit", play_exit },   { "--default", play_default },
@@ -373,7 +373,7 @@ main (int argc, char **argv)
   temporary_store =
       strand_plugins_load (strand_plugins_get_default (), STRAND_KIND_STORE, "temporary", &error);
   g_assert_no_error (error);
-  if (store_process_play (argc, argv, roles, &status))
+  if (store_world_play (argc, argv, roles, &status))
     return status;
   g_test_init (&argc, &argv, G_TEST_OPTION_ISOLATE_DIRS, NULL);
 

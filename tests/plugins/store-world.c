@@ -1,8 +1,8 @@
-/* store-process.c — what tests of stores need of other processes and of the machine.
+/* store-world.c — what tests of stores need of other processes and of the machine.
  *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "config.h"
 
-#include "store-process.h"
+#include "store-world.h"
 
 #include <errno.h>
 #include <ftw.h>
@@ -29,7 +29,7 @@
 /* --- roles --------------------------------------------------------------------------------------------- */
 
 gboolean
-store_process_play (int argc, char **argv, const StoreRole *roles, int *status)
+store_world_play (int argc, char **argv, const StoreRole *roles, int *status)
 {
   if (argc != 3 || *argv[2] != '/')
     return FALSE;
@@ -44,7 +44,7 @@ store_process_play (int argc, char **argv, const StoreRole *roles, int *status)
 }
 
 GPid
-store_process_start (const char *role, const char *place, int *out)
+store_world_start (const char *role, const char *place, int *out)
 {
   g_autoptr(GError) error = NULL;
   g_autofree char *self_path = g_file_read_link ("/proc/self/exe", NULL);
@@ -58,7 +58,7 @@ store_process_start (const char *role, const char *place, int *out)
 }
 
 int
-store_process_reap (GPid pid)
+store_world_reap (GPid pid)
 {
   int status;
 
@@ -68,10 +68,10 @@ store_process_reap (GPid pid)
 }
 
 void
-store_process_run (const char *role, const char *place)
+store_world_run (const char *role, const char *place)
 {
   int out;
-  GPid pid = store_process_start (role, place, &out);
+  GPid pid = store_world_start (role, place, &out);
   g_autoptr(GString) said = g_string_new (NULL);
   char buffer[4096];
   gssize n;
@@ -80,8 +80,8 @@ store_process_run (const char *role, const char *place)
   while ((n = read (out, buffer, sizeof buffer)) > 0)
     g_string_append_len (said, buffer, n);
   close (out);
-  status = store_process_reap (pid);
-  if (WIFEXITED (status) && WEXITSTATUS (status) == STORE_PROCESS_SKIPPED)
+  status = store_world_reap (pid);
+  if (WIFEXITED (status) && WEXITSTATUS (status) == STORE_WORLD_SKIPPED)
     g_test_skip (said->str);
   else if (status != 0)
     g_error ("%s ended with status %x: %s", role, status, said->str);
@@ -90,7 +90,7 @@ store_process_run (const char *role, const char *place)
 /* --- writers that are killed --------------------------------------------------------------------------- */
 
 int
-store_process_write (StrandStore *store)
+store_world_write (StrandStore *store)
 {
   for (;;)
     {
@@ -103,7 +103,7 @@ store_process_write (StrandStore *store)
       if (g_error_matches (error, STRAND_ERROR, STRAND_ERROR_NOT_FOUND))
         {
           g_clear_error (&error);
-          record = store_contract_record (key);
+          record = store_basics_record (key);
         }
       g_assert_no_error (error);
       revision = strand_record_get_revision (record);
@@ -166,7 +166,7 @@ kill_writer (Writer *writer, GHashTable *accepted, guint64 *highest)
   gssize n;
 
   g_assert_cmpint (kill (writer->pid, SIGKILL), ==, 0);
-  g_assert_cmpint (WTERMSIG (store_process_reap (writer->pid)), ==, SIGKILL);
+  g_assert_cmpint (WTERMSIG (store_world_reap (writer->pid)), ==, SIGKILL);
   while ((n = read (writer->out, buffer, sizeof buffer)) > 0)
     g_string_append_len (writer->text, buffer, n);
   take_lines (writer, accepted, highest);
@@ -177,7 +177,7 @@ kill_writer (Writer *writer, GHashTable *accepted, guint64 *highest)
 static void
 start_writer (Writer *writer, const char *place)
 {
-  writer->pid = store_process_start ("--writer", place, &writer->out);
+  writer->pid = store_world_start ("--writer", place, &writer->out);
   writer->text = g_string_new (NULL);
 }
 
@@ -202,7 +202,7 @@ look_at_all (StrandStore *store, guint64 *seen)
 }
 
 void
-store_process_kill_writers (StrandStore *store, const char *place)
+store_world_kill_writers (StrandStore *store, const char *place)
 {
   g_autoptr(GHashTable) accepted = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   guint64 seen[N_KEYS] = { 0 };
@@ -252,14 +252,14 @@ remove_one (const char *path, const struct stat *info, int kind, struct FTW *pla
 }
 
 void
-store_process_remove_tree (const char *path)
+store_world_remove_tree (const char *path)
 {
   nftw (path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
 /* Below the folder that GLib makes for each test. */
 char *
-store_process_make_path (const char *name)
+store_world_make_path (const char *name)
 {
   g_autoptr(GError) error = NULL;
   g_autofree char *above = g_dir_make_tmp ("strand-store-XXXXXX", &error);
@@ -269,11 +269,11 @@ store_process_make_path (const char *name)
 }
 
 void
-store_process_remove_above (gpointer path)
+store_world_remove_above (gpointer path)
 {
   g_autofree char *above = g_path_get_dirname (path);
 
-  store_process_remove_tree (above);
+  store_world_remove_tree (above);
   g_free (path);
 }
 
@@ -290,7 +290,7 @@ enter_namespace (void)
 }
 
 gboolean
-store_process_mount_small_disk (const char *directory, const char *size)
+store_world_mount_small_disk (const char *directory, const char *size)
 {
   g_autofree char *options = g_strdup_printf ("size=%s,mode=0700", size);
 
@@ -303,7 +303,7 @@ store_process_mount_small_disk (const char *directory, const char *size)
 }
 
 gboolean
-store_process_mount_read_only (const char *directory)
+store_world_mount_read_only (const char *directory)
 {
   if (!enter_namespace ())
     return FALSE;
@@ -315,7 +315,7 @@ store_process_mount_read_only (const char *directory)
 }
 
 gboolean
-store_process_give_up_rights (const char *directory)
+store_world_give_up_rights (const char *directory)
 {
   if (geteuid () != 0 ||
       (chown (directory, NOBODY, NOBODY) == 0 && setgid (NOBODY) == 0 && setuid (NOBODY) == 0))

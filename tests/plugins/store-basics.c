@@ -1,18 +1,18 @@
-/* store-contract.c — what tests of single stores share: the type, and a record to put.
+/* store-basics.c — what tests of single stores share: the type, and a record to put.
  *
  * What all stores promise is tried by the suite in sdk/conformance; these tests are for what one promises
  * beyond it.                                                      SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #include "config.h"
 
-#include "store-contract.h"
+#include "store-basics.h"
 
 #include <dlfcn.h>
 
 #define NOW_US G_GINT64_CONSTANT (1700000000000000)
 
 GType
-store_contract_load (const char *plugin)
+store_basics_load (const char *plugin)
 {
   g_autofree char *name = g_strconcat (plugin, ".so", NULL);
   g_auto(GStrv) folders = g_strsplit (g_getenv ("STRAND_PLUGIN_PATH"), ":", -1);
@@ -30,7 +30,7 @@ store_contract_load (const char *plugin)
 }
 
 StrandRecord *
-store_contract_record (const char *key)
+store_basics_record (const char *key)
 {
   StrandRecord *record = strand_record_new (key);
   g_autoptr(GBytes) arguments = g_bytes_new_static ("[20,22]", 7);
