@@ -1302,7 +1302,7 @@ work_until_killed (const char *type, const char *folder)
 
   store->behind = fixture_open_store (type, folder);
   store->n_left = G_MAXINT;
-  reader = start_reader (STRAND_STORE (store), runner, 1, SECOND / 2);
+  reader = start_reader (STRAND_STORE (store), runner, 1, 15 * SECOND);
   while (strand_reader_is_listening (reader))
     pause ();
   return 1;
@@ -1329,7 +1329,7 @@ test_killed_workers_lose_no_step (Fixture *f, gconstpointer type)
       g_assert_true (g_subprocess_get_if_signaled (worker));
       g_assert_cmpint (g_subprocess_get_term_sig (worker), ==, SIGKILL);
     }
-  f->reader = start_reader (f->store, f->runner, 2, SECOND / 2);
+  f->reader = start_reader (f->store, f->runner, 2, 15 * SECOND);
   value = finish (handle);
   g_assert_cmpstr (value, ==, "4");
   for (guint i = 0; i < 5; i++)
