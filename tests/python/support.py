@@ -1,11 +1,16 @@
 """What several tests need.                                         SPDX-License-Identifier: LGPL-2.1-or-later"""
 
 import os
+import shutil
+import socket
 import subprocess
 import sys
 import tempfile
 import textwrap
 import threading
+import time
+import unittest
+from pathlib import Path
 
 # Longer than a busy machine takes for anything; nothing waits for it to pass.
 PATIENCE = 60
@@ -43,14 +48,44 @@ class Collector:
         assert self._over.wait(PATIENCE), "neither on_end nor on_error came"
 
 
-def run_program(source, *arguments):
-    """Runs a program as its user would, from a file; gives what it printed, or fails with its stderr."""
-    with tempfile.TemporaryDirectory(prefix="strand-program-") as folder:
-        path = os.path.join(folder, "program.py")
-        with open(path, "w") as file:
-            file.write(textwrap.dedent(source))
-        done = subprocess.run(
-            [sys.executable, path, *arguments], capture_output=True, text=True, timeout=PATIENCE, cwd=folder, check=False
-        )
-        assert done.returncode == 0, f"exit status {done.returncode}:\n{done.stdout}\n{done.stderr}"
-        return done.stdout
+class Case(unittest.TestCase):
+    """A test with a folder of its own."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory(prefix="strand-python-")
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
+
+    def wait_until(self, holds):
+        """Looks at what nothing announces."""
+        deadline = time.monotonic() + PATIENCE
+        while not holds():
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.001)
+
+    def run_program(self, source, *arguments):
+        """Runs a program as its user would, from a file; gives what it printed, or fails with its stderr."""
+        path = self.folder / "program.py"
+        path.write_text(textwrap.dedent(source))
+        done = run_python(path, *arguments, cwd=self.folder)
+        self.assertEqual(done.returncode, 0, f"\n{done.stdout}\n{done.stderr}")
+        return done
+
+    def start_redis(self):
+        """Starts a server for this test; gives the path of its socket."""
+        if shutil.which("redis-server") is None:
+            self.skipTest("no redis-server is installed")
+        path = self.folder / "socket"
+        words = ["--port", "0", "--unixsocket", path, "--save", "", "--dir", self.folder]
+        server = subprocess.Popen(["redis-server", *words], stdout=subprocess.DEVNULL)
+        self.addCleanup(server.wait)
+        self.addCleanup(server.terminate)
+        with socket.socket(socket.AF_UNIX) as connection:
+            self.wait_until(lambda: connection.connect_ex(os.fspath(path)) == 0)
+        return path
+
+
+def run_python(*words, **settings):
+    """Runs an interpreter to its end; gives what became of it."""
+    words = [sys.executable, *map(str, words)]
+    return subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE, check=False, **settings)

@@ -8,17 +8,16 @@ from gi.repository import GLib
 
 from strand import TaskDispatcher, ThreadTaskrunner
 from strand.au import ComputationHandle
-
-DEADLINE = 60
+from support import PATIENCE
 
 
 class TestDispatcher(unittest.TestCase):
     def test_results_are_in_the_order_of_the_calls(self):
         last_has_ended = threading.Event()
         dispatcher = TaskDispatcher()
-        dispatcher.enqueue(lambda: last_has_ended.wait(DEADLINE) and "first")
+        dispatcher.enqueue(lambda: last_has_ended.wait(PATIENCE) and "first")
         dispatcher.enqueue(lambda: last_has_ended.set() or "last")
-        self.assertTrue(dispatcher.run(timeout=DEADLINE))
+        self.assertTrue(dispatcher.run(timeout=PATIENCE))
         self.assertEqual(dispatcher.results, ["first", "last"])
         self.assertEqual(dispatcher.status, ["success"] * 2)
         self.assertEqual(dispatcher.errors, [None] * 2)
@@ -29,20 +28,20 @@ class TestDispatcher(unittest.TestCase):
         dispatcher = TaskDispatcher(target="sync")
         for number in range(10):
             dispatcher.enqueue(started.append, number)
-        dispatcher.run(timeout=DEADLINE)
+        dispatcher.run(timeout=PATIENCE)
         self.assertEqual(started, list(range(10)))
 
     def test_bound_and_given_arguments_come_together(self):
         dispatcher = TaskDispatcher()
         dispatcher.enqueue(lambda *args, **kwargs: (args, kwargs), 1, x=2, args=[3], kwargs={"y": 4})
-        dispatcher.run(timeout=DEADLINE)
+        dispatcher.run(timeout=PATIENCE)
         self.assertEqual(dispatcher.results, [((1, 3), {"x": 2, "y": 4})])
 
     def test_failure_has_its_place(self):
         dispatcher = TaskDispatcher()
         dispatcher.enqueue(operator.truediv, args=[1, 0])
         dispatcher.enqueue(operator.truediv, args=[1, 1])
-        dispatcher.run(timeout=DEADLINE)
+        dispatcher.run(timeout=PATIENCE)
         self.assertEqual(dispatcher.status, ["error", "success"])
         self.assertEqual(dispatcher.results, [None, 1.0])
         self.assertIsInstance(dispatcher.errors[0], ZeroDivisionError)
@@ -52,7 +51,7 @@ class TestDispatcher(unittest.TestCase):
         dispatcher = TaskDispatcher()
         dispatcher.enqueue(lambda: [1, 2, 3], on_iter=items.append, on_end=ended.append)
         dispatcher.enqueue(operator.truediv, args=[1, 0], on_error=failed.append)
-        dispatcher.run(timeout=DEADLINE)
+        dispatcher.run(timeout=PATIENCE)
         self.assertEqual((items, ended), ([1, 2, 3], [[1, 2, 3]]))
         self.assertIsInstance(failed[0], ZeroDivisionError)
 
@@ -60,8 +59,8 @@ class TestDispatcher(unittest.TestCase):
         dispatcher = TaskDispatcher()
         handle = dispatcher.dispatch(pow, args=[2, 10])
         self.assertIsInstance(handle, ComputationHandle)
-        self.assertEqual(handle.get_result(timeout=DEADLINE), 1024)
-        dispatcher.run(timeout=DEADLINE)
+        self.assertEqual(handle.get_result(timeout=PATIENCE), 1024)
+        dispatcher.run(timeout=PATIENCE)
         self.assertEqual(dispatcher.results, [1024])
 
     def test_targets_are_mixed(self):
@@ -69,7 +68,7 @@ class TestDispatcher(unittest.TestCase):
         dispatcher.enqueue(threading.get_ident)
         dispatcher.enqueue(threading.get_ident, target="sync")
         dispatcher.enqueue(operator.add, args=[1, 2], target="process")
-        dispatcher.run(timeout=DEADLINE)
+        dispatcher.run(timeout=PATIENCE)
         there, here, number = dispatcher.results
         self.assertNotEqual(there, threading.get_ident())
         self.assertEqual(here, threading.get_ident())
@@ -78,21 +77,21 @@ class TestDispatcher(unittest.TestCase):
     def test_run_that_takes_too_long_is_a_timeout_and_goes_on(self):
         gate = threading.Event()
         dispatcher = TaskDispatcher()
-        dispatcher.enqueue(gate.wait, args=[DEADLINE])
+        dispatcher.enqueue(gate.wait, args=[PATIENCE])
         with self.assertRaises(TimeoutError):
             dispatcher.run(timeout=0.01)
         self.assertFalse(dispatcher.complete)
         self.assertEqual(dispatcher.status, [None])
         gate.set()
-        self.assertTrue(dispatcher.run(timeout=DEADLINE))
+        self.assertTrue(dispatcher.run(timeout=PATIENCE))
         self.assertEqual(dispatcher.results, [True])
 
     def test_predicate_decides_when_all_is_done(self):
         gate = threading.Event()
         dispatcher = TaskDispatcher(check_complete=lambda results, status, errors: "success" in status)
-        dispatcher.enqueue(gate.wait, args=[DEADLINE])
+        dispatcher.enqueue(gate.wait, args=[PATIENCE])
         dispatcher.enqueue(pow, args=[2, 2])
-        self.assertTrue(dispatcher.run(timeout=DEADLINE))
+        self.assertTrue(dispatcher.run(timeout=PATIENCE))
         self.assertEqual(dispatcher.results, [None, 4])
         gate.set()
 
@@ -101,9 +100,9 @@ class TestDispatcher(unittest.TestCase):
 
         def go():
             dispatcher = TaskDispatcher()
-            dispatcher.enqueue(lambda: threading.get_ident(), on_end=lambda value: ended.append(threading.get_ident()))
+            dispatcher.enqueue(pow, args=[2, 2], on_end=lambda value: ended.append(threading.get_ident()))
             dispatcher.enqueue(operator.truediv, args=[1, 0])
-            seen.append(dispatcher.run(timeout=DEADLINE))
+            seen.append(dispatcher.run(timeout=PATIENCE))
             seen.append(dispatcher.status)
             GLib.idle_add(loop.quit)
 
@@ -115,7 +114,7 @@ class TestDispatcher(unittest.TestCase):
     def test_reset_begins_anew_and_dispatchers_share_nothing(self):
         one, two = TaskDispatcher(), TaskDispatcher()
         one.enqueue(pow, args=[2, 2])
-        one.run(timeout=DEADLINE)
+        one.run(timeout=PATIENCE)
         self.assertEqual(two.results, [])
         one.reset()
         self.assertEqual((one.results, one.status, one.errors), ([], [], []))
@@ -125,7 +124,7 @@ class TestDispatcher(unittest.TestCase):
         dispatcher = TaskDispatcher()
         for number in range(1000):
             dispatcher.enqueue(pow, args=[number, 2])
-        dispatcher.run(timeout=DEADLINE)
+        dispatcher.run(timeout=PATIENCE)
         self.assertEqual(dispatcher.results, [number**2 for number in range(1000)])
 
 

@@ -1,18 +1,14 @@
 """Functions of a program's own file run in a helper, and the program does not run twice.
                                                                     SPDX-License-Identifier: LGPL-2.1-or-later"""
 
-import os
-import subprocess
-import sys
-import tempfile
 import unittest
 
-from support import PATIENCE, run_program
+from support import Case, run_python
 
 
-class WithoutGuard(unittest.TestCase):
+class WithoutGuard(Case):
     def assert_prints(self, source, *lines):
-        self.assertEqual(run_program(source).splitlines(), list(lines))
+        self.assertEqual(self.run_program(source).stdout.splitlines(), list(lines))
 
     def test_program_runs_once(self):
         self.assert_prints(
@@ -191,7 +187,7 @@ class WithoutGuard(unittest.TestCase):
         )
 
 
-class WithGuard(unittest.TestCase):
+class WithGuard(Case):
     PROGRAM = """
         from strand import as_task
 
@@ -207,27 +203,23 @@ class WithGuard(unittest.TestCase):
         """
 
     def test_everything_outside_of_the_guard_is_executed(self):
-        self.assertEqual(run_program(self.PROGRAM), "(['a'], False)\n")
+        self.assertEqual(self.run_program(self.PROGRAM).stdout, "(['a'], False)\n")
 
 
-class OtherPrograms(unittest.TestCase):
+class OtherPrograms(Case):
     def test_program_run_as_a_module(self):
-        with tempfile.TemporaryDirectory() as folder:
-            os.mkdir(os.path.join(folder, "package"))
-            for name, text in (
-                ("__init__.py", ""),
-                ("other.py", "FACTOR = 5\n"),
-                (
-                    "__main__.py",
-                    "from strand import as_task\nfrom .other import FACTOR\n@as_task('process')\ndef times(n):\n"
-                    "    return n * FACTOR\nprint(times(4).get_result(60))\n",
-                ),
-            ):
-                with open(os.path.join(folder, "package", name), "w") as file:
-                    file.write(text)
-            done = subprocess.run(
-                [sys.executable, "-m", "package"], cwd=folder, capture_output=True, text=True, timeout=PATIENCE, check=False
-            )
+        (self.folder / "package").mkdir()
+        for name, text in (
+            ("__init__.py", ""),
+            ("other.py", "FACTOR = 5\n"),
+            (
+                "__main__.py",
+                "from strand import as_task\nfrom .other import FACTOR\n@as_task('process')\ndef times(n):\n"
+                "    return n * FACTOR\nprint(times(4).get_result(60))\n",
+            ),
+        ):
+            (self.folder / "package" / name).write_text(text)
+        done = run_python("-m", "package", cwd=self.folder)
         self.assertEqual((done.stdout, done.returncode), ("20\n", 0), done.stderr)
 
     def test_program_that_was_typed_in(self):
@@ -235,7 +227,5 @@ class OtherPrograms(unittest.TestCase):
             "from strand import *\ndef f(): pass\ntry:\n  MultiprocessTaskrunner(f)().get_result(60)\n"
             "except UnsafeError as error:\n  print('put it into a file' in str(error))\n"
         )
-        done = subprocess.run(
-            [sys.executable, "-c", program], capture_output=True, text=True, timeout=PATIENCE, check=False
-        )
+        done = run_python("-c", program)
         self.assertEqual((done.stdout, done.returncode), ("True\n", 0), done.stderr)

@@ -5,20 +5,21 @@
 import os
 import subprocess
 import sys
-import tempfile
 import threading
-import time
 import unittest
-from pathlib import Path
 
 from strand import StoreTaskReader, StoreTaskWriter, as_task
-from strand.au import ComputationHandle, ComputationStatus, FileSystemStore, MemoryStore, Middleware
-
-DEADLINE = 60
+from strand.au import ComputationHandle, ComputationStatus, FileSystemStore, MemoryStore, Middleware, RedisStore
+from support import PATIENCE, Case
 
 
 def add(a, b, *more, sign=1):
     return sign * (a + b + sum(more))
+
+
+def count(number):
+    yield from range(number)
+    return "counted"
 
 
 def fail(word):
@@ -29,19 +30,7 @@ def pid():
     return os.getpid()
 
 
-class Case(unittest.TestCase):
-    def setUp(self):
-        folder = tempfile.TemporaryDirectory(prefix="strand-python-")
-        self.addCleanup(folder.cleanup)
-        self.folder = Path(folder.name)
-
-    def wait_until(self, holds):
-        """Looks at what nothing announces."""
-        deadline = time.monotonic() + DEADLINE
-        while not holds():
-            self.assertLess(time.monotonic(), deadline)
-            time.sleep(0.001)
-
+class QueueCase(Case):
     def listen(self, store, *args, **settings):
         reader = StoreTaskReader(store, *args, **settings)
         reader.listen()
@@ -49,7 +38,7 @@ class Case(unittest.TestCase):
         return reader
 
 
-class TestWriter(Case):
+class TestWriter(QueueCase):
     def test_task_waits_in_the_store_until_a_reader_comes(self):
         store = FileSystemStore(self.folder)
         writer = StoreTaskWriter(add, store, 1, sign=-1)
@@ -59,17 +48,17 @@ class TestWriter(Case):
         self.assertIs(store[key].status, ComputationStatus.PENDING)
         self.assertIsNone(writer.result)
         self.listen(store)
-        self.assertEqual(handle.get_result(timeout=DEADLINE), -6)
+        self.assertEqual(handle.get_result(timeout=PATIENCE), -6)
         self.assertEqual(writer.result, -6)
-        self.assertEqual(ComputationHandle(key, store).get_result(timeout=DEADLINE), -6)
+        self.assertEqual(ComputationHandle(key, store).get_result(timeout=PATIENCE), -6)
 
     def test_callbacks_are_called(self):
         store, ended, failed = MemoryStore(), [], []
         self.listen(store)
         good = StoreTaskWriter(add, store, on_end=ended.append, on_error=failed.append)
         bad = StoreTaskWriter(fail, store, on_end=ended.append, on_error=failed.append)
-        good(1, 2).wait(DEADLINE)
-        bad("no").wait(DEADLINE)
+        good(1, 2).wait(PATIENCE)
+        bad("no").wait(PATIENCE)
         self.wait_until(lambda: ended and failed)
         self.assertEqual(ended, [3])
         self.assertIsInstance(failed[0], ValueError)
@@ -78,7 +67,7 @@ class TestWriter(Case):
         store = MemoryStore()
         writer = StoreTaskWriter(add, store, read_store=store)
         self.addCleanup(writer.reader.stop)
-        self.assertEqual(writer(40, 2).get_result(timeout=DEADLINE), 42)
+        self.assertEqual(writer(40, 2).get_result(timeout=PATIENCE), 42)
 
     def test_reader_can_be_made_beforehand(self):
         store, names = MemoryStore(), []
@@ -86,14 +75,14 @@ class TestWriter(Case):
         self.addCleanup(reader.stop)
         writer = StoreTaskWriter(add, store, read_store=reader)
         self.assertIs(writer.reader, reader)
-        self.assertEqual(writer(40, 2).get_result(timeout=DEADLINE), 42)
+        self.assertEqual(writer(40, 2).get_result(timeout=PATIENCE), 42)
         self.assertEqual(names, ["add"])
 
     def test_own_task_id_and_pickle_func_are_taken(self):
         store = MemoryStore()
         self.listen(store)
         writer = StoreTaskWriter(add, store, pickle_func=True)
-        self.assertEqual(writer(1, 1, task_id="my-task").get_result(timeout=DEADLINE), 2)
+        self.assertEqual(writer(1, 1, task_id="my-task").get_result(timeout=PATIENCE), 2)
         self.assertEqual(store["my-task"].value, 2)
 
     def test_get_result_says_where_the_result_is(self):
@@ -110,10 +99,10 @@ class TestWriter(Case):
         def shout(word):
             return word.upper()
 
-        self.assertEqual(shout("hey").get_result(timeout=DEADLINE), "HEY")
+        self.assertEqual(shout("hey").get_result(timeout=PATIENCE), "HEY")
 
 
-class TestPlainMapping(Case):
+class TestPlainMapping(QueueCase):
     def test_task_is_a_dictionary_that_any_consumer_understands(self):
         tasks = {}
         writer = StoreTaskWriter(add, tasks, 1)
@@ -135,7 +124,7 @@ class TestPlainMapping(Case):
         writer = StoreTaskWriter(add, tasks)
         handle = writer(1, 2)
         self.listen(tasks, get_task_func)
-        self.assertEqual(handle.get_result(timeout=DEADLINE), 3)
+        self.assertEqual(handle.get_result(timeout=PATIENCE), 3)
         self.assertEqual((asked[0]["args"], asked[0]["kwargs"]), ([1, 2], {}))
         self.assertEqual((tasks[handle.key]["result"], tasks[handle.key]["task_status"]), (3, "complete"))
 
@@ -148,15 +137,27 @@ class TestPlainMapping(Case):
     def test_what_is_no_task_disturbs_nobody(self):
         tasks = {"note": "no task at all"}
         self.listen(tasks, lambda task: add)
-        self.assertEqual(StoreTaskWriter(add, tasks)(1, 2).get_result(timeout=DEADLINE), 3)
+        self.assertEqual(StoreTaskWriter(add, tasks)(1, 2).get_result(timeout=PATIENCE), 3)
 
 
-class TestReader(Case):
+class TestReader(QueueCase):
+    def start_worker(self, store, place):
+        """Another program that reads a store until its stdin ends."""
+        program = (
+            "import sys; from strand import StoreTaskReader, au\n"
+            "with StoreTaskReader(getattr(au, sys.argv[1])(sys.argv[2]), modules=['test_queue']):\n"
+            "    sys.stdin.read()\n"
+        )
+        worker = subprocess.Popen([sys.executable, "-c", program, store, str(place)], stdin=subprocess.PIPE)
+        self.addCleanup(lambda: self.assertEqual(worker.wait(PATIENCE), 0))
+        self.addCleanup(worker.stdin.close)
+        return worker
+
     def test_calls_run_on_threads_of_the_reader(self):
         store = MemoryStore()
         writer = StoreTaskWriter(threading.get_ident, store)
         self.listen(store)
-        self.assertNotEqual(writer().get_result(timeout=DEADLINE), threading.get_ident())
+        self.assertNotEqual(writer().get_result(timeout=PATIENCE), threading.get_ident())
 
     def test_unknown_function_fails_its_call_and_no_other(self):
         store = MemoryStore()
@@ -164,8 +165,8 @@ class TestReader(Case):
         writer = StoreTaskWriter(add, store)
         unknown, known = writer(0, 0), writer(1, 2)
         with self.assertRaises(Exception):
-            unknown.get_result(timeout=DEADLINE)
-        self.assertEqual(known.get_result(timeout=DEADLINE), 3)
+            unknown.get_result(timeout=PATIENCE)
+        self.assertEqual(known.get_result(timeout=PATIENCE), 3)
 
     def test_middleware_wraps_the_attempts(self):
         seen = []
@@ -177,23 +178,13 @@ class TestReader(Case):
         store = MemoryStore()
         self.listen(store, middleware=[Note()])
         handle = StoreTaskWriter(add, store)(1, 2)
-        handle.get_result(timeout=DEADLINE)
+        handle.get_result(timeout=PATIENCE)
         self.assertEqual(seen, [((1, 2), handle.key)])
 
     def test_another_program_runs_what_its_modules_define(self):
-        store = FileSystemStore(self.folder)
-        program = (
-            "import sys; from strand import StoreTaskReader; from strand.au import FileSystemStore\n"
-            "with StoreTaskReader(FileSystemStore(sys.argv[1]), modules=['test_queue']) as reader:\n"
-            "    sys.stdin.read()\n"
-        )
-        worker = subprocess.Popen([sys.executable, "-c", program, str(self.folder)], stdin=subprocess.PIPE)
-        try:
-            result = StoreTaskWriter(pid, store)().get_result(timeout=DEADLINE)
-            self.assertEqual(result, worker.pid)
-        finally:
-            worker.stdin.close()
-            self.assertEqual(worker.wait(DEADLINE), 0)
+        worker = self.start_worker("FileSystemStore", self.folder)
+        result = StoreTaskWriter(pid, FileSystemStore(self.folder))().get_result(timeout=PATIENCE)
+        self.assertEqual(result, worker.pid)
 
     def test_module_that_was_not_named_is_not_imported(self):
         tasks = {"evil": {"name": "os.getpid", "args": [], "kwargs": {}}}

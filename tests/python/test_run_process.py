@@ -2,9 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
-import tempfile
 import time
 import unittest
 from pathlib import Path
@@ -12,18 +9,17 @@ from pathlib import Path
 from strand.taskrunning.utils import conditional_logger, resolve_runner_cls, run_process
 
 import strand
-
-DEADLINE = 60
+from support import PATIENCE, Case, run_python
 
 
 def work():
-    time.sleep(10 * DEADLINE)
+    time.sleep(10 * PATIENCE)
 
 
 def write(path, *words, end=""):
     Path(path + ".new").write_text(" ".join(words) + end)
     os.rename(path + ".new", path)
-    time.sleep(10 * DEADLINE)
+    time.sleep(10 * PATIENCE)
 
 
 def be_quick():
@@ -41,14 +37,13 @@ def is_alive(pid):
         return False
 
 
-class TestRunProcess(unittest.TestCase):
+class TestRunProcess(Case):
     def setUp(self):
-        folder = tempfile.TemporaryDirectory(prefix="strand-python-")
-        self.addCleanup(folder.cleanup)
-        self.path = os.path.join(folder.name, "written")
+        super().setUp()
+        self.path = str(self.folder / "written")
 
     def test_process_lives_as_long_as_the_context(self):
-        with run_process(work, process_name="my_worker", is_ready=0.05, timeout=DEADLINE) as process:
+        with run_process(work, process_name="my_worker", is_ready=0.05, timeout=PATIENCE) as process:
             self.assertTrue(process.is_alive())
             self.assertEqual(process.name, "my_worker")
             self.assertNotEqual(process.pid, os.getpid())
@@ -64,7 +59,7 @@ class TestRunProcess(unittest.TestCase):
             asked.append(1)
             return os.path.exists(self.path)
 
-        with run_process(write, (self.path, "a", "ü"), {"end": "!"}, is_ready=is_ready, timeout=DEADLINE):
+        with run_process(write, (self.path, "a", "ü"), {"end": "!"}, is_ready=is_ready, timeout=PATIENCE):
             self.assertEqual(Path(self.path).read_text(), "a ü!")
         self.assertGreaterEqual(len(asked), 1)
 
@@ -81,7 +76,7 @@ class TestRunProcess(unittest.TestCase):
             raise ZeroDivisionError("no answer")
 
         with self.assertRaisesRegex(ZeroDivisionError, "no answer"):
-            with run_process(work, is_ready=broken, timeout=DEADLINE):
+            with run_process(work, is_ready=broken, timeout=PATIENCE):
                 self.fail("it was never ready")
 
     def test_running_already(self):
@@ -100,15 +95,15 @@ class TestRunProcess(unittest.TestCase):
                 self.fail("nobody knew")
 
     def test_without_force_the_end_is_waited_for(self):
-        with run_process(be_quick, force_kill=False, timeout=DEADLINE) as process:
+        with run_process(be_quick, force_kill=False, timeout=PATIENCE) as process:
             pass
         self.assertEqual(process.exitcode, 0)
 
     def test_join_and_terminate(self):
-        with run_process(be_quick, timeout=DEADLINE) as process:
-            process.join(DEADLINE)
+        with run_process(be_quick, timeout=PATIENCE) as process:
+            process.join(PATIENCE)
             self.assertEqual(process.exitcode, 0)
-        with run_process(work, timeout=DEADLINE) as process:
+        with run_process(work, timeout=PATIENCE) as process:
             process.join(0.01)
             self.assertTrue(process.is_alive())
             process.terminate()
@@ -117,17 +112,17 @@ class TestRunProcess(unittest.TestCase):
 
     def test_exception_in_the_block_ends_it_too(self):
         with self.assertRaises(KeyError):
-            with run_process(work, timeout=DEADLINE) as process:
+            with run_process(work, timeout=PATIENCE) as process:
                 raise KeyError("x")
         self.assertFalse(process.is_alive())
 
     def test_function_that_fails_before_it_is_ready(self):
         with self.assertRaisesRegex(Exception, "it does not work"):
-            with run_process(fail, is_ready=lambda: False, timeout=DEADLINE):
+            with run_process(fail, is_ready=lambda: False, timeout=PATIENCE):
                 self.fail("it was never ready")
 
     def test_program(self):
-        with run_process("sleep", ["600"], timeout=DEADLINE) as process:
+        with run_process("sleep", ["600"], timeout=PATIENCE) as process:
             self.assertTrue(process.is_alive())
 
     def test_lambda_is_refused(self):
@@ -142,12 +137,9 @@ class TestRunProcess(unittest.TestCase):
             "    print(process.pid, flush=True)\n"
             "    os.kill(os.getpid(), 9)\n"
         )
-        said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=DEADLINE)
+        said = run_python("-c", program)
         self.assertEqual(said.returncode, -signal.SIGKILL)
-        deadline = time.monotonic() + DEADLINE
-        while is_alive(int(said.stdout)):
-            self.assertLess(time.monotonic(), deadline)
-            time.sleep(0.001)
+        self.wait_until(lambda: not is_alive(int(said.stdout)))
 
     def test_verbose_says_what_happens(self):
         program = (
@@ -155,8 +147,8 @@ class TestRunProcess(unittest.TestCase):
             "with run_process(work, process_name='clerk', verbose=VERBOSE): pass\n"
         )
         for verbose in (True, False):
-            source = program.replace("VERBOSE", str(verbose))
-            said = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True)
+            said = run_python("-c", program.replace("VERBOSE", str(verbose)))
+            self.assertEqual(said.returncode, 0)
             self.assertEqual("'clerk' is ready" in said.stdout, verbose)
 
 

@@ -2,31 +2,25 @@
                                                                     SPDX-License-Identifier: LGPL-2.1-or-later"""
 
 import os
-import tempfile
-import threading
 import unittest
 
 import sample_functions
-from gi.repository import GLib, GObject, Strand
+from gi.repository import GLib, Strand
 
 import strand
 from strand import ComputationHandle, ComputationStatus, from_variant, launch
-from support import PATIENCE, Collector
+from strand.stores import plugin_object
+from support import PATIENCE, Case, Collector
 
 
-def plugin(kind, name, **properties):
-    return GObject.new(Strand.Plugins.get_default().load(kind, name), **properties)
-
-
-class Stored(unittest.TestCase):
+class Stored(Case):
     def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.store = plugin(Strand.Kind.STORE, "filesystem", path=folder.name)
+        super().setUp()
+        self.store = plugin_object(Strand.Kind.STORE, "filesystem", path=str(self.folder))
 
     def new_backend(self, runner):
-        backend = plugin(
-            Strand.Kind.BACKEND, "local", store=self.store, taskrunner=plugin(Strand.Kind.TASKRUNNER, runner)
+        backend = plugin_object(
+            Strand.Kind.BACKEND, "local", store=self.store, taskrunner=plugin_object(Strand.Kind.TASKRUNNER, runner)
         )
         self.addCleanup(backend.close, GLib.get_monotonic_time() + PATIENCE * 1000000)
         return backend
@@ -63,7 +57,10 @@ class Stored(unittest.TestCase):
 
     def test_items(self):
         for backend in self.backends():
-            for function, items in ((sample_functions.chunks, [range(0, 2), range(2, 3)]), (sample_functions.echo, [(3, 2), {}])):
+            for function, items in (
+                (sample_functions.chunks, [range(0, 2), range(2, 3)]),
+                (sample_functions.echo, [(3, 2), {}]),
+            ):
                 seen = Collector()
                 launch(function, (3, 2), {}, backend, **seen.callbacks)
                 seen.wait()
@@ -72,9 +69,7 @@ class Stored(unittest.TestCase):
     def test_cancelled_by_key(self):
         for backend in self.backends():
             handle = launch(sample_functions.wait_in_vain, (), {}, backend)
-            pause = threading.Event()
-            while handle.get_status() is ComputationStatus.PENDING:
-                pause.wait(0.001)
+            self.wait_until(lambda: handle.get_status() is not ComputationStatus.PENDING)
             other = ComputationHandle(handle.key, self.store)
             self.assertTrue(other.cancel())
             with self.assertRaises(strand.CancelledError):
@@ -94,9 +89,9 @@ class Stored(unittest.TestCase):
             launch(lambda: 1, (), {}, self.new_backend("process")).get_result(PATIENCE)
 
     def test_reader_runs_what_is_registered_in_a_helper(self):
-        writer = plugin(Strand.Kind.BACKEND, "store", store=self.store)
+        writer = plugin_object(Strand.Kind.BACKEND, "store", store=self.store)
         handle = launch(sample_functions.process_id, (), {}, writer)
-        reader = Strand.Reader.new(self.store, plugin(Strand.Kind.TASKRUNNER, "process"), ["default"])
+        reader = Strand.Reader.new(self.store, plugin_object(Strand.Kind.TASKRUNNER, "process"), ["default"])
         reader.listen()
         self.assertNotIn(handle.get_result(PATIENCE), (os.getpid(), None))
         reader.stop(-1)

@@ -3,16 +3,10 @@
 """
 
 import pickle
-import shutil
-import socket
-import subprocess
-import sys
-import tempfile
 import threading
 import unittest
 from collections.abc import MutableMapping
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import gi
 
@@ -31,8 +25,7 @@ from strand.stores import (  # noqa: E402
     as_store,
     plugin_object,
 )
-
-DEADLINE_US = 30 * 1000000
+from support import PATIENCE, Case, run_python  # noqa: E402
 
 
 class PickledStore(ComputationStore):
@@ -127,16 +120,9 @@ def call_demo(store, name, arguments, serializer=None):
     backend = plugin_object(Strand.Kind.BACKEND, "local", taskrunner=runner, store=store, serializer=serializer)
     task = Strand.Task.new(Strand.Registry.get_default().lookup(name), backend)
     handle = task.call(arguments)
-    handle.wait(DEADLINE_US)
+    handle.wait(PATIENCE * 1000000)
     backend.close(-1)
     return handle
-
-
-class Case(unittest.TestCase):
-    def setUp(self):
-        folder = tempfile.TemporaryDirectory(prefix="strand-python-")
-        self.addCleanup(folder.cleanup)
-        self.folder = Path(folder.name)
 
 
 class AnyStore:
@@ -251,19 +237,15 @@ class TestFileSystem(AnyStore, Missing, Case):
             "import sys; from strand.stores import FileSystemStore; "
             "print(FileSystemStore(sys.argv[1])['shared'].value['answer'])"
         )
-        said = subprocess.run(
-            [sys.executable, "-c", program, str(self.store.base_path)], capture_output=True, text=True, check=True
-        )
-        self.assertEqual(said.stdout.strip(), "42")
+        said = run_python("-c", program, self.store.base_path)
+        self.assertEqual((said.stdout, said.stderr), ("42\n", ""))
 
     def test_automatic_cleanup_comes_with_accesses(self):
         store = FileSystemStore(self.folder / "auto", ttl_seconds=1, auto_cleanup=True, cleanup_probability=1.0)
         past = datetime.now() - timedelta(hours=1)
         store["old"] = ComputationResult(1, ComputationStatus.COMPLETED, created_at=past, completed_at=past)
-        deadline = GLib.get_monotonic_time() + DEADLINE_US
-        while any((self.folder / "auto").glob("*/old.json")):
-            self.assertLess(GLib.get_monotonic_time(), deadline)
-            store.get("something else")
+        kept = self.folder / "auto"
+        self.wait_until(lambda: store.get("something else") or not any(kept.glob("*/old.json")))
 
 
 class TestMemory(AnyStore, Missing, Case):
@@ -278,20 +260,10 @@ class TestSqlite(AnyStore, Missing, Case):
         self.store = SqliteStore(self.folder / "results.db", ttl_seconds=3600, auto_cleanup=False)
 
 
-@unittest.skipUnless(shutil.which("redis-server"), "no redis-server is installed")
 class TestRedis(AnyStore, Missing, Case):
     def setUp(self):
         super().setUp()
-        path = self.folder / "socket"
-        words = ["--port", "0", "--unixsocket", str(path), "--save", "", "--dir", str(self.folder)]
-        server = subprocess.Popen(["redis-server", *words], stdout=subprocess.DEVNULL)
-        self.addCleanup(server.wait)
-        self.addCleanup(server.terminate)
-        deadline = GLib.get_monotonic_time() + DEADLINE_US
-        with socket.socket(socket.AF_UNIX) as connection:
-            while connection.connect_ex(str(path)) != 0:
-                self.assertLess(GLib.get_monotonic_time(), deadline)
-        self.store = RedisStore(f"unix://{path}", prefix="test", ttl_seconds=3600, auto_cleanup=False)
+        self.store = RedisStore(f"unix://{self.start_redis()}", prefix="test", ttl_seconds=3600, auto_cleanup=False)
         self.addCleanup(self.store.close)
 
 
@@ -387,8 +359,8 @@ class TestWrittenInPython(AnyStore, Missing, Case):
             "    except GLib.Error:\n"
             "        pass\n"
         )
-        said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-        self.assertEqual(said.stderr, "")
+        said = run_python("-c", program)
+        self.assertEqual((said.returncode, said.stderr), (0, ""))
 
     def test_many_threads_count_together(self):
         store = ShelfStore()
