@@ -46,6 +46,14 @@ class TestDispatcher(unittest.TestCase):
         self.assertEqual(dispatcher.results, [None, 1.0])
         self.assertIsInstance(dispatcher.errors[0], ZeroDivisionError)
 
+    def test_call_that_cannot_be_made_has_its_place_and_holds_up_no_other(self):
+        dispatcher = TaskDispatcher(target="process")
+        dispatcher.enqueue(operator.truediv, args=[threading.Lock(), 1])
+        dispatcher.enqueue(operator.truediv, args=[1, 1])
+        dispatcher.run(timeout=PATIENCE)
+        self.assertEqual((dispatcher.status, dispatcher.results), (["error", "success"], [None, 1.0]))
+        self.assertRegex(str(dispatcher.errors[0]), "'lock' cannot leave the process")
+
     def test_callbacks_of_a_call_are_called(self):
         ended, failed, items = [], [], []
         dispatcher = TaskDispatcher()

@@ -95,6 +95,23 @@ class EveryTarget(unittest.TestCase):
                 seen.wait()
                 self.assertEqual([error.args for error in seen.errors], [(4,)])
 
+    def test_items_come_in_order_and_before_the_end(self):
+        for runner in ALL:
+            with self.subTest(runner.__name__):
+                order, over = [], threading.Event()
+                runner(list, on_iter=order.append, on_end=lambda value: (order.append("end"), over.set()))((1, 2, 3))
+                self.assertTrue(over.wait(PATIENCE))
+                self.assertEqual(order, [1, 2, 3, "end"])
+
+    def test_call_that_cannot_be_made_reaches_on_error(self):
+        for runner in ALL:
+            with self.subTest(runner.__name__):
+                seen = Collector()
+                self.assertIsNone(runner(sample_functions.square, number=1, **seen.callbacks)(number=2))
+                self.assertRegex(str(seen.errors[0]), "'number' was bound")
+                with self.assertRaisesRegex(TypeError, "'number' was bound"):
+                    runner(sample_functions.square, number=1)(number=2)
+
     def test_runner_is_called_many_times(self):
         for runner in ASYNCHRONOUS:
             with self.subTest(runner.__name__):
@@ -120,6 +137,7 @@ class Sync(unittest.TestCase):
         self.assertEqual(as_task("sync")(threading.get_ident)(), threading.get_ident())
         with self.assertRaises(ValueError):
             Taskrunner(sample_functions.fail)("value")
+        self.assertIsNone(Taskrunner(sample_functions.fail, on_error=lambda error: "handled")("value"))
 
 
 class Thread(unittest.TestCase):
@@ -228,6 +246,9 @@ class Process(unittest.TestCase):
     def test_value_that_cannot_travel(self):
         with self.assertRaisesRegex(TypeError, "'lock' cannot leave the process"):
             MultiprocessTaskrunner(sample_functions.echo)(threading.Lock())
+        seen = Collector()
+        MultiprocessTaskrunner(sample_functions.echo, on_error=seen.on_error)(threading.Lock())
+        self.assertIsInstance(seen.errors[0], TypeError)
 
     def test_traceback_of_the_other_process(self):
         with self.assertRaisesRegex(ValueError, "at the bottom") as caught:
@@ -295,9 +316,14 @@ class Decorator(unittest.TestCase):
         runner = Strand.Stack.get_default().ref_target("thread")
         self.assertEqual(as_task(runner)(sample_functions.square)(5).get_result(PATIENCE), 25)
 
-    def test_argument_given_twice(self):
-        with self.assertRaisesRegex(TypeError, "'number' was bound"):
-            ThreadTaskrunner(sample_functions.square, number=1)(number=2)
+    def test_class_of_the_program(self):
+        class Loud(ThreadTaskrunner):
+            def __call__(self, *args, **kwargs):
+                return super().__call__(*(2 * arg for arg in args), **kwargs)
+
+        task = as_task(Loud)(sample_functions.square)
+        self.assertIsInstance(task, Loud)
+        self.assertEqual(task(3).get_result(PATIENCE), 36)
 
 
 class Functions(unittest.TestCase):

@@ -42,7 +42,8 @@ _WORDS = {
 
 
 class StoreTaskWriter(_Launcher):
-    """Leaves its calls in a store, for readers. Calling it returns a handle, whose key is the task's."""
+    """Leaves its calls in a store, for readers. Calling it returns a handle, whose key is the task's: `task_id`, if the
+    call has a keyword of that name."""
 
     target = "store"
 
@@ -74,8 +75,8 @@ class StoreTaskWriter(_Launcher):
         """The program ends; the tasks stay."""
         self.backend.close(GLib.get_monotonic_time())
 
-    def __call__(self, *args, task_id=None, **kwargs):
-        args, kwargs = self._all_arguments(args, kwargs)
+    def _call(self, args, kwargs):
+        task_id = kwargs.pop("task_id", None)
         options = Strand.Options.new()
         options.set_key(strand_key(task_id) if task_id is not None else own_key(self.store))
         self.handle = calls.launch(

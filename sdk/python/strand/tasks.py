@@ -57,15 +57,16 @@ class Taskrunner:
         return (*self.init_args, *args), {**self.init_kwargs, **kwargs}
 
     def __call__(self, *args, **kwargs):
+        """Calls the function. What is wrong with the call itself is raised, or given to on_error where there is one."""
         try:
-            return self._call_here(*self._all_arguments(args, kwargs))
+            return self._call(*self._all_arguments(args, kwargs))
         except Exception as exception:
-            if self.on_error is None:
+            if self.on_error is None or functions.loading_main:
                 raise
             self.on_error(exception)
             return None
 
-    def _call_here(self, args, kwargs):
+    def _call(self, args, kwargs):
         if isinstance(self.strand_function, str):
             return calls.launch(self.strand_function, args, kwargs, "sync", **self._settings()).get_result()
         value = self.strand_function(*args, **kwargs)
@@ -80,12 +81,8 @@ class Taskrunner:
 class _Launcher(Taskrunner):
     """What gives a handle at once."""
 
-    def __call__(self, *args, **kwargs):
-        args, kwargs = self._all_arguments(args, kwargs)
-        return calls.launch(self.strand_function, args, kwargs, self._find_target(), **self._settings())
-
-    def _find_target(self):
-        return self.target
+    def _call(self, args, kwargs):
+        return calls.launch(self.strand_function, args, kwargs, self.target, **self._settings())
 
 
 class ThreadTaskrunner(_Launcher):
@@ -116,10 +113,9 @@ class CoroutineTaskrunner(_Launcher):
     def _settings(self):
         return {**super()._settings(), "yield_on_iter": self.yield_on_iter}
 
-    def __call__(self, *args, **kwargs):
+    def _call(self, args, kwargs):
         from strand.coroutines import launch_in_loop
 
-        args, kwargs = self._all_arguments(args, kwargs)
         return launch_in_loop(self.strand_function, args, kwargs, **self._settings())
 
 

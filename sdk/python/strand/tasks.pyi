@@ -38,7 +38,6 @@ class CoroutineTaskrunner(Taskrunner):
         yield_on_iter: bool = ...,
         **init_kwargs: Any,
     ) -> None: ...
-    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
 
 class TargetTaskrunner(Taskrunner):
     target: Any
