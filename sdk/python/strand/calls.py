@@ -116,6 +116,7 @@ class Call:
         self.on_end = on_end
         self.on_error = on_error
         self.by_value = True
+        self.on_runner = True  # that is where the callbacks come
         self.stream = None
         self.yield_on_iter = True
         self.crowded = False  # the consumer is behind, for who can only look at it later
@@ -123,6 +124,7 @@ class Call:
         self.looked = False  # somebody asked how it ended
         self.value = None
         self.exception = None
+        self.over = False  # all callbacks have come back, and all is reported
         self._items = collections.deque()
         self._lock = threading.Lock()  # guards the next two
         self._ended = False
@@ -142,8 +144,14 @@ class Call:
             waiters, self._waiters = self._waiters, []
         if self.stream is not None:
             self.stream.ended = True
-        for tell in waiters:
-            tell()
+        try:
+            for tell in waiters:
+                tell()
+            if self.handle is not None and self.handle() is None:
+                self._report_unseen()
+        finally:
+            self.over = True
+            exiting.done(self)
 
     # In this process.
 
@@ -217,8 +225,6 @@ class Call:
                 self._tell(self.exception)
         finally:
             self._end()
-        if self.handle is not None and self.handle() is None:
-            self._report_unseen()
 
     def dropped(self):
         """Nobody has the handle any more."""
@@ -262,7 +268,8 @@ class Call:
             task.on_iter(self.item_came)
         task.on_end(self.completed)
         task.on_error(self.failed)
-        task.props.on_runner = self.stream is None and not main_loop_runs()
+        self.on_runner = self.stream is None and not main_loop_runs()
+        task.props.on_runner = self.on_runner
         return task
 
     def _native_function(self):
@@ -353,7 +360,8 @@ def launch(
             call.stream.context.pop_thread_default()
     if not is_left:
         exiting.begin(call, native, on_iter is None and _is_generator(call.function))
-        call.when_ended(lambda: exiting.done(call))
+        if call.over:
+            exiting.done(call)
     if isinstance(task.ref_target(), Strand.Backend):
         key = native.get_key()
         note_launched(key, native)

@@ -8,21 +8,25 @@ were left in a store for others are not waited for, and a generator whose items 
 
 import atexit
 import contextlib
+import threading
 
 from gi.repository import GLib
 
-_in_flight = {}  # what has to end first, by id
+_in_flight = {}  # what has to end first: by id a call of calls.py, its Strand.Handle, and whether it is idle
+_changed = threading.Condition()  # somebody waits until a call is not in flight any more
 _owners = []  # what has to be closed then, the last one first; kept, because its calls may outlive who made it
 
 
 def begin(call, native, is_idle):
     """A call was made, which the end of the program waits for until done(); or cancels, if it `is_idle`."""
-    _in_flight[id(call)] = native, is_idle
+    _in_flight[id(call)] = call, native, is_idle
 
 
 def done(call):
-    """It has ended."""
-    _in_flight.pop(id(call), None)
+    """It has ended, and so have its callbacks."""
+    with _changed:
+        _in_flight.pop(id(call), None)
+        _changed.notify_all()
 
 
 def close_at_exit(owner):
@@ -36,18 +40,22 @@ def forget(owner):
         _owners.remove(owner)
 
 
-def _wait_and_close():
+def _wait_for(call, native, is_idle):
     from strand.handles import ComputationHandle
 
+    if is_idle:
+        native.cancel()
+    ComputationHandle.for_native(native).wait()
+    if call.on_runner:
+        with _changed:
+            _changed.wait_for(lambda: id(call) not in _in_flight)
+    done(call)  # nobody may be left who iterates the main context that its callbacks wait for
+
+
+def _wait_and_close():
     while _in_flight:
-        with contextlib.suppress(IndexError, RuntimeError):
-            native, is_idle = next(iter(_in_flight.values()))
-            if is_idle:
-                native.cancel()
-            ComputationHandle.for_native(native).wait()
-        for key, (native, _) in list(_in_flight.items()):
-            if native.is_ready():
-                _in_flight.pop(key, None)
+        for one in list(_in_flight.values()):
+            _wait_for(*one)
     for owner in reversed(_owners[:]):
         with contextlib.suppress(GLib.Error):
             owner.close_at_exit()
