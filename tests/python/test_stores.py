@@ -290,6 +290,17 @@ class TestProgramsMapping(AnyStore, Case):
         self.assertEqual(self.store[handle.get_key()].value, 42)
         self.assertEqual(self.store.native.get_property("ttl"), 3600 * 1000000)
 
+    def test_keys_that_are_listed_as_bytes_are_the_same_keys(self):
+        class OfBytes(PickledStore):
+            def __iter__(self):
+                return iter([key.encode() for key in self.kept] + [b"\xff"])
+
+        store = OfBytes()
+        key = store.create_key()
+        store[key] = ComputationResult(1, ComputationStatus.COMPLETED)
+        (record,) = store.native.list(None, None, 10).get_records()
+        self.assertEqual(store.native.get(record.get_key()).get_key(), record.get_key())
+
     def test_writers_do_not_overwrite_each_other(self):
         bridge = self.store.native
         first = Strand.Record.new("k")

@@ -12,7 +12,9 @@ _FOREIGN = "python."
 
 
 def strand_key(key):
-    """The key under which strand knows what a mapping calls `key`."""
+    """The key under which strand knows what a mapping calls `key`; some clients of databases list bytes."""
+    if isinstance(key, bytes):
+        key = key.decode("utf-8", "backslashreplace")
     if _KEY.match(key) and not key.startswith(_FOREIGN):
         return key
     return _FOREIGN + "".join(c if c.isascii() and c.isalnum() or c == "-" else "_%x_" % ord(c) for c in key)
