@@ -63,6 +63,19 @@ class TestWriter(QueueCase):
         self.assertEqual(ended, [3])
         self.assertIsInstance(failed[0], ValueError)
 
+    def test_items_come_to_on_iter(self):
+        for store in (MemoryStore(), FileSystemStore(self.folder), {}):
+            items, ended = [], []
+            self.listen(store)
+            StoreTaskWriter(count, store, on_iter=items.append, on_end=ended.append)(3).wait(PATIENCE)
+            self.wait_until(lambda: ended)
+            self.assertEqual((items, ended), ([0, 1, 2], ["counted"]))
+
+    def test_read_store_is_another_view_of_the_store(self):
+        writer = StoreTaskWriter(add, FileSystemStore(self.folder), read_store=FileSystemStore(self.folder))
+        self.addCleanup(writer.reader.stop)
+        self.assertEqual([writer(n, 1).get_result(timeout=PATIENCE) for n in range(3)], [1, 2, 3])
+
     def test_read_store_starts_a_reader_at_once(self):
         store = MemoryStore()
         writer = StoreTaskWriter(add, store, read_store=store)
@@ -185,6 +198,11 @@ class TestReader(QueueCase):
         worker = self.start_worker("FileSystemStore", self.folder)
         result = StoreTaskWriter(pid, FileSystemStore(self.folder))().get_result(timeout=PATIENCE)
         self.assertEqual(result, worker.pid)
+
+    def test_programs_meet_at_a_server(self):
+        uri = f"unix://{self.start_redis()}"
+        worker = self.start_worker("RedisStore", uri)
+        self.assertEqual(StoreTaskWriter(pid, RedisStore(uri))().get_result(timeout=PATIENCE), worker.pid)
 
     def test_module_that_was_not_named_is_not_imported(self):
         tasks = {"evil": {"name": "os.getpid", "args": [], "kwargs": {}}}
