@@ -179,6 +179,17 @@ class Docs:
                 problems.append(f"there is no '{script}'")
         return "\n".join(problems)
 
+    def check_reached(self):
+        """Whoever begins with the README finds every page by following links."""
+        reached, ahead = set(), [self.source / "README.md"]
+        while ahead:
+            page = ahead.pop().resolve()
+            if page in reached or page.suffix != ".md" or not page.is_file():
+                continue
+            reached.add(page)
+            ahead += [page.parent / target for target, _ in LINK.findall(page.read_text(encoding="utf-8")) if target]
+        return "\n".join(f"nothing leads to {page}" for page in self.pages if page.resolve() not in reached)
+
     def check_commands(self, page):
         """Runs a page's commands; the first that does otherwise than the page says is told."""
         with tempfile.TemporaryDirectory() as state:
@@ -425,6 +436,7 @@ class Docs:
             self.report(f"{page.name} names commands and options that there are", self.check_mentions(page))
             if any(block.kind == "console" for block in self.blocks[page]):
                 self.report(f"{page.name} shows what its commands do", self.check_commands(page))
+        self.report("every page is reached from README.md", self.check_reached())
         self.report("examples do what they are for", self.check_examples())
         self.report("the picture of the architecture is that of the code", self.check_picture())
         self.report("functions that are named are there", self.check_names())
