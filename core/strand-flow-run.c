@@ -63,7 +63,7 @@ typedef struct
   gboolean strict;
   gboolean keeps;
   guint32 result;
-} Step;
+} FlowStep;
 
 /* What became of looking at a flow. */
 typedef enum
@@ -71,7 +71,7 @@ typedef enum
   LOOK_NOTHING, /* there is nothing to do now */
   LOOK_CHANGED, /* the step says what is to be written */
   LOOK_ERROR,   /* the store has failed; it is left for later */
-} Look;
+} FlowLook;
 
 static gboolean advance_one (StrandStore *store, const char *key, int failed, char **above, GError **error);
 
@@ -79,7 +79,7 @@ static gboolean advance_one (StrandStore *store, const char *key, int failed, ch
  */
 
 static void
-step_clear (Step *step)
+flow_step_clear (FlowStep *step)
 {
   g_clear_pointer (&step->old, strand_record_unref);
   g_clear_pointer (&step->record, strand_record_unref);
@@ -87,10 +87,10 @@ step_clear (Step *step)
   g_clear_pointer (&step->parts, g_variant_unref);
 }
 
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Step, step_clear)
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (FlowStep, flow_step_clear)
 
 static void
-read_metadata (Step *step)
+flow_step_read_metadata (FlowStep *step)
 {
   GVariant *metadata = strand_record_get_variant (step->old, STRAND_FIELD_METADATA);
 
@@ -109,7 +109,7 @@ read_metadata (Step *step)
 
 /* FALSE where the record does not say what is to be run. */
 static gboolean
-read_body (Step *step, GError **error)
+read_body (FlowStep *step, GError **error)
 {
   g_autoptr(GVariant) body = NULL;
 
@@ -132,11 +132,11 @@ read_body (Step *step, GError **error)
 }
 
 static gboolean
-read_step (Step *step, GError **error)
+flow_step_read (FlowStep *step, GError **error)
 {
   step->is_chain =
       g_strcmp0 (strand_record_get_string (step->old, STRAND_FIELD_FUNCTION), STRAND_FLOW_CHAIN) == 0;
-  read_metadata (step);
+  flow_step_read_metadata (step);
   return read_body (step, error);
 }
 
@@ -149,7 +149,7 @@ know (GVariantDict *dict, const char *name, gboolean value)
 }
 
 static void
-write_step (Step *step)
+flow_step_write (FlowStep *step)
 {
   GVariantDict dict;
 
@@ -171,14 +171,14 @@ write_step (Step *step)
 }
 
 static gboolean
-is_cancelled (Step *step)
+flow_step_is_cancelled (FlowStep *step)
 {
   return strand_record_get_int (step->record, STRAND_FIELD_CANCEL_REQUESTED) != 0;
 }
 
 /* The record of a member; NULL without error where it is gone. */
 static StrandRecord *
-get_member (Step *step, guint place, GError **error)
+flow_step_get_member (FlowStep *step, guint place, GError **error)
 {
   g_autofree char *key = strand_flow_member_key (step->old, place);
   g_autoptr(GError) local_error = NULL;
@@ -191,17 +191,17 @@ get_member (Step *step, guint place, GError **error)
 
 /* What the store may well take later. All else fails the flow, because it would go on for ever. */
 static gboolean
-is_lasting (const GError *error)
+flow_error_is_lasting (const GError *error)
 {
   return error->domain == STRAND_ERROR && error->code != STRAND_ERROR_CLOSED &&
          error->code != STRAND_ERROR_STALE && error->code != STRAND_ERROR_FULL;
 }
 
 /* Nothing of the flow is started any more; it fails once nothing runs. Takes over @error. */
-static Look
-fail_later (Step *step, GError *error)
+static FlowLook
+flow_step_fail (FlowStep *step, GError *error)
 {
-  if (!is_lasting (error))
+  if (!flow_error_is_lasting (error))
     {
       strand_debug (STRAND_TOPIC_BACKEND, "%s", error->message);
       g_error_free (error);
@@ -219,13 +219,13 @@ fail_later (Step *step, GError *error)
 
 /* What the members that are launched now get; NULL without error for nothing. */
 static GVariant *
-dup_input (Step *step, GError **error)
+dup_input (FlowStep *step, GError **error)
 {
   g_autoptr(StrandRecord) before = NULL;
 
   if (!step->is_chain || step->n_ended == 0)
     return g_variant_lookup_value (step->known, "input", NULL);
-  before = get_member (step, step->n_ended - 1, error);
+  before = flow_step_get_member (step, step->n_ended - 1, error);
   if (before != NULL)
     return strand_record_dup_value (before, error);
   if (error != NULL && *error == NULL)
@@ -237,7 +237,7 @@ dup_input (Step *step, GError **error)
 
 /* Puts some members; those that are there already were put by somebody else who did this. */
 static gboolean
-put_members (Step *step, GPtrArray *members, GError **error)
+put_members (FlowStep *step, GPtrArray *members, GError **error)
 {
   g_autofree guint64 *expected = g_new0 (guint64, members->len);
   g_autofree GError **errors = g_new0 (GError *, members->len);
@@ -263,7 +263,7 @@ put_members (Step *step, GPtrArray *members, GError **error)
 }
 
 static gboolean
-launch_places (Step *step, guint first, guint last, GVariant *input, GError **error)
+launch_places (FlowStep *step, guint first, guint last, GVariant *input, GError **error)
 {
   g_autoptr(GPtrArray) members = g_ptr_array_new_with_free_func ((GDestroyNotify) strand_record_unref);
 
@@ -287,8 +287,8 @@ launch_places (Step *step, guint first, guint last, GVariant *input, GError **er
 }
 
 /* The next part of a chain, or all parts of a group. */
-static Look
-launch (Step *step)
+static FlowLook
+launch (FlowStep *step)
 {
   g_autoptr(GVariant) input = NULL;
   GError *error = NULL;
@@ -296,12 +296,12 @@ launch (Step *step)
   guint last = step->is_chain ? step->n_ended + 1 : step->n;
 
   if (step->parts == NULL)
-    return fail_later (step, g_error_new (STRAND_ERROR, STRAND_ERROR_CORRUPT,
-                                          "Flow '%s' does not say what it consists of",
-                                          strand_record_get_key (step->old)));
+    return flow_step_fail (step, g_error_new (STRAND_ERROR, STRAND_ERROR_CORRUPT,
+                                              "Flow '%s' does not say what it consists of",
+                                              strand_record_get_key (step->old)));
   input = dup_input (step, &error);
   if (error != NULL || !launch_places (step, first, last, input, &error))
-    return fail_later (step, error);
+    return flow_step_fail (step, error);
 
   step->launched = TRUE;
   if (strand_record_get_status (step->record) == STRAND_STATUS_PENDING)
@@ -320,14 +320,14 @@ launch (Step *step)
 /* --- stopping ------------------------------------------------------------------------------------------- */
 
 static gboolean
-cancel_member (Step *step, guint place, GError **error)
+cancel_member (FlowStep *step, guint place, GError **error)
 {
   g_autoptr(GError) local_error = NULL;
   g_autofree char *key = strand_flow_member_key (step->old, place);
   g_autoptr(StrandRecord) asked = NULL;
 
   if (!strand_store_request_cancel (step->store, key, &asked, &local_error) && local_error != NULL &&
-      is_lasting (local_error))
+      flow_error_is_lasting (local_error))
     return TRUE; /* it is gone, or nobody can read it */
   if (local_error != NULL)
     {
@@ -340,8 +340,8 @@ cancel_member (Step *step, guint place, GError **error)
 }
 
 /* Asks all that may still run to stop. */
-static Look
-stop (Step *step)
+static FlowLook
+stop (FlowStep *step)
 {
   guint last = step->is_chain ? MIN (step->n_ended + 1, step->n) : step->n;
 
@@ -365,7 +365,7 @@ stop (Step *step)
 
 /* How the flow says why @member did not complete. */
 static GError *
-explain (Step *step, guint place, StrandRecord *member)
+explain (FlowStep *step, guint place, StrandRecord *member)
 {
   const char *function = strand_record_get_string (member, STRAND_FIELD_FUNCTION);
   GError *error = strand_record_dup_error (member);
@@ -382,7 +382,7 @@ explain (Step *step, guint place, StrandRecord *member)
 /* The first member that failed; where none did, the first that was cancelled, or is gone. FALSE if the store
  * has failed. */
 static gboolean
-blame (Step *step, GError **why, GError **error)
+blame (FlowStep *step, GError **why, GError **error)
 {
   g_autoptr(GError) cancelled = NULL;
   g_autoptr(GError) gone = NULL;
@@ -390,10 +390,10 @@ blame (Step *step, GError **why, GError **error)
   for (guint place = step->failed - 1; place < step->n_ended; place++)
     {
       GError *local_error = NULL;
-      g_autoptr(StrandRecord) member = get_member (step, place, &local_error);
+      g_autoptr(StrandRecord) member = flow_step_get_member (step, place, &local_error);
       StrandStatus status = member != NULL ? strand_record_get_status (member) : STRAND_STATUS_COMPLETED;
 
-      if (local_error != NULL && !is_lasting (local_error))
+      if (local_error != NULL && !flow_error_is_lasting (local_error))
         {
           g_propagate_error (error, local_error);
           return FALSE;
@@ -417,20 +417,20 @@ blame (Step *step, GError **why, GError **error)
   return TRUE;
 }
 
-static Look
-set_value (Step *step, GVariant *value, GError *error)
+static FlowLook
+set_value (FlowStep *step, GVariant *value, GError *error)
 {
   if (error == NULL && strand_record_set_value (step->record, value, NULL, &error))
     {
       step->result = STRAND_STATUS_COMPLETED;
       return LOOK_CHANGED;
     }
-  return fail_later (step, error);
+  return flow_step_fail (step, error);
 }
 
 /* All members have completed. */
-static Look
-complete (Step *step)
+static FlowLook
+complete (FlowStep *step)
 {
   GError *error = NULL;
   GVariantBuilder values;
@@ -438,7 +438,7 @@ complete (Step *step)
   g_variant_builder_init (&values, G_VARIANT_TYPE ("av"));
   for (guint place = step->is_chain ? step->n - 1 : 0; place < step->n && error == NULL; place++)
     {
-      g_autoptr(StrandRecord) member = get_member (step, place, &error);
+      g_autoptr(StrandRecord) member = flow_step_get_member (step, place, &error);
       g_autoptr(GVariant) value = member != NULL ? strand_record_dup_value (member, &error) : NULL;
 
       if (member == NULL && error == NULL)
@@ -466,8 +466,8 @@ complete (Step *step)
 }
 
 /* Whatever is to run has ended: how the flow ends. */
-static Look
-decide (Step *step)
+static FlowLook
+flow_step_decide (FlowStep *step)
 {
   g_autoptr(GError) why = NULL;
   g_autoptr(GError) error = NULL;
@@ -479,7 +479,7 @@ decide (Step *step)
     }
   if (step->failed == 0 && step->n_ended == step->n)
     return complete (step);
-  if (is_cancelled (step) || step->failed == 0)
+  if (flow_step_is_cancelled (step) || step->failed == 0)
     why = g_error_new (G_IO_ERROR, G_IO_ERROR_CANCELLED, "The flow '%s' was cancelled",
                        strand_record_get_key (step->old));
   else if (!blame (step, &why, &error))
@@ -495,7 +495,7 @@ decide (Step *step)
 
 /* From now on a member is kept no longer than it was to be. FALSE if it is no longer now. */
 static gboolean
-shorten_life (StrandRecord *member)
+flow_member_shorten_life (StrandRecord *member)
 {
   const char *ttl = strand_flow_header (member, STRAND_FLOW_HEADER_TTL);
 
@@ -506,14 +506,14 @@ shorten_life (StrandRecord *member)
 }
 
 static void
-release_member (Step *step, guint place)
+release_member (FlowStep *step, guint place)
 {
   for (guint i = 0; i < 8; i++)
     {
-      g_autoptr(StrandRecord) member = get_member (step, place, NULL);
+      g_autoptr(StrandRecord) member = flow_step_get_member (step, place, NULL);
       g_autoptr(GError) error = NULL;
 
-      if (member == NULL || !shorten_life (member))
+      if (member == NULL || !flow_member_shorten_life (member))
         return;
       if (strand_store_put (step->store, member, strand_record_get_revision (member), &error))
         return;
@@ -521,8 +521,8 @@ release_member (Step *step, guint place)
     }
 }
 
-static Look
-end (Step *step)
+static FlowLook
+flow_step_end (FlowStep *step)
 {
   StrandStatus status = (StrandStatus) CLAMP (step->result, STRAND_STATUS_COMPLETED, STRAND_STATUS_CANCELLED);
 
@@ -536,23 +536,23 @@ end (Step *step)
 }
 
 /* Where nothing has to be released between the decision and the end, they are one write. */
-static Look
-end_at_once (Step *step, Look decided)
+static FlowLook
+flow_step_end_at_once (FlowStep *step, FlowLook decided)
 {
-  return decided == LOOK_CHANGED && step->result != 0 && !step->keeps ? end (step) : decided;
+  return decided == LOOK_CHANGED && step->result != 0 && !step->keeps ? flow_step_end (step) : decided;
 }
 
 /* --- looking -------------------------------------------------------------------------------------------- */
 
 /* Whether the member at the frontier has ended; @error where the store has failed. */
 static gboolean
-pass_member (Step *step, GError **error)
+pass_member (FlowStep *step, GError **error)
 {
   GError *local_error = NULL;
-  g_autoptr(StrandRecord) member = get_member (step, step->n_ended, &local_error);
+  g_autoptr(StrandRecord) member = flow_step_get_member (step, step->n_ended, &local_error);
   gboolean completed;
 
-  if (local_error != NULL && !is_lasting (local_error))
+  if (local_error != NULL && !flow_error_is_lasting (local_error))
     {
       g_propagate_error (error, local_error);
       return FALSE;
@@ -569,7 +569,7 @@ pass_member (Step *step, GError **error)
 
 /* Everything that is to run has ended. */
 static gboolean
-is_over (Step *step)
+is_over (FlowStep *step)
 {
   if (step->n_ended == step->n)
     return TRUE;
@@ -577,8 +577,8 @@ is_over (Step *step)
 }
 
 /* Goes past the members that have ended. */
-static Look
-look_at_members (Step *step)
+static FlowLook
+look_at_members (FlowStep *step)
 {
   guint before = step->n_ended;
   g_autoptr(GError) error = NULL;
@@ -600,22 +600,22 @@ look_at_members (Step *step)
 }
 
 /* What is next for the flow, as far as one write goes. */
-static Look
-look (Step *step, int failed)
+static FlowLook
+look (FlowStep *step, int failed)
 {
   g_autoptr(GError) error = NULL;
 
   if (step->result != 0)
-    return end (step);
+    return flow_step_end (step);
   if (failed >= 0 && step->strict && !step->is_chain && !step->stopping && !step->stopped)
     {
       step->stopping = TRUE;
       return LOOK_CHANGED;
     }
-  if ((is_cancelled (step) || step->stopping) && !step->stopped)
+  if ((flow_step_is_cancelled (step) || step->stopping) && !step->stopped)
     return stop (step);
   if (is_over (step))
-    return end_at_once (step, decide (step));
+    return flow_step_end_at_once (step, flow_step_decide (step));
   if (!step->launched && !step->stopped)
     {
       if (!strand_flow_admits (step->store, step->old, &error))
@@ -632,14 +632,14 @@ look (Step *step, int failed)
 
 /* Writes one step. FALSE with an error if the store has failed; else *@again says whether to look again. */
 static gboolean
-write_look (Step *step, Look looked, gboolean *again, GError **error)
+write_look (FlowStep *step, FlowLook looked, gboolean *again, GError **error)
 {
   g_autoptr(GError) local_error = NULL;
 
   *again = looked == LOOK_CHANGED;
   if (looked != LOOK_CHANGED)
     return TRUE;
-  write_step (step);
+  flow_step_write (step);
   if (strand_store_put (step->store, step->record, strand_record_get_revision (step->old), &local_error) ||
       g_error_matches (local_error, STRAND_ERROR, STRAND_ERROR_STALE))
     return TRUE;
@@ -649,7 +649,7 @@ write_look (Step *step, Look looked, gboolean *again, GError **error)
     {
       strand_record_unref (step->record);
       step->record = strand_record_copy (step->old);
-      return write_look (step, fail_later (step, g_steal_pointer (&local_error)), again, error);
+      return write_look (step, flow_step_fail (step, g_steal_pointer (&local_error)), again, error);
     }
   g_propagate_error (error, g_steal_pointer (&local_error));
   return FALSE;
@@ -665,7 +665,7 @@ advance_one (StrandStore *store, const char *key, int failed, char **above, GErr
 
   for (guint i = 0; again && i < MAX_TRIES; i++)
     {
-      g_auto(Step) step = { .store = store };
+      g_auto(FlowStep) step = { .store = store };
       g_autoptr(GError) corrupt = NULL;
       g_autoptr(GError) local_error = NULL;
 
@@ -686,7 +686,7 @@ advance_one (StrandStore *store, const char *key, int failed, char **above, GErr
           return TRUE;
         }
       step.record = strand_record_copy (step.old);
-      if (read_step (&step, &corrupt))
+      if (flow_step_read (&step, &corrupt))
         {
           if (!write_look (&step, look (&step, failed), &again, error))
             return FALSE;
@@ -695,7 +695,7 @@ advance_one (StrandStore *store, const char *key, int failed, char **above, GErr
         {
           strand_record_add_cause (step.record, "", corrupt);
           step.result = STRAND_STATUS_FAILED;
-          end (&step);
+          flow_step_end (&step);
           if (!write_look (&step, LOOK_CHANGED, &again, error))
             return FALSE;
         }
@@ -707,7 +707,7 @@ advance_one (StrandStore *store, const char *key, int failed, char **above, GErr
 
 /* Advances a flow, and those that it is a part of as far as they follow. */
 static gboolean
-advance_up (StrandStore *store, const char *key, int failed, GError **error)
+flow_advance (StrandStore *store, const char *key, int failed, GError **error)
 {
   g_autofree char *at = g_strdup (key);
 
@@ -757,20 +757,20 @@ strand_store_advance_flow (StrandStore *store, const char *key, GError **error)
   g_return_val_if_fail (STRAND_IS_STORE (store) && key != NULL, FALSE);
   g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
 
-  return advance_up (store, key, -1, error);
+  return flow_advance (store, key, -1, error);
 }
 
 /* A strict group learns of each failure at once, unless who ended the member died before it could say so. */
 static int
 find_failure (StrandStore *store, StrandRecord *flow)
 {
-  g_auto(Step) step = { .store = store, .old = strand_record_ref (flow) };
+  g_auto(FlowStep) step = { .store = store, .old = strand_record_ref (flow) };
 
-  if (!read_step (&step, NULL) || !step.strict || step.is_chain || !step.launched || step.stopping)
+  if (!flow_step_read (&step, NULL) || !step.strict || step.is_chain || !step.launched || step.stopping)
     return -1;
   for (guint place = step.n_ended; place < step.n; place++)
     {
-      g_autoptr(StrandRecord) member = get_member (&step, place, NULL);
+      g_autoptr(StrandRecord) member = flow_step_get_member (&step, place, NULL);
       StrandStatus status = member != NULL ? strand_record_get_status (member) : STRAND_STATUS_PENDING;
 
       if (status == STRAND_STATUS_FAILED || status == STRAND_STATUS_CANCELLED)
@@ -814,7 +814,7 @@ strand_store_finish_flows (StrandStore *store, GError **error)
           g_autoptr(GError) local_error = NULL;
 
           n_flows++;
-          if (!advance_up (store, strand_record_get_key (flow), find_failure (store, flow), &local_error))
+          if (!flow_advance (store, strand_record_get_key (flow), find_failure (store, flow), &local_error))
             strand_debug (STRAND_TOPIC_BACKEND, "%s", local_error->message);
         }
       g_free (cursor);
@@ -865,7 +865,7 @@ strand_flow_follow_notes (GHashTable *notes, StrandStore *store)
       g_autoptr(GError) error = NULL;
 
       /* It is tried again by whoever looks after flows. */
-      if (!advance_up (store, flow, GPOINTER_TO_INT (failed) - 1, &error))
+      if (!flow_advance (store, flow, GPOINTER_TO_INT (failed) - 1, &error))
         strand_debug (STRAND_TOPIC_BACKEND, "%s", error->message);
     }
 }
@@ -886,7 +886,7 @@ strand_flow_member_ended (StrandStore *store, StrandRecord *written)
 static gboolean
 expects (StrandRecord *flow, StrandRecord *member)
 {
-  g_auto(Step) step = { .old = strand_record_ref (flow), .record = strand_record_ref (flow) };
+  g_auto(FlowStep) step = { .old = strand_record_ref (flow), .record = strand_record_ref (flow) };
   const char *place_text = strand_flow_header (member, STRAND_FLOW_HEADER_PLACE);
   guint place = place_text != NULL ? (guint) g_ascii_strtoull (place_text, NULL, 10) : 0;
   g_autofree char *key = strand_flow_member_key (flow, place);
@@ -895,8 +895,8 @@ expects (StrandRecord *flow, StrandRecord *member)
       strcmp (key, strand_record_get_key (member)) != 0)
     return FALSE;
   step.is_chain = g_strcmp0 (strand_record_get_string (flow, STRAND_FIELD_FUNCTION), STRAND_FLOW_CHAIN) == 0;
-  read_metadata (&step);
-  return !is_cancelled (&step) && !step.stopping && (!step.is_chain || place == step.n_ended);
+  flow_step_read_metadata (&step);
+  return !flow_step_is_cancelled (&step) && !step.stopping && (!step.is_chain || place == step.n_ended);
 }
 
 gboolean
@@ -916,7 +916,7 @@ strand_flow_admits (StrandStore *store, StrandRecord *member, GError **error)
         {
           /* A step that came too late has put it once more, after those who would have released it. */
           if (at == member && (flow == NULL || strand_status_is_terminal (strand_record_get_status (flow))))
-            shorten_life (member);
+            flow_member_shorten_life (member);
           g_set_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED,
                        "The call '%s' was not run, because the flow '%s', of which it is a part, %s",
                        strand_record_get_key (member), strand_flow_of (at),
