@@ -4,7 +4,8 @@
 Prints the cases that were skipped or failed, then `N passed, N failed`, with `, N skipped` if there are any. A program that
 speaks TAP counts with its cases. One that ends before the end of its plan has failed with each case that it
 did not get to, and one that ends badly after its plan, or has none, with one more. A program without TAP is
-one case. Exit status: 0 if some passed and none failed, else 1.
+one case. What failed with a seed of its own, which it says as `# seed N`, is named with what plays it again. Exit
+status: 0 if some passed and none failed, else 1.
                                                    SPDX-License-Identifier: LGPL-2.1-or-later"""
 
 import collections
@@ -13,6 +14,7 @@ import re
 import sys
 
 CASE = re.compile(r"(not )?ok\b\s*\d*\s*-?\s*([^#]*)(?:#\s*(skip)?\S*\s*(.*))?", re.IGNORECASE)
+SEED = re.compile(r"^# seed (\d+)$", re.MULTILINE)
 PLAN = re.compile(r"1\.\.(\d+)\s*(?:#\s*(skip)\b)?", re.IGNORECASE)
 
 
@@ -49,6 +51,12 @@ def count_exit(result):
     return (0, ["exit status 77"], []) if result == "SKIP" else (0, [], ["exit status"])
 
 
+def tell_again(name, output):
+    """How to play it again with the seed that it had; "" where there was none."""
+    seed = SEED.search(output)
+    return f"; again: sh tests/run.sh {name} --test-args=--seed={seed[1]}" if seed else ""
+
+
 def main(build, log_path):
     with open(f"{build}/meson-info/intro-tests.json", encoding="utf-8") as file:
         protocols = {test["name"]: test["protocol"] for test in json.load(file)}
@@ -58,7 +66,8 @@ def main(build, log_path):
     passed, skipped, failed = 0, 0, 0
     for test in log:
         # Logged as `project:suite / name`.
-        if protocols[test["name"].rpartition(" / ")[2]] == "tap":
+        name = test["name"].rpartition(" / ")[2]
+        if protocols[name] == "tap":
             result = count_tap(test["stdout"], test["result"] in ("OK", "SKIP"))
         else:
             result = count_exit(test["result"])
@@ -68,7 +77,8 @@ def main(build, log_path):
         for what in result[1]:
             print(f"skipped: {test['name']}: {what}")
         for what, times in collections.Counter(result[2]).items():
-            print(f"failed: {test['name']}: {what} ({test['result']})" + (f", {times} times" if times > 1 else ""))
+            print(f"failed: {test['name']}: {what} ({test['result']})" + (f", {times} times" if times > 1 else "")
+                  + tell_again(name, test["stdout"]))
     print(f"{passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else ""))
     return 0 if passed and not failed else 1
 

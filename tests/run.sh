@@ -1,9 +1,9 @@
 #!/bin/sh
-# run.sh [--asan | --tsan | --valgrind | --clang | --ucontext] [TEST… | OPTION of `meson test`…] — every test, on a machine that may have nothing.
+# run.sh [--kills | --asan | --tsan | --valgrind | --clang | --ucontext] [TEST… | OPTION of `meson test`…] — every test, on a machine that may have nothing.
 #
 # Installs what is missing, configures and builds with warnings as errors, runs the tests, and ends with one
 # line that counts their cases. A variant has a build directory of its own, which the next run uses again:
-#   build           plain, and --valgrind: core under memcheck
+#   build           plain; --kills: a minute of killing at random, with each store; --valgrind: core under memcheck
 #   build-asan      --asan: address and undefined-behaviour sanitizers, leaks included: core and plugins
 #   build-tsan      --tsan: thread sanitizer, the tests that have several threads
 #   build-clang     --clang: the other compiler
@@ -15,12 +15,12 @@ cd "$(dirname "$0")/.."
 
 variant=plain
 case ${1-} in
-  --asan | --tsan | --clang | --valgrind | --ucontext) variant=${1#--}; shift ;;
+  --kills | --asan | --tsan | --clang | --valgrind | --ucontext) variant=${1#--}; shift ;;
   -h | --help) sed -n '2,/SPDX/ { /SPDX/d; s/^# \{0,1\}//; p }' tests/run.sh; exit 0 ;;
 esac
 
-# Plugins broken on purpose take minutes, and say nothing of ours; queues whose workers are killed at random find
-# something new now and then. 'run.sh --suite faults' and 'run.sh --suite kills' run them.
+# Plugins broken on purpose take minutes, and say nothing of ours: 'run.sh --suite faults' runs them. Queues whose
+# workers are killed at random take a minute each: 'run.sh --kills' does.
 without=
 [ $# -gt 0 ] || without='--no-suite faults --no-suite kills'
 
@@ -36,6 +36,10 @@ options='-Dwerror=true -Dbuildtype=debugoptimized'
 export G_SLICE=always-malloc
 
 case $variant in
+  kills)
+    without=
+    [ $# -gt 0 ] || set -- --suite kills
+    ;;
   asan)
     build='build-asan'
     # -O1: half the running time of -O0, and stack traces still make sense. Bindings' tools are programs
@@ -124,6 +128,8 @@ rm -f "$log" ${races:+"$races".*}
 # shellcheck disable=SC2086
 meson test -C "$build" $rebuild $without --print-errorlogs "$@" && status=0 || status=$?
 [ -e "$log" ] || give_up 'no test ran' 1
+# What was drawn, done and found is worth reading also where all went well.
+[ "$variant" != kills ] || grep -E '^# (seed|store|kills|calls|lost|recovery|faults)\b' "${log%.json}.txt" || :
 for report in ${races:+"$races".*}; do
   [ ! -e "$report" ] || { cat "$report"; status=1; }
 done

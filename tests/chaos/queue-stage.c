@@ -126,17 +126,18 @@ stage_get_excuse (Stage *self)
   return self->own_disk || self->folder == NULL ? NULL : "this machine lets nobody mount a small disk";
 }
 
-/* The disk gets as small as what is on it. */
+/* The disk gets as small as what is on it; but nothing at all would be taken for no limit, for ever. */
 static gboolean
 fill_disk (Stage *self)
 {
   g_autofree char *options = NULL;
   struct statvfs info;
+  guint64 n_blocks;
 
   if (statvfs (self->folder, &info) != 0)
     return FALSE;
-  options =
-      g_strdup_printf ("size=%" G_GUINT64_FORMAT, (guint64) (info.f_blocks - info.f_bfree) * info.f_frsize);
+  n_blocks = MAX (info.f_blocks - info.f_bfree, 1);
+  options = g_strdup_printf ("size=%" G_GUINT64_FORMAT, n_blocks * info.f_frsize);
   return mount (NULL, self->folder, NULL, MS_REMOUNT, options) == 0;
 }
 

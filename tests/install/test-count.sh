@@ -25,7 +25,19 @@ fails_without_tests () {
   ! "$python" "$source/tests/count.py" "$work" "$work/testlog.json"
 }
 
-plan 12
+# The summary names the seed of what failed, and of nothing else.
+tells_what_plays_it_again () {
+  counts tap FAIL '# seed 5\n1..1\nnot ok 1 /a - lost\n' '0 passed, 1 failed' || return
+  same "failed: strand:core / it: /a - lost (FAIL); again: sh tests/run.sh it --test-args=--seed=5" \
+    "$(echo "$output" | head -n 1)" || return
+  counts tap TIMEOUT '# seed 6\n' '0 passed, 1 failed' || return
+  same "failed: strand:core / it: no plan (TIMEOUT); again: sh tests/run.sh it --test-args=--seed=6" \
+    "$(echo "$output" | head -n 1)" || return
+  counts tap OK '# seed 7\n1..1\nok 1 /a\n' '1 passed, 0 failed' || return
+  same '1 passed, 0 failed' "$output"
+}
+
+plan 13
 check 'count/passed' counts tap OK '1..2\nok 1 /a\nok 2 /b\n' '2 passed, 0 failed'
 check 'count/failed' counts tap FAIL '1..2\nok 1 /a\nnot ok 2 /b - Error\n' '1 passed, 1 failed'
 check 'count/skipped-with-reason' counts tap OK '1..2\nok 1 /a\nok 2 /b # SKIP no disk\n' '1 passed, 0 failed, 1 skipped'
@@ -37,5 +49,6 @@ check 'count/plan-at-the-end' counts tap OK 'ok 1 /a\n1..1\n' '1 passed, 0 faile
 check 'count/timed-out-in-silence' counts tap TIMEOUT '' '0 passed, 1 failed'
 check 'count/without-tap' counts exitcode OK 'whatever' '1 passed, 0 failed'
 check 'count/without-tap-failed' counts exitcode FAIL 'ok 1 /a' '0 passed, 1 failed'
+check 'count/tells-what-plays-it-again' tells_what_plays_it_again
 check 'count/nothing-ran' fails_without_tests
 finish
