@@ -64,9 +64,9 @@ find_by_name (const char *name, GError **error)
     }
   g_set_error (error, STRAND_PLUGIN_ERROR,
                skipped->len > 0 ? STRAND_PLUGIN_ERROR_RELATIVE_PATH : STRAND_PLUGIN_ERROR_NOT_FOUND,
-               "there is no '%s' in %s%s%s%s; install it, or give its path with a slash", base, searched->str,
-               skipped->len > 0 ? ", and STRAND_MODULE_PATH's " : "", skipped->str,
-               skipped->len > 0 ? " was passed over because it is not absolute" : "");
+               "there is no '%s' in %s%s%s%s; install it, or write './%s' for one in the current folder", base,
+               searched->str, skipped->len > 0 ? ", and STRAND_MODULE_PATH's " : "", skipped->str,
+               skipped->len > 0 ? " was passed over because it is not absolute" : "", base);
   return NULL;
 }
 

@@ -96,7 +96,9 @@ test_name_is_looked_for_in_order (World *world, gconstpointer unused)
   assert_has_twice (registry);
 
   g_unsetenv ("STRAND_MODULE_PATH");
-  assert_fails ("sample", STRAND_PLUGIN_ERROR_NOT_FOUND, data_home, "give its path with a slash");
+  assert_fails ("sample", STRAND_PLUGIN_ERROR_NOT_FOUND, data_home,
+                "install it, or write './sample.so' for one in the current folder");
+  assert_fails ("sample.so", STRAND_PLUGIN_ERROR_NOT_FOUND, data_home, "or write './sample.so'");
   g_assert_cmpint (g_mkdir_with_parents (data_home, 0755), ==, 0);
   g_assert_cmpint (symlink (good, user_file), ==, 0);
   g_clear_object (&registry);
