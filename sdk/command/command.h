@@ -172,6 +172,10 @@ void interrupt_catch (InterruptFunc func, gpointer user_data);
 /* While the main context is busy with a call that runs inline, the first one ends the program, too. */
 void interrupt_set_inline (gboolean is_inline);
 
+/* plugins.c: what a type's file says of it; NULL if no file on the search path provides it. */
+
+StrandPluginInfo *plugins_find (StrandKind kind, const char *type);
+
 /* The families. */
 
 extern const Option run_options[], map_options[], result_options[], wait_options[], list_options[], import_options[],

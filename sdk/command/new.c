@@ -120,6 +120,21 @@ check_name (const char *kind, const char *name, GError **error)
   return FALSE;
 }
 
+/* Such a project is made all the same: to stand before another plugin may be its purpose. */
+static void
+warn_of_namesake (const char *kind, const char *name)
+{
+  g_autoptr(StrandPluginInfo) info = NULL;
+  StrandKind plugin_kind;
+
+  if (strand_kind_from_string (kind, &plugin_kind))
+    info = plugins_find (plugin_kind, name);
+  if (info != NULL)
+    session_say ("There is a %s '%s' already, in '%s': installed in the same folder yours overwrites it, in "
+                 "another one of them hides the other; a name of its own avoids that",
+                 kind, name, info->file);
+}
+
 /* `my-thing` as MyThing. */
 static char *
 dup_class_name (const char *name)
@@ -336,6 +351,8 @@ new_run (Session *session, char **arguments)
       arguments[2] != NULL ? g_strdup (arguments[2]) : g_strconcat (project.name, "-", project.kind, NULL);
   if (!make_folder (&project, &error) || !write_files (&project, &error))
     return session_complain (error);
+  if (!session->quiet)
+    warn_of_namesake (project.kind, project.name);
   if (session->json)
     print_json (&project);
   else if (!session->quiet)

@@ -334,8 +334,8 @@ append_property_json (GString *json, GParamSpec *pspec)
   g_string_append_c (json, '}');
 }
 
-static StrandPluginInfo *
-find_info (StrandKind kind, const char *type)
+StrandPluginInfo *
+plugins_find (StrandKind kind, const char *type)
 {
   g_autoptr(GPtrArray) infos = strand_plugins_list (strand_plugins_get_default ());
 
@@ -420,7 +420,7 @@ inspect_type (Session *session, const char *name)
   gtype = strand_plugins_load (strand_plugins_get_default (), kind, parts[1], &error);
   if (gtype == 0)
     return session_complain (error);
-  info = find_info (kind, parts[1]);
+  info = plugins_find (kind, parts[1]);
   print_type (session, gtype, info, name);
   return STATUS_DONE;
 }

@@ -292,6 +292,22 @@ test_what_is_there_stays (Fixture *f, gconstpointer unused)
   g_assert_cmpstr (file, ==, "mine\n");
 }
 
+/* Of this kind: what another kind calls so is no matter. */
+static void
+test_namesake_is_named (Fixture *f, gconstpointer unused)
+{
+  strand (f, "store", "memory");
+  g_assert_cmpint (f->status, ==, 0);
+  assert_has (f->err, "There is a store 'memory' already, in '");
+  assert_has (f->err, "/memory-store.so': ");
+  g_free (read_file (f, "memory-store/memory-store.c"));
+  strand (f, "store", "memory", "quiet", "-q");
+  g_assert_cmpstr (f->err, ==, "");
+  strand (f, "middleware", "memory");
+  g_assert_cmpint (f->status, ==, 0);
+  g_assert_cmpstr (f->err, ==, "");
+}
+
 static void
 test_folder_may_be_empty_or_deep (Fixture *f, gconstpointer unused)
 {
@@ -327,6 +343,7 @@ main (int argc, char **argv)
   ADD ("every-kind-is-whole", test_every_kind_is_whole);
   ADD ("mistakes", test_mistakes);
   ADD ("what-is-there-stays", test_what_is_there_stays);
+  ADD ("namesake-is-named", test_namesake_is_named);
   ADD ("folder-may-be-empty-or-deep", test_folder_may_be_empty_or_deep);
   ADD ("no-templates", test_no_templates);
   return g_test_run ();
