@@ -809,7 +809,11 @@ begin_extra (StrandCall *self, StrandCallExtra *extra)
  * Marks a call as running, starts its timeout, and tells its backend. A runner that uses strand_call_run()
  * does not call this. Any thread; may block briefly in the backend.
  *
- * Returns: %TRUE if the function is to run now; %FALSE if the call was cancelled meanwhile: just drop it
+ * %FALSE is the runner's to remember: it lets go of the call, does not run the function, or stops what it has
+ * started elsewhere, and need not finish the call, of which nothing is heard any more. It cannot ask the call
+ * later, because strand_call_get_status() says %STRAND_STATUS_RUNNING until whoever cancelled it is through.
+ *
+ * Returns: %TRUE if the function is to run now; %FALSE if the call was cancelled meanwhile, or begun before
  * Since: 1.0
  */
 gboolean
