@@ -484,6 +484,33 @@ strand_chain_go_on (StrandCall *call)
 }
 
 /**
+ * strand_call_finish_by_verdict: (skip)
+ * @call: a call or an attempt, pending
+ * @verdict: how its chain decided: REFUSE or ANSWER
+ * @value: (nullable) (transfer full): the value, with ANSWER
+ * @error: (nullable) (transfer full): the refusal, with REFUSE
+ *
+ * Ends a call whose function is not to run: an answer completes it, a refusal fails it, unless that says that
+ * the call was cancelled while it waited. Any thread; does not block.
+ *
+ * Since: 1.0
+ */
+void
+strand_call_finish_by_verdict (StrandCall *call, StrandVerdict verdict, GVariant *value, GError *error)
+{
+  StrandStatus status = STRAND_STATUS_FAILED;
+
+  g_return_if_fail (call != NULL);
+  g_return_if_fail (verdict != STRAND_VERDICT_CONTINUE && verdict != STRAND_VERDICT_LATER);
+
+  if (verdict == STRAND_VERDICT_ANSWER)
+    status = STRAND_STATUS_COMPLETED;
+  else if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
+    status = STRAND_STATUS_CANCELLED;
+  strand_call_finish_as (call, status, value, error);
+}
+
+/**
  * strand_call_resume:
  * @call: a call that this middleware answered LATER
  * @verdict: what it answers now; not LATER

@@ -188,6 +188,10 @@ void strand_chain_before (StrandChain *self, StrandCall *attempt, StrandChainFun
 STRAND_AVAILABLE_IN_ALL
 void strand_chain_go_on (StrandCall *call);
 
+/* What a StrandChainFunc does with a verdict that is not CONTINUE. */
+STRAND_AVAILABLE_IN_ALL
+void strand_call_finish_by_verdict (StrandCall *call, StrandVerdict verdict, GVariant *value, GError *error);
+
 /* Tells each middleware whose `before` ran of the attempt's outcome. Returns warnings, or NULL. */
 STRAND_AVAILABLE_IN_ALL
 GStrv strand_chain_settle (StrandChain *self, StrandCall *attempt,

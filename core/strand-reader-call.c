@@ -237,11 +237,7 @@ chain_decided (StrandCall *attempt, StrandVerdict verdict, GVariant *value, GErr
       return;
     }
   call->refused = verdict == STRAND_VERDICT_REFUSE;
-  strand_call_finish_as (attempt,
-                         verdict == STRAND_VERDICT_ANSWER                            ? STRAND_STATUS_COMPLETED
-                         : g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED) ? STRAND_STATUS_CANCELLED
-                                                                                     : STRAND_STATUS_FAILED,
-                         value, error);
+  strand_call_finish_by_verdict (attempt, verdict, value, error);
 }
 
 static void

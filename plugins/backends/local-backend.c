@@ -282,7 +282,7 @@ submit_decided (StrandCall *call, StrandVerdict verdict, GVariant *value, GError
       return;
     }
   /* Refused or answered at the door: no record. */
-  strand_call_finish_as (call, local_status_of (verdict, error), value, error);
+  strand_call_finish_by_verdict (call, verdict, value, error);
   local_entry_drop (entry);
 }
 

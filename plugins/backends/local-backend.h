@@ -90,6 +90,3 @@ void local_entry_look (LocalEntry *entry);
 
 /* Ends an entry whose call has ended. */
 void local_entry_drop (LocalEntry *entry);
-
-/* How a call ends that its middleware did not let through. */
-StrandStatus local_status_of (StrandVerdict verdict, const GError *error);

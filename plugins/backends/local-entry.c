@@ -341,15 +341,6 @@ submit_attempt (LocalEntry *entry, StrandCall *attempt)
   strand_call_unref (attempt);
 }
 
-StrandStatus
-local_status_of (StrandVerdict verdict, const GError *error)
-{
-  if (verdict == STRAND_VERDICT_ANSWER)
-    return STRAND_STATUS_COMPLETED;
-  return g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED) ? STRAND_STATUS_CANCELLED
-                                                                   : STRAND_STATUS_FAILED;
-}
-
 static void
 chain_decided (StrandCall *attempt, StrandVerdict verdict, GVariant *value, GError *error, gpointer data)
 {
@@ -360,7 +351,7 @@ chain_decided (StrandCall *attempt, StrandVerdict verdict, GVariant *value, GErr
   else
     {
       entry->refused = verdict == STRAND_VERDICT_REFUSE;
-      strand_call_finish_as (attempt, local_status_of (verdict, error), value, error);
+      strand_call_finish_by_verdict (attempt, verdict, value, error);
     }
 }
 

@@ -82,11 +82,11 @@ follow_ended (StrandCall *call, gpointer data)
     strand_call_unref (call);
 }
 
-/* The call ends here, without a record of its own that would end it. Takes over @error. */
+/* A call that has no record which would end it. Takes over @error. */
 static void
-end_call (StrandStoreBackend *self, StrandCall *call, StrandStatus status, GVariant *value, GError *error)
+fail_call (StrandStoreBackend *self, StrandCall *call, GError *error)
 {
-  strand_call_finish_as (call, status, value, error);
+  strand_call_finish_as (call, STRAND_STATUS_FAILED, NULL, error);
   follow_ended (call, self);
 }
 
@@ -132,7 +132,7 @@ static void
 refuse_launch (StrandStoreBackend *self, StrandCall *call, GError *error)
 {
   g_prefix_error (&error, "Could not launch a call of '%s': ", strand_call_get_function_name (call));
-  end_call (self, call, STRAND_STATUS_FAILED, NULL, error);
+  fail_call (self, call, error);
 }
 
 /* A call with a unique key goes alone, and may find that another one has it. */
@@ -171,7 +171,7 @@ put_calls (StrandStoreBackend *self, GPtrArray *calls)
 
       if (record == NULL)
         {
-          end_call (self, call, STRAND_STATUS_FAILED, NULL, error);
+          fail_call (self, call, error);
           continue;
         }
       if (strand_record_get_string (record, STRAND_FIELD_UNIQUE) != NULL)
@@ -271,11 +271,8 @@ submit_decided (StrandCall *call, StrandVerdict verdict, GVariant *value, GError
   if (verdict != STRAND_VERDICT_CONTINUE)
     {
       /* Refused or answered at the door: no record. */
-      end_call (self, call,
-                verdict == STRAND_VERDICT_ANSWER                            ? STRAND_STATUS_COMPLETED
-                : g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED) ? STRAND_STATUS_CANCELLED
-                                                                            : STRAND_STATUS_FAILED,
-                value, error);
+      strand_call_finish_by_verdict (call, verdict, value, error);
+      follow_ended (call, self);
       return;
     }
   g_mutex_lock (&self->lock);
@@ -414,8 +411,9 @@ strand_store_backend_get_result (StrandBackend *backend, StrandRecord *record, G
   g_signal_emit (backend, get_result_signal, 0, record, &value);
   if (value != NULL)
     return g_variant_take_ref (value);
-  return strand_record_get_bytes (record, STRAND_FIELD_VALUE) != NULL ? strand_record_dup_value (record, error)
-                                                                      : NULL;
+  return strand_record_get_bytes (record, STRAND_FIELD_VALUE) != NULL
+             ? strand_record_dup_value (record, error)
+             : NULL;
 }
 
 static void
@@ -573,12 +571,12 @@ strand_store_backend_class_init (StrandStoreBackendClass *klass)
                          DEFAULT_MAX_PENDING, fixed);
   g_object_class_install_properties (object_class, N_PROPS, props);
 
-  /* `GVariant *handler (StrandBackend *backend, StrandRecord *record, gpointer user_data)`: a call has completed,
-   * and the first handler that returns a value decides what its caller gets; NULL leaves it to the next, and at
-   * last to the record. On a thread of strand's own; may block. */
+  /* `GVariant *handler (StrandBackend *backend, StrandRecord *record, gpointer user_data)`: a call has
+   * completed, and the first handler that returns a value decides what its caller gets; NULL leaves it to the
+   * next, and at last to the record. On a thread of strand's own; may block. */
   get_result_signal =
-      g_signal_new ("get-result", STRAND_TYPE_STORE_BACKEND, G_SIGNAL_RUN_LAST, 0, take_first_value, NULL, NULL,
-                    G_TYPE_VARIANT, 1, STRAND_TYPE_RECORD | G_SIGNAL_TYPE_STATIC_SCOPE);
+      g_signal_new ("get-result", STRAND_TYPE_STORE_BACKEND, G_SIGNAL_RUN_LAST, 0, take_first_value, NULL,
+                    NULL, G_TYPE_VARIANT, 1, STRAND_TYPE_RECORD | G_SIGNAL_TYPE_STATIC_SCOPE);
 }
 
 static void

@@ -69,14 +69,6 @@ call_ended (StrandCall *call, gpointer data)
   g_object_unref (self);
 }
 
-/* Ends a call that has no record which would. Takes over @value and @error. */
-static void
-end_call (SampleBackend *self, StrandCall *call, StrandStatus status, GVariant *value, GError *error)
-{
-  strand_call_finish_as (call, status, value, error);
-  call_ended (call, self);
-}
-
 /* The program reads what it leaves, from the first call on. */
 static void
 start_reader (SampleBackend *self)
@@ -112,7 +104,8 @@ write_record (gpointer pushed, gpointer data)
   if (!put_record (self, call, &error))
     {
       g_prefix_error (&error, "Could not launch a call of '%s': ", strand_call_get_function_name (call));
-      end_call (self, call, STRAND_STATUS_FAILED, NULL, error);
+      strand_call_finish_as (call, STRAND_STATUS_FAILED, NULL, error);
+      call_ended (call, self);
     }
   else
     {
@@ -135,19 +128,16 @@ submit_decided (StrandCall *call, StrandVerdict verdict, GVariant *value, GError
 {
   SampleBackend *self = data;
 
-  if (verdict == STRAND_VERDICT_ANSWER)
-    end_call (self, call, STRAND_STATUS_COMPLETED, value, NULL);
-  else if (verdict == STRAND_VERDICT_REFUSE && g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
-    end_call (self, call, STRAND_STATUS_CANCELLED, NULL, error);
-  else if (verdict == STRAND_VERDICT_REFUSE)
-    end_call (self, call, STRAND_STATUS_FAILED, NULL, error);
-  else
+  if (verdict != STRAND_VERDICT_CONTINUE)
     {
-      g_mutex_lock (&self->lock);
-      self->n_unwritten++;
-      g_mutex_unlock (&self->lock);
-      g_thread_pool_push (self->writers, strand_call_ref (call), NULL);
+      strand_call_finish_by_verdict (call, verdict, value, error);
+      call_ended (call, self);
+      return;
     }
+  g_mutex_lock (&self->lock);
+  self->n_unwritten++;
+  g_mutex_unlock (&self->lock);
+  g_thread_pool_push (self->writers, strand_call_ref (call), NULL);
 }
 
 /* Takes over the caller's reference to the call. */
