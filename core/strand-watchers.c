@@ -572,9 +572,11 @@ debug_polling (StrandStore *store, GError *error)
                 error != NULL ? error->message : "it cannot watch");
 }
 
-/* Has the store notice work in the queues that somebody waits for. FALSE if its changes must do. */
+/* Has the store notice work in the queues that somebody waits for. FALSE if its changes must do. @again: (out):
+ * set where it noticed some before. What it had noticed then and not told may have gone with that: those who
+ * wait for work have to look. */
 static gboolean
-notice_queues (StrandWatchers *self, StrandStore *store)
+notice_queues (StrandWatchers *self, StrandStore *store, gboolean *again)
 {
   StrandStoreInterface *methods = STRAND_STORE_GET_IFACE (store);
   g_autoptr(GError) error = NULL;
@@ -594,11 +596,13 @@ notice_queues (StrandWatchers *self, StrandStore *store)
   g_mutex_lock (&self->lock);
   self->queues_watched = watched && queues != NULL;
   g_mutex_unlock (&self->lock);
+  *again = before;
   return watched && !all;
 }
 
+/* @again: (out): as above; untouched for a watcher of records, which leaves the queues as they are. */
 static void
-start_noticing (StrandWatchers *self, StrandStore *store)
+start_noticing (StrandWatchers *self, StrandStore *store, gboolean for_queue, gboolean *again)
 {
   StrandStoreInterface *methods = STRAND_STORE_GET_IFACE (store);
   g_autoptr(GError) error = NULL;
@@ -609,7 +613,7 @@ start_noticing (StrandWatchers *self, StrandStore *store)
   stopped = self->stopped;
   only_queues = self->waiting->len == g_hash_table_size (self->by_id);
   g_mutex_unlock (&self->lock);
-  if (stopped || (notice_queues (self, store) && only_queues))
+  if (stopped || (for_queue && notice_queues (self, store, again) && only_queues))
     return;
 
   if (!watches && methods->set_watching != NULL)
@@ -647,12 +651,15 @@ stop_noticing (StrandWatchers *self, StrandStore *store)
 static guint
 add (StrandWatchers *self, StrandStore *store, Watcher *watcher)
 {
+  gboolean again = FALSE;
   guint id;
 
   g_mutex_lock (&self->switch_lock);
   id = add_watcher (self, watcher);
-  start_noticing (self, store);
+  start_noticing (self, store, watcher->for_queue, &again);
   g_mutex_unlock (&self->switch_lock);
+  if (again)
+    strand_watchers_announce_queue (self, store, NULL);
   return id;
 }
 
@@ -677,6 +684,7 @@ void
 strand_watchers_remove (StrandWatchers *self, StrandStore *store, guint id)
 {
   g_autoptr(Watcher) watcher = NULL;
+  gboolean again = FALSE;
   gboolean last;
 
   g_mutex_lock (&self->switch_lock);
@@ -684,8 +692,10 @@ strand_watchers_remove (StrandWatchers *self, StrandStore *store, guint id)
   if (last)
     stop_noticing (self, store);
   else if (watcher != NULL && watcher->for_queue)
-    notice_queues (self, store);
+    notice_queues (self, store, &again);
   g_mutex_unlock (&self->switch_lock);
+  if (again)
+    strand_watchers_announce_queue (self, store, NULL);
 
   if (watcher != NULL && !watcher->removed_itself)
     finish_watcher (self, watcher, TRUE);

@@ -447,6 +447,51 @@ test_work_of_others_is_looked_for (Fixture *f, gconstpointer unused)
   strand_store_unwatch (f->store, id);
 }
 
+static guint n_noticings;
+
+static gboolean
+notice_queues (StrandStore *store, const char *const *queues, GError **error)
+{
+  n_noticings += queues != NULL;
+  return TRUE;
+}
+
+static gboolean
+notice_records (StrandStore *store, gboolean watching, GError **error)
+{
+  return TRUE;
+}
+
+/* Others come and go: whoever waits for work looks again, since news of a queue may have gone with the store's
+ * way to notice it; whoever watches a record leaves that way alone. */
+static void
+test_no_work_is_missed_beside_others (Fixture *f, gconstpointer unused)
+{
+  StrandStoreInterface *methods = STRAND_STORE_GET_IFACE (f->store);
+  g_autoptr(GAsyncQueue) news = g_async_queue_new_full (g_free);
+  guint id, other_id, record_id;
+
+  methods->set_watching_queues = notice_queues;
+  methods->set_watching = notice_records;
+  n_noticings = 0;
+  id = strand_store_watch_queue (f->store, "q", tell, news, NULL);
+  record_id = strand_store_watch (f->store, "a", tell, news, NULL);
+  strand_store_unwatch (f->store, record_id);
+  g_assert_cmpuint (n_noticings, ==, 1);
+  g_assert_cmpint (g_async_queue_length (news), ==, 0);
+
+  other_id = strand_store_watch_queue (f->store, "r", tell, news, NULL);
+  g_assert_cmpuint (n_noticings, ==, 2);
+  g_assert_cmpint (g_async_queue_length (news), ==, 2); /* for each of the two */
+  strand_store_unwatch (f->store, other_id);
+  g_assert_cmpuint (n_noticings, ==, 3);
+  g_assert_cmpint (g_async_queue_length (news), ==, 3);
+  strand_store_unwatch (f->store, id);
+  g_assert_cmpint (g_async_queue_length (news), ==, 3);
+  methods->set_watching_queues = NULL;
+  methods->set_watching = NULL;
+}
+
 static void
 test_only_the_table_allows_a_step (void)
 {
@@ -477,6 +522,7 @@ main (int argc, char **argv)
   ADD ("items/go-with-their-call", test_items_go_with_their_call);
   ADD ("queue/work-is-told", test_work_in_a_queue_is_told);
   ADD ("queue/work-of-others-is-looked-for", test_work_of_others_is_looked_for);
+  ADD ("queue/no-work-is-missed-beside-others", test_no_work_is_missed_beside_others);
   ADD ("async/does-what-the-others-do", test_async_functions_do_what_the_others_do);
   g_test_add_func ("/life/only-the-table-allows-a-step", test_only_the_table_allows_a_step);
 
