@@ -276,9 +276,27 @@ lease_of (const char *owner)
   return lease_ms * 1000;
 }
 
-/* Whether a record's lease has stood still for as long as it lasts, as far as this observer has seen. */
+/* A page of records, and between which times it was read: this observer may stand still itself. */
+typedef struct
+{
+  gint64 asked_us, seen_us;
+} Look;
+
+static StrandPage *
+read_page (StrandReader *self, const StrandFilter *filter, const char *cursor, Look *look, GError **error)
+{
+  StrandPage *page;
+
+  look->asked_us = g_get_monotonic_time ();
+  page = strand_store_list (self->store, filter, cursor, PAGE_SIZE, error);
+  look->seen_us = g_get_monotonic_time ();
+  return page;
+}
+
+/* Whether a record's lease has stood still for as long as it lasts, as far as this observer has seen: from
+ * when it was certainly read first until it was certainly not yet read again. */
 static gboolean
-stands_still (GHashTable *sightings, StrandRecord *record, guint round, gint64 now_us)
+stands_still (GHashTable *sightings, StrandRecord *record, guint round, const Look *look)
 {
   gint64 lease_us = lease_of (strand_record_get_string (record, STRAND_FIELD_LEASE_OWNER));
   gint64 fence = strand_record_get_int (record, STRAND_FIELD_FENCE);
@@ -296,9 +314,9 @@ stands_still (GHashTable *sightings, StrandRecord *record, guint round, gint64 n
     {
       sighting->fence = fence;
       sighting->counter = counter;
-      sighting->since_us = now_us;
+      sighting->since_us = look->seen_us;
     }
-  return lease_us >= 0 && now_us - sighting->since_us > lease_us;
+  return lease_us >= 0 && look->asked_us - sighting->since_us > lease_us;
 }
 
 static gboolean
@@ -356,13 +374,13 @@ sweep (Keeper *keeper, const char *owner, const char *why)
   StrandReader *self = keeper->reader;
   const StrandFilter filter = { .statuses = 1 << STRAND_STATUS_RUNNING, .lease_owner = owner };
   g_autofree char *cursor = NULL;
-  gint64 now_us = g_get_monotonic_time ();
   guint round = ++keeper->round;
 
   do
     {
+      Look look;
       g_autoptr(GError) error = NULL;
-      g_autoptr(StrandPage) page = strand_store_list (self->store, &filter, cursor, PAGE_SIZE, &error);
+      g_autoptr(StrandPage) page = read_page (self, &filter, cursor, &look, &error);
       GPtrArray *records = page != NULL ? strand_page_get_records (page) : NULL;
 
       if (page == NULL)
@@ -381,7 +399,7 @@ sweep (Keeper *keeper, const char *owner, const char *why)
             continue;
           else if (strand_lease_owner_probe (holder) == STRAND_OWNER_STATE_DEAD)
             recover (self, record, "ended without finishing it");
-          else if (stands_still (keeper->calls, record, round, now_us))
+          else if (stands_still (keeper->calls, record, round, &look))
             recover (self, record, "did not renew its lease");
         }
       g_free (cursor);
@@ -446,12 +464,12 @@ call_roll (Keeper *keeper)
   StrandReader *self = keeper->reader;
   const StrandFilter filter = { .kind = READER_KIND };
   g_autofree char *cursor = NULL;
-  gint64 now_us = g_get_monotonic_time ();
   guint round = ++keeper->round;
 
   do
     {
-      g_autoptr(StrandPage) page = strand_store_list (self->store, &filter, cursor, PAGE_SIZE, NULL);
+      Look look;
+      g_autoptr(StrandPage) page = read_page (self, &filter, cursor, &look, NULL);
       GPtrArray *records = page != NULL ? strand_page_get_records (page) : NULL;
 
       if (page == NULL)
@@ -465,7 +483,7 @@ call_roll (Keeper *keeper)
             continue;
           if (strand_lease_owner_probe (owner) == STRAND_OWNER_STATE_DEAD)
             bury (keeper, record, "ended without finishing it");
-          else if (is_written_off (record) || stands_still (keeper->workers, record, round, now_us))
+          else if (is_written_off (record) || stands_still (keeper->workers, record, round, &look))
             bury (keeper, record, "did not renew its lease");
           else
             watch_worker (keeper, owner);

@@ -15,6 +15,14 @@
 
 /* --- a store that stands between a reader and the roster ------------------------------------------------ */
 
+/* What the reader is late to see, as if it was stopped when it was about to look. */
+typedef enum
+{
+  LATE_NEVER,
+  LATE_FOR_WORKERS,
+  LATE_FOR_CALLS
+} Late;
+
 #define ROSTER_TYPE_STORE (roster_store_get_type ())
 G_DECLARE_FINAL_TYPE (RosterStore, roster_store, ROSTER, STORE, GObject)
 
@@ -29,6 +37,11 @@ struct _RosterStore
   int comes_back;    /* the silent worker renews its record right before it is written off */
   int n_written_off; /* workers */
   int n_swept_early; /* lists of a worker's calls before that */
+  int stood_ms;      /* how long the first of what is looked at late had been seen to stand still */
+
+  Late late; /* set before the reader listens */
+  gboolean has_looked;
+  gint64 seen_us, asked_us; /* the keeper's: when that was seen first, and asked for last */
 };
 
 enum
@@ -73,6 +86,16 @@ renew (StrandStore *store, const char *key)
   g_assert_no_error (error);
 }
 
+/* What was looked at late is given up. */
+static gboolean
+is_given_up (RosterStore *self, StrandRecord *record)
+{
+  if (self->late == LATE_FOR_WORKERS)
+    return is_written_off (record);
+  return self->late == LATE_FOR_CALLS && !is_worker (record) &&
+         strand_record_get_int (record, STRAND_FIELD_CRASHES) > 0;
+}
+
 static gboolean
 roster_store_put (StrandStore *store, StrandRecord *record, guint64 expected, GError **error)
 {
@@ -87,6 +110,8 @@ roster_store_put (StrandStore *store, StrandRecord *record, guint64 expected, GE
     }
   if (is_written_off (record) && g_atomic_int_compare_and_exchange (&self->comes_back, TRUE, FALSE))
     renew (self->real, strand_record_get_key (record));
+  if (is_given_up (self, record))
+    g_atomic_int_compare_and_exchange (&self->stood_ms, -1, (int) ((self->asked_us - self->seen_us) / 1000));
   done = strand_store_put (self->real, record, expected, error);
   if (done && is_written_off (record))
     g_atomic_int_inc (&self->n_written_off);
@@ -99,7 +124,23 @@ roster_store_remove (StrandStore *store, const char *key, guint64 expected, GErr
   return strand_store_remove (ROSTER_STORE (store)->real, key, expected, error);
 }
 
-/* The look at all running calls is kept out, so that what is known of workers is all that is known. */
+static StrandPage *
+look_late (RosterStore *self, const StrandFilter *filter, const char *cursor, guint limit, GError **error)
+{
+  StrandPage *page;
+
+  self->asked_us = g_get_monotonic_time ();
+  if (!self->has_looked)
+    g_usleep (2 * LEASE_US); /* this is the fault: no event ends it */
+  page = strand_store_list (self->real, filter, cursor, limit, error);
+  if (!self->has_looked)
+    self->seen_us = g_get_monotonic_time ();
+  self->has_looked = TRUE;
+  return page;
+}
+
+/* The look at all running calls is kept out, so that what is known of workers is all that is known; unless it
+ * is what comes late. */
 static StrandPage *
 roster_store_list (StrandStore *store, const StrandFilter *filter, const char *cursor, guint limit,
                    GError **error)
@@ -108,6 +149,8 @@ roster_store_list (StrandStore *store, const StrandFilter *filter, const char *c
 
   if (filter->lease_owner != NULL && g_atomic_int_get (&self->n_written_off) == 0)
     g_atomic_int_inc (&self->n_swept_early);
+  if (filter->lease_owner == NULL && self->late == (filter->kind != NULL ? LATE_FOR_WORKERS : LATE_FOR_CALLS))
+    return look_late (self, filter, cursor, limit, error);
   if (filter->statuses == 1 << STRAND_STATUS_RUNNING && filter->lease_owner == NULL)
     return strand_page_new ();
   return strand_store_list (self->real, filter, cursor, limit, error);
@@ -156,6 +199,7 @@ static void
 roster_store_init (RosterStore *self)
 {
   self->real = plain_store_new ();
+  self->stood_ms = -1;
 }
 
 /* --- tests ---------------------------------------------------------------------------------------------- */
@@ -346,6 +390,19 @@ test_who_cannot_renew_claims_nothing (Fixture *f, gconstpointer unused)
   wait_until (status_of (f, "waits") == STRAND_STATUS_COMPLETED);
 }
 
+/* The first look is long over when it has seen anything: a lease is watched from when it was seen. */
+static void
+test_who_looks_late_waits_for_a_lease (Fixture *f, gconstpointer late)
+{
+  f->store->late = (Late) GPOINTER_TO_INT (late);
+  if (f->store->late == LATE_FOR_WORKERS)
+    put_worker (f, SILENT, FALSE);
+  put_call (f, "left", "test.nothing", SILENT);
+  listen (f);
+  wait_until (status_of (f, "left") == STRAND_STATUS_COMPLETED);
+  g_assert_cmpint (g_atomic_int_get (&f->store->stood_ms), >=, LEASE_US / 1000);
+}
+
 #define ADD(name, function) g_test_add ("/reader-roster/" name, Fixture, NULL, set_up, function, tear_down)
 
 int
@@ -358,5 +415,9 @@ main (int argc, char **argv)
   ADD ("mark-is-enough", test_mark_is_enough);
   ADD ("who-shows-itself-keeps-its-calls", test_who_shows_itself_keeps_its_calls);
   ADD ("who-cannot-renew-claims-nothing", test_who_cannot_renew_claims_nothing);
+  g_test_add ("/reader-roster/late/waits-for-a-worker", Fixture, GINT_TO_POINTER (LATE_FOR_WORKERS), set_up,
+              test_who_looks_late_waits_for_a_lease, tear_down);
+  g_test_add ("/reader-roster/late/waits-for-a-call", Fixture, GINT_TO_POINTER (LATE_FOR_CALLS), set_up,
+              test_who_looks_late_waits_for_a_lease, tear_down);
   return g_test_run ();
 }
