@@ -761,7 +761,7 @@ check (Run *run)
   g_autofree char *leftovers = NULL;
   Findings findings;
 
-  checker_look (&findings, run->log, store, run->seen);
+  checker_look (&findings, run->log, store, run->seen, (gint64) option_lease * 1000);
   strand_store_cleanup_expired (store, -1, NULL); /* also takes away what killed writers left */
   strand_store_close (store);
   leftovers = stage_find_leftovers (run->stage);

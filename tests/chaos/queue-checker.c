@@ -16,14 +16,18 @@
 
 #define PAGE_SIZE 1000
 
+/* Of those that do not fit. */
+#define MAX_SHOWN_RECORDS 10
+
 typedef struct
 {
   int number;
   char *process; /* of a worker */
   gboolean elsewhere;
   gboolean touched;  /* was stopped: its lease may have ended */
-  gboolean ended;    /* as it was told to, and said so */
+  gint64 begun_us;   /* since when it is there */
   gint64 listens_us; /* since when it is a worker; 0 for never */
+  gint64 ended_us;   /* when it said that it had, as it was told to; 0 for never */
   gint64 killed_us;  /* or found to be gone; 0 while it lives */
 } Actor;
 
@@ -60,6 +64,7 @@ typedef struct
 {
   Findings *findings;
   GHashTable *seen;
+  gint64 lease_us;
   GHashTable *calls;     /* of Call, by key */
   GHashTable *runs;      /* key of the call and place in its `begun`, by name of the run: "KEY PLACE" */
   GHashTable *actors;    /* of Actor, by number */
@@ -215,10 +220,11 @@ hear_deed (Checker *self, gint64 time_us, char **words)
 }
 
 static void
-hear_worker (Checker *self, int number, const char *process)
+hear_worker (Checker *self, gint64 time_us, int number, const char *process)
 {
   Actor *actor = get_actor (self, number);
 
+  actor->begun_us = time_us;
   actor->process = g_strdup (process);
   g_hash_table_insert (self->processes, actor->process, actor);
 }
@@ -248,7 +254,7 @@ hear (Checker *self, const char *line)
   else if (strcmp (words[2], "claim") == 0 && n == 5)
     hear_claim (self, time_us, number, words + 3);
   else if (strcmp (words[2], "worker") == 0 && n == 5)
-    hear_worker (self, number, words[3]);
+    hear_worker (self, time_us, number, words[3]);
   else if (strcmp (words[2], "accepted") == 0 && n == 4)
     {
       get_call (self, words[3])->accepted = TRUE;
@@ -259,7 +265,7 @@ hear (Checker *self, const char *line)
   else if (strcmp (words[2], "listens") == 0)
     get_actor (self, number)->listens_us = time_us;
   else if (strcmp (words[2], "stopped") == 0)
-    get_actor (self, number)->ended = TRUE;
+    get_actor (self, number)->ended_us = time_us;
 }
 
 static void
@@ -361,6 +367,29 @@ time_recovery (Checker *self, Call *call, Actor *dead, gint64 noticed_us)
     g_array_append_val (self->elsewhere, taken_us);
 }
 
+/* @gone: whether the worker is said to be no more, and not only to have been silent for a lease. */
+static void
+judge_loss (Checker *self, Call *call, const char *key, Actor *actor, gint64 time_us, gboolean gone)
+{
+  gboolean was_told = actor->ended_us > 0 && actor->ended_us <= time_us;
+  /* Nobody can give back to a store that takes nothing, nor renew there. */
+  gboolean excused = actor->touched || was_away (self, time_us - 10 * G_USEC_PER_SEC, time_us);
+
+  if (!gone && time_us - actor->begun_us < self->lease_us)
+    checker_fault (self->findings, "call '%s' was taken from worker %d, who was not there for a lease", key,
+                   actor->number);
+  else if (was_told && !excused)
+    checker_fault (self->findings, "worker %d ended in peace and left call '%s' behind", actor->number, key);
+  else if (was_told)
+    self->findings->n_late += !actor->touched;
+  else if (actor->killed_us > 0 && actor->killed_us <= time_us)
+    time_recovery (self, call, actor, time_us);
+  else if (gone)
+    checker_fault (self->findings, "call '%s' was taken from worker %d, who was alive", key, actor->number);
+  else if (!excused)
+    self->findings->n_late++;
+}
+
 /* A claim that ended with its worker. */
 static void
 check_loss (Checker *self, Call *call, const char *key, const char *owner, gint64 time_us,
@@ -378,17 +407,7 @@ check_loss (Checker *self, Call *call, const char *key, const char *owner, gint6
   n = GPOINTER_TO_UINT (g_hash_table_lookup (self->taken, actor->process)) + 1;
   g_hash_table_insert (self->taken, actor->process, GUINT_TO_POINTER (n));
   self->findings->most_taken = MAX (self->findings->most_taken, n);
-  /* Nobody can give back to a store that takes nothing. */
-  if (actor->ended && !actor->touched && was_away (self, time_us - 10 * G_USEC_PER_SEC, time_us))
-    self->findings->n_late++;
-  else if (actor->ended && !actor->touched)
-    checker_fault (self->findings, "worker %d ended in peace and left call '%s' behind", actor->number, key);
-  else if (actor->killed_us > 0 && actor->killed_us <= time_us)
-    time_recovery (self, call, actor, time_us);
-  else if (strstr (message, "ended without finishing it") != NULL)
-    checker_fault (self->findings, "call '%s' was taken from worker %d, who was alive", key, actor->number);
-  else if (!actor->touched && !was_away (self, time_us - 10 * G_USEC_PER_SEC, time_us))
-    self->findings->n_late++;
+  judge_loss (self, call, key, actor, time_us, strstr (message, "ended without finishing it") != NULL);
 }
 
 static Deaths
@@ -548,12 +567,25 @@ count_end (Findings *findings, StrandRecord *record)
     }
 }
 
+/* What does not fit is judged by all of it. */
+static void
+show_record (StrandRecord *record)
+{
+  g_autoptr(GBytes) json = strand_record_to_json (record);
+  gsize size;
+  const char *text = g_bytes_get_data (json, &size);
+  g_autofree char *line = g_strchomp (g_strndup (text, size));
+
+  g_test_message ("%s", line);
+}
+
 static void
 check_record (Checker *self, StrandRecord *record)
 {
   const char *key = strand_record_get_key (record);
   Call *call = get_call (self, key);
   gint64 fence = strand_record_get_int (record, STRAND_FIELD_FENCE) & STRAND_FENCE_CLAIMS;
+  guint n_faults = self->findings->faults->len;
   Deaths deaths;
 
   if (call->has_record)
@@ -572,6 +604,8 @@ check_record (Checker *self, StrandRecord *record)
   check_sums (self, call, record, &deaths);
   if (strand_record_get_status (record) == STRAND_STATUS_COMPLETED)
     check_winner (self, call, record);
+  if (self->findings->faults->len > n_faults && n_faults < MAX_SHOWN_RECORDS)
+    show_record (record);
 }
 
 /* --- the whole ------------------------------------------------------------------------------------------ */
@@ -645,9 +679,9 @@ check_all (Checker *self)
 }
 
 void
-checker_look (Findings *findings, const char *log, StrandStore *store, GHashTable *seen)
+checker_look (Findings *findings, const char *log, StrandStore *store, GHashTable *seen, gint64 lease_us)
 {
-  Checker self = { .findings = findings, .seen = seen };
+  Checker self = { .findings = findings, .seen = seen, .lease_us = lease_us };
 
   memset (findings, 0, sizeof *findings);
   findings->faults = g_ptr_array_new_with_free_func (g_free);

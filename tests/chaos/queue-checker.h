@@ -40,8 +40,8 @@ typedef struct
   Times other_host; /* until it was pending again: workers of the other host */
 } Findings;
 
-/* @seen: key → Seen. Reads the whole log and the whole store, both at rest. */
-void checker_look (Findings *findings, const char *log, StrandStore *store, GHashTable *seen);
+/* @seen: key → Seen. @lease_us: how long leases last. Reads the whole log and the whole store, both at rest. */
+void checker_look (Findings *findings, const char *log, StrandStore *store, GHashTable *seen, gint64 lease_us);
 void checker_fault (Findings *findings, const char *format, ...) G_GNUC_PRINTF (2, 3);
 void findings_clear (Findings *findings);
 
