@@ -13,7 +13,14 @@ typedef struct
   const char *says;     /* somewhere in the report; NULL for nothing in particular */
 } Fault;
 
-/* Adds a test for each of @faults, which end in a fault NULL. @keyfile: a keyfile with an object `broken` of
- * this kind, from fixtures/@folder/@file.so, whose last line is `fault=`. Must stay valid. */
-void fault_runner_add (const char *kind, const char *folder, const char *file, const char *keyfile,
-                       const Fault *faults);
+/* Adds a test for each of @faults, which end in a fault NULL, of the plugin fixtures/KINDs/faulty-KIND.so.
+ * @settings: lines of the keyfile for all of them; NULL for none. @n_looks: how often a fault may be looked
+ * for until the report is as expected: twice where threads or processes race, because on a busy machine they
+ * may just miss each other. All must stay valid. */
+void fault_runner_add (const char *kind, const char *settings, guint n_looks, const Fault *faults);
+
+/* The file of the plugin. */
+char *fault_runner_file (const char *kind);
+
+/* Runs `strand conformance` with arguments, up to a NULL; its exit status. */
+int fault_runner_command (char **output, char **errors, const char *first, ...) G_GNUC_NULL_TERMINATED;
