@@ -2,18 +2,22 @@
  *
  * Each case runs in a process of its own, which is this command again with the case's clause in its
  * environment. So a plugin that crashes, hangs or leaks does that in one case, which is reported, and the
- * others go on. What a case's process prints is kept, and shown where the case has failed.
+ * others go on. What a case's process prints is kept, and shown where the case has failed; its temporary
+ * folder is its own, and goes with it.
  *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "command.h"
 
 #include <errno.h>
+#include <ftw.h>
 #include <gio/gio.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <strand-conformance.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define ENV_CASE "STRAND_CONFORMANCE_CASE"
@@ -268,18 +272,19 @@ describe_end (Child *child)
 }
 
 static GSubprocess *
-spawn_case (const char *clause, const char *const *words, GError **error)
+spawn_case (const char *clause, const char *const *words, const char *folder, GError **error)
 {
   g_autoptr(GSubprocessLauncher) launcher =
       g_subprocess_launcher_new (G_SUBPROCESS_FLAGS_STDOUT_PIPE | G_SUBPROCESS_FLAGS_STDERR_PIPE);
 
   g_subprocess_launcher_setenv (launcher, ENV_CASE, clause, TRUE);
+  g_subprocess_launcher_setenv (launcher, "TMPDIR", folder, TRUE);
   if (given.file != NULL)
     {
       g_autofree char *absolute = g_canonicalize_filename (given.file, NULL);
-      g_autofree char *folder = g_path_get_dirname (absolute);
+      g_autofree char *beside = g_path_get_dirname (absolute);
       const char *others = g_getenv ("STRAND_PLUGIN_PATH");
-      g_autofree char *folders = others != NULL ? g_strconcat (folder, ":", others, NULL) : g_strdup (folder);
+      g_autofree char *folders = others != NULL ? g_strconcat (beside, ":", others, NULL) : g_strdup (beside);
 
       g_subprocess_launcher_setenv (launcher, "STRAND_PLUGIN_PATH", folders, TRUE);
     }
@@ -287,9 +292,19 @@ spawn_case (const char *clause, const char *const *words, GError **error)
   return g_subprocess_launcher_spawnv (launcher, words, error);
 }
 
-/* @details: diagnostics of a failure, or the reason of a skip */
+/* Ends what a case has left behind, and waits until it has: it has become our child when the case died. */
+static void
+end_group (pid_t group)
+{
+  if (group <= 0 || kill (-group, SIGKILL) != 0)
+    return;
+  while (waitpid (-group, NULL, 0) > 0 || errno == EINTR)
+    ;
+}
+
+/* @folder: where it may leave what it likes. @details: diagnostics of a failure, or the reason of a skip */
 static Outcome
-try_case (const char *clause, const char *const *words, GString *details)
+try_case_in (const char *folder, const char *clause, const char *const *words, GString *details)
 {
   Child child = { 0 };
   g_autofree char *reason = NULL, *end = NULL;
@@ -298,7 +313,7 @@ try_case (const char *clause, const char *const *words, GString *details)
   guint timer;
   pid_t group;
 
-  child.process = spawn_case (clause, words, &error);
+  child.process = spawn_case (clause, words, folder, &error);
   if (child.process == NULL)
     {
       append_diagnostics (details, error->message);
@@ -312,8 +327,7 @@ try_case (const char *clause, const char *const *words, GString *details)
   g_main_loop_run (child.loop);
   g_source_remove (timer);
   g_subprocess_wait (child.process, NULL, NULL);
-  if (group > 0)
-    kill (-group, SIGKILL); /* what it has left behind */
+  end_group (group);
 
   outcome = read_report (child.output, &reason);
   end = describe_end (&child);
@@ -332,6 +346,30 @@ try_case (const char *clause, const char *const *words, GString *details)
   g_object_unref (child.cancellable);
   g_object_unref (child.process);
   g_main_loop_unref (child.loop);
+  return outcome;
+}
+
+static int
+remove_one (const char *path, const struct stat *st, int type, struct FTW *where)
+{
+  return remove (path);
+}
+
+static Outcome
+try_case (const char *clause, const char *const *words, GString *details)
+{
+  g_autoptr(GError) error = NULL;
+  g_autofree char *folder = g_dir_make_tmp ("strand-conformance-XXXXXX", &error);
+  Outcome outcome;
+
+  if (folder == NULL)
+    {
+      append_diagnostics (details, error->message);
+      return FAILED;
+    }
+  outcome = try_case_in (folder, clause, words, details);
+  if (nftw (folder, remove_one, 16, FTW_DEPTH | FTW_PHYS) != 0)
+    g_warning ("Could not remove '%s': %s", folder, g_strerror (errno));
   return outcome;
 }
 
@@ -403,6 +441,7 @@ run_cases (Subject *subject, GPtrArray *cases)
   GString *json = g_string_new ("[");
   guint n_failed = 0;
 
+  prctl (PR_SET_CHILD_SUBREAPER, 1); /* see end_group() */
   if (!subject->session->json)
     output_format ("1..%u\n", cases->len);
   for (guint i = 0; i < cases->len; i++)

@@ -19,9 +19,21 @@ static struct
   guint n_looks;
 } subject;
 
+/* Whatever has become of the processes of its cases. */
+static void
+assert_nothing_left (const char *folder)
+{
+  g_autoptr(GDir) dir = g_dir_open (folder, 0, NULL);
+
+  g_assert_cmpstr (g_dir_read_name (dir), ==, NULL);
+  g_assert_cmpint (g_rmdir (folder), ==, 0);
+}
+
 int
 fault_runner_command (char **output, char **errors, const char *first, ...)
 {
+  g_autofree char *folder = g_dir_make_tmp ("strand-faults-XXXXXX", NULL);
+  g_auto(GStrv) environment = g_environ_setenv (g_get_environ (), "TMPDIR", folder, TRUE);
   g_autoptr(GPtrArray) words = g_ptr_array_new ();
   g_autoptr(GError) error = NULL;
   int status;
@@ -34,9 +46,10 @@ fault_runner_command (char **output, char **errors, const char *first, ...)
     g_ptr_array_add (words, (gpointer) word);
   va_end (args);
   g_ptr_array_add (words, NULL);
-  g_spawn_sync (NULL, (char **) words->pdata, NULL, G_SPAWN_DEFAULT, NULL, NULL, output, errors, &status,
-                &error);
+  g_spawn_sync (NULL, (char **) words->pdata, environment, G_SPAWN_DEFAULT, NULL, NULL, output, errors,
+                &status, &error);
   g_assert_no_error (error);
+  assert_nothing_left (folder);
   g_assert_true (WIFEXITED (status));
   return WEXITSTATUS (status);
 }

@@ -22,5 +22,6 @@ void fault_runner_add (const char *kind, const char *settings, guint n_looks, co
 /* The file of the plugin. */
 char *fault_runner_file (const char *kind);
 
-/* Runs `strand conformance` with arguments, up to a NULL; its exit status. */
+/* Runs `strand conformance` with arguments, up to a NULL, and sees to it that it leaves no file behind; its
+ * exit status. */
 int fault_runner_command (char **output, char **errors, const char *first, ...) G_GNUC_NULL_TERMINATED;
