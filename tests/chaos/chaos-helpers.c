@@ -9,6 +9,7 @@
  * the machine when; the log, of which a failure shows the end, says what came of it. SPDX-License-Identifier:
  * LGPL-2.1-or-later */
 
+#include "../core/waiting.h"
 #include "strand-plugin.h"
 
 #include <errno.h>
@@ -32,9 +33,6 @@
 
 /* One call in so many is cancelled. */
 #define CANCEL_ONE_IN 50
-
-/* For what must come about at last. Sanitizers are slow. */
-#define DEADLINE_US (60 * G_USEC_PER_SEC)
 
 /* How much of the log a failure shows. */
 #define N_LINES 40
@@ -441,8 +439,7 @@ run_calls (Run *run)
     {
       if (g_get_monotonic_time () > deadline_us)
         fail (run, "%u calls do not end", run->n_in_flight);
-      g_main_context_iteration (NULL, FALSE);
-      g_thread_yield ();
+      wait_turn ();
     }
 }
 

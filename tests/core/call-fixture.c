@@ -12,30 +12,6 @@ gpointer fixture_last_data;
 static Gate the_gate;
 static const char *program;
 
-static gboolean
-go_on (gpointer data)
-{
-  return G_SOURCE_CONTINUE;
-}
-
-/* What other threads do wakes no main context of ours, so the condition is looked at again every millisecond.
- */
-void
-wait_turn (gint64 deadline_us, const char *condition, const char *file, int line)
-{
-  GMainContext *context = g_main_context_ref_thread_default ();
-  GSource *tick = g_timeout_source_new (1);
-
-  if (g_get_monotonic_time () > deadline_us)
-    g_error ("%s:%d: waited in vain for: %s", file, line, condition);
-  g_source_set_callback (tick, go_on, NULL, NULL);
-  g_source_attach (tick, context);
-  g_main_context_iteration (context, TRUE);
-  g_source_destroy (tick);
-  g_source_unref (tick);
-  g_main_context_unref (context);
-}
-
 void
 gate_init (Gate *gate)
 {

@@ -4,21 +4,10 @@
 #pragma once
 
 #include "strand-plugin.h"
+#include "waiting.h"
 
-/* No test needs this long; one that does has failed. Long, because valgrind and sanitizers are slow. */
-#define DEADLINE_US (60 * G_USEC_PER_SEC)
-
-/* Runs the thread-default context until the condition holds; fails the test at the deadline. */
-#define wait_until(condition)                                                                                \
-  G_STMT_START                                                                                               \
-  {                                                                                                          \
-    gint64 wait_deadline_us = g_get_monotonic_time () + DEADLINE_US;                                         \
-    while (!(condition))                                                                                     \
-      wait_turn (wait_deadline_us, #condition, __FILE__, __LINE__);                                          \
-  }                                                                                                          \
-  G_STMT_END
-
-/* The last holder lets go, though a thread of strand's own may have to first: a last look at a record, say. */
+/* The last holder lets go, though a thread of strand's own may have to first: a last look at a record, say.
+ */
 #define finalize_soon(object)                                                                                \
   G_STMT_START                                                                                               \
   {                                                                                                          \
@@ -26,8 +15,6 @@
     g_assert_finalize_object (object);                                                                       \
   }                                                                                                          \
   G_STMT_END
-
-void wait_turn (gint64 deadline_us, const char *condition, const char *file, int line);
 
 /* Holds functions until it is opened. `n_inside` counts those that have come so far. */
 typedef struct

@@ -135,12 +135,6 @@ count_descriptors (void)
   return n;
 }
 
-gboolean
-keep_looking (gpointer unused)
-{
-  return G_SOURCE_CONTINUE;
-}
-
 guint16
 find_port (void)
 {

@@ -40,17 +40,3 @@ guint count_descriptors (void);
 
 /* A port that is free, as far as anybody can know. */
 guint16 find_port (void);
-
-/* Whatever there is to wait for that nothing announces. */
-#define wait_for(condition)                                                                                  \
-  G_STMT_START                                                                                               \
-  {                                                                                                          \
-    g_autoptr(GSource) turns = g_timeout_source_new (2);                                                    \
-    g_source_set_callback (turns, keep_looking, NULL, NULL);                                                 \
-    g_source_attach (turns, g_main_context_get_thread_default ());                                           \
-    wait_until (condition);                                                                                  \
-    g_source_destroy (turns);                                                                                \
-  }                                                                                                          \
-  G_STMT_END
-
-gboolean keep_looking (gpointer unused);

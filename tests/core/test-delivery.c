@@ -62,8 +62,7 @@ test_lower_priorities_run_during_a_flood (void)
   for (guint i = 1; i < N_ENDS; i++)
     strand_task_post (task, NULL);
   last = strand_task_call (task, NULL);
-  while (!strand_handle_is_ready (last))
-    g_thread_yield ();
+  wait_still (strand_handle_is_ready (last));
   g_assert_cmpuint (flood.n_ends, ==, 0);
 
   source = g_idle_add_full (G_PRIORITY_LOW, low_priority, &flood, NULL);

@@ -656,8 +656,7 @@ wait_for_one_that_waits_for_us (StrandContext *context, GVariant *arguments, gpo
   g_autoptr(StrandTask) task = make_task_for (wait_for_the_one_below, nested, nested->runner);
   g_autoptr(StrandHandle) handle = NULL;
 
-  while (g_atomic_pointer_get (&nested->outer) == NULL)
-    g_thread_yield ();
+  wait_still (g_atomic_pointer_get (&nested->outer) != NULL);
   handle = strand_task_call (task, NULL);
   strand_handle_wait (handle, -1, error);
   return NULL;
@@ -704,8 +703,7 @@ wait_for_oneself (StrandContext *context, GVariant *arguments, gpointer data, GE
 {
   StrandHandle **handle = data;
 
-  while (g_atomic_pointer_get (handle) == NULL)
-    g_thread_yield ();
+  wait_still (g_atomic_pointer_get (handle) != NULL);
   strand_handle_wait (*handle, -1, error);
   return NULL;
 }

@@ -125,28 +125,17 @@ reload (World *world, guint number)
 static void
 wait_for_calls (World *world, int n)
 {
-  gint64 deadline_us = g_get_monotonic_time () + DEADLINE_US;
   int until = g_atomic_int_get (&world->n_ended) + n;
 
-  while (g_atomic_int_get (&world->n_ended) < until)
-    {
-      g_assert_cmpint (g_get_monotonic_time (), <, deadline_us);
-      g_thread_yield ();
-    }
+  wait_still (g_atomic_int_get (&world->n_ended) >= until);
 }
 
-/* Old backends go when their last call has ended; their clerks, some seconds later. A new one reads some small
- * files when it begins, on a thread of its own, so there is a descriptor more for a moment. */
+/* Old backends go when their last call has ended; their clerks, some seconds later. A new one reads some
+ * small files when it begins, on a thread of its own, so there is a descriptor more for a moment. */
 static void
 wait_for_fewer (const char *folder, guint limit)
 {
-  gint64 deadline_us = g_get_monotonic_time () + DEADLINE_US;
-
-  while (count_entries (folder) > limit)
-    {
-      g_assert_cmpint (g_get_monotonic_time (), <, deadline_us);
-      g_thread_yield ();
-    }
+  wait_still (count_entries (folder) <= limit);
 }
 
 static void

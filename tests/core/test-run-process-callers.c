@@ -76,7 +76,7 @@ test_function_runs_until_its_end (Fixture *f, gconstpointer unused)
   strand_process_set_quiet (process, TRUE);
   strand_process_set_ready_file (process, ready);
   start (process);
-  wait_for (read_number (f, "ready") == 42);
+  wait_until (read_number (f, "ready") == 42);
   g_assert_cmpint (strand_process_get_pid (process), !=, (int) getpid ());
 
   /* SIGTERM is its cancellation. */
@@ -222,7 +222,7 @@ test_async_start_can_be_cancelled (Fixture *f, gconstpointer unused)
 
   strand_process_set_ready_file (process, never);
   strand_process_start_async (process, cancellable, on_started, &started);
-  wait_for (strand_process_get_pid (process) > 0);
+  wait_until (strand_process_get_pid (process) > 0);
   g_cancellable_cancel (cancellable);
   wait_until (started.n == 1);
   g_assert_error (started.error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
@@ -241,7 +241,7 @@ test_async_start_can_be_ended (Fixture *f, gconstpointer unused)
   strand_process_set_ready_file (process, never);
   strand_process_start_async (process, NULL, on_started, &started);
   strand_process_wait_async (process, -1, NULL, on_waited, &waited);
-  wait_for (strand_process_get_pid (process) > 0);
+  wait_until (strand_process_get_pid (process) > 0);
   g_assert_cmpuint (started.n + waited.n, ==, 0);
   strand_process_end_async (process, NULL, on_ended, &ended);
   wait_until (started.n + waited.n + ended.n == 3);
@@ -335,7 +335,7 @@ test_told_to_stop_is_cancelled (Fixture *f, gconstpointer runner_type)
   /* The other one never comes. */
   shared_folder = f->folder;
   handle = strand_task_call (task, "(u)", 0);
-  wait_for (g_file_test (runs, G_FILE_TEST_EXISTS));
+  wait_until (g_file_test (runs, G_FILE_TEST_EXISTS));
   strand_handle_cancel (handle);
   g_assert_true (strand_handle_wait (handle, DEADLINE_US, NULL));
   g_assert_error (strand_handle_get_error (handle), G_IO_ERROR, G_IO_ERROR_CANCELLED);

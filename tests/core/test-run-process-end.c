@@ -143,7 +143,7 @@ start_holder (Fixture *f)
       g_subprocess_new (G_SUBPROCESS_FLAGS_NONE, &error, program, "--hold", f->folder, NULL);
 
   g_assert_no_error (error);
-  wait_for (read_number (f, "ready") > 0);
+  wait_until (read_number (f, "ready") > 0);
   return holder;
 }
 
@@ -170,7 +170,7 @@ test_killed_caller_leaves_nothing (Fixture *f, gconstpointer unused)
   g_assert_cmpuint (count_group (leader), >, 0);
   g_assert_true (is_there (away));
   g_subprocess_force_exit (holder);
-  wait_for (count_group (leader) == 0 && !is_there (away));
+  wait_until (count_group (leader) == 0 && !is_there (away));
   g_assert_true (g_subprocess_wait (holder, NULL, NULL));
 }
 
@@ -200,7 +200,7 @@ test_killed_guard_takes_it_along (Fixture *f, gconstpointer unused)
   g_assert_error (error, STRAND_ERROR, STRAND_ERROR_CRASHED);
   g_assert_nonnull (strstr (error->message, "its guard was killed"));
   end (process);
-  wait_for (count_group (pid) == 0);
+  wait_until (count_group (pid) == 0);
 }
 
 static void
@@ -214,7 +214,7 @@ test_guard_that_hangs_is_killed (Fixture *f, gconstpointer unused)
   pid = strand_process_get_pid (process);
   kill (parent_of (pid), SIGSTOP);
   end (process);
-  wait_for (count_group (pid) == 0);
+  wait_until (count_group (pid) == 0);
 }
 
 /* Nothing stays. */

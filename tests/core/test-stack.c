@@ -5,6 +5,7 @@
 
 #include "stand-ins.h"
 #include "strand.h"
+#include "waiting.h"
 
 #include <glib/gstdio.h>
 #include <string.h>
@@ -787,7 +788,7 @@ static void
 meet (gpointer data)
 {
   Meeting *meeting = data;
-  gint64 deadline_us = g_get_monotonic_time () + 10 * G_TIME_SPAN_SECOND;
+  gint64 deadline_us = g_get_monotonic_time () + DEADLINE_US;
 
   g_mutex_lock (&meeting->lock);
   meeting->n_here++;

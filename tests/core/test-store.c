@@ -7,9 +7,10 @@
 
 #include <strand-plugin.h>
 
+#include "waiting.h"
+
 #include <string.h>
 
-#define DEADLINE_US (20 * G_USEC_PER_SEC)
 #define NOW_US G_GINT64_CONSTANT (1700000000000000)
 
 #define TEST_TYPE_STORE (test_store_get_type ())
@@ -671,8 +672,7 @@ test_close_waits_for_methods (Fixture *f, gconstpointer unused)
   getting = g_thread_new ("get", get_on_thread, f->store);
   await_count (f->fake, &f->fake->n_inside_get, 1);
   closing = g_thread_new ("close", close_on_thread, f->store);
-  while (strand_store_count (f->store, NULL, NULL) >= 0)
-    g_thread_yield ();
+  wait_still (strand_store_count (f->store, NULL, NULL) < 0);
   for (guint i = 0; i < 1000; i++)
     g_thread_yield ();
   let_go (f->fake, &f->fake->holds_get);

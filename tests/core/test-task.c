@@ -935,8 +935,7 @@ test_priority_is_the_callbacks_priority (void)
   low_handle = strand_task_call (low, NULL);
   high_handle = strand_task_call (high, NULL);
   /* Both have ended, and nobody has been told. */
-  while (!strand_handle_is_ready (low_handle) || !strand_handle_is_ready (high_handle))
-    g_thread_yield ();
+  wait_still (strand_handle_is_ready (low_handle) && strand_handle_is_ready (high_handle));
   g_idle_add_full (G_PRIORITY_DEFAULT, append_source_letter, &source_letter, NULL);
   wait_until (order->len == 3);
   g_assert_cmpstr (order->str, ==, "hsl");

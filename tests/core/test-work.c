@@ -5,10 +5,10 @@
 #include "config.h"
 
 #include "plain-store.h"
+#include "waiting.h"
 
 #define NOW_US G_GINT64_CONSTANT (1700000000000000)
 #define OWNER "worker:test"
-#define DEADLINE_US (20 * G_USEC_PER_SEC)
 
 typedef struct
 {
@@ -25,8 +25,7 @@ static void
 tear_down (Fixture *f, gconstpointer unused)
 {
   /* The thread of an async function may not have let go of it yet. */
-  while (g_atomic_int_get (&G_OBJECT (f->store)->ref_count) > 1)
-    g_thread_yield ();
+  wait_still (g_atomic_int_get (&G_OBJECT (f->store)->ref_count) == 1);
   g_assert_finalize_object (g_steal_pointer (&f->store));
 }
 

@@ -20,8 +20,6 @@
 
 #include "store-world.h"
 
-#define DEADLINE_US (30 * G_USEC_PER_SEC)
-
 gboolean
 redis_server_is_there (void)
 {

@@ -17,8 +17,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define DEADLINE_US (30 * G_USEC_PER_SEC)
-
 #define N_WRITERS 8
 #define N_KEYS 20
 #define N_KILLS 60

@@ -3,6 +3,7 @@
  *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include "../core/waiting.h"
 #include "store-basics.h"
 
 G_BEGIN_DECLS

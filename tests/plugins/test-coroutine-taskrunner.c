@@ -523,19 +523,6 @@ count_other (StrandContext *context, GVariant *arguments, gpointer data, GError 
   return g_variant_new_uint32 (0);
 }
 
-/* Waits without iterating any context. */
-static void
-wait_for_count (int *counter, int n)
-{
-  gint64 deadline_us = g_get_monotonic_time () + DEADLINE_US;
-
-  while (g_atomic_int_get (counter) < n)
-    {
-      g_assert_cmpint (g_get_monotonic_time (), <, deadline_us);
-      g_thread_yield ();
-    }
-}
-
 static void
 test_slow_consumer_parks_the_producer (void)
 {
@@ -548,7 +535,7 @@ test_slow_consumer_parks_the_producer (void)
 
   told_listen (told, producer);
   strand_task_post (producer, "(u)", 20000);
-  wait_for_count (&flow.n_emitted, 1);
+  wait_still (g_atomic_int_get (&flow.n_emitted) >= 1);
   do
     {
       /* Nobody consumes here; the others go on, and at some time the producer emits no more. */
@@ -556,7 +543,7 @@ test_slow_consumer_parks_the_producer (void)
       g_atomic_int_set (&flow.n_others, 0);
       for (guint i = 0; i < 100; i++)
         strand_task_post (other, "(u)", 0);
-      wait_for_count (&flow.n_others, 100);
+      wait_still (g_atomic_int_get (&flow.n_others) >= 100);
     }
   while (g_atomic_int_get (&flow.n_emitted) != n_at_rest);
   g_assert_cmpint (n_at_rest, <, 20000);
@@ -829,7 +816,7 @@ test_a_hundred_thousand_sleep_at_once (void)
   told_listen (told, task);
   for (guint i = 0; i < n; i++)
     strand_task_post (task, "(u)", 1000000);
-  wait_for_count (&n_asleep, (int) n);
+  wait_still (g_atomic_int_get (&n_asleep) >= (int) n);
   do
     g_object_get (runner, "alive", &alive, NULL);
   while (alive < n);
@@ -979,7 +966,7 @@ overflow_child (const char *how)
     {
       for (guint i = 0; i < 16100; i++)
         strand_task_post (sleeper, "(u)", 1000000);
-      wait_for_count (&n_asleep, 16100);
+      wait_still (g_atomic_int_get (&n_asleep) >= 16100);
     }
   /* Without a guard, beyond the stack but not as far as the next one below. */
   strand_task_post (task, "(u)", guarded ? 1000 : 68);

@@ -33,6 +33,14 @@ number (GVariant *stats, const char *name)
   return value;
 }
 
+static guint64
+count_waiting (StrandStack *stack)
+{
+  g_autoptr(GVariant) stats = stats_of (stack, "stats");
+
+  return number (stats, "waiting");
+}
+
 static GVariant *
 stats_for (GVariant *stats, const char *function)
 {
@@ -138,13 +146,8 @@ test_waiting_and_running_times_are_told_apart (void)
   first = strand_task_call_full (task, NULL, NULL, NULL);
   gate_wait_inside (gate, 1);
   second = strand_task_call_full (task, NULL, NULL, NULL);
-  do
-    {
-      g_clear_pointer (&busy, g_variant_unref);
-      busy = stats_of (stack, "stats");
-      g_thread_yield ();
-    }
-  while (number (busy, "waiting") != 1);
+  wait_still (count_waiting (stack) == 1);
+  busy = stats_of (stack, "stats");
   g_assert_cmpuint (number (busy, "running"), ==, 1);
   g_assert_cmpuint (number (busy, "total"), ==, 0);
   strand_clock_advance (2 * G_USEC_PER_SEC);

@@ -652,8 +652,7 @@ await_writes (Writer *writers, guint n_more)
     {
       guint before = g_atomic_int_get (&writers[i].n_accepted);
 
-      while ((guint) g_atomic_int_get (&writers[i].n_accepted) < before + n_more)
-        g_thread_yield ();
+      wait_still ((guint) g_atomic_int_get (&writers[i].n_accepted) >= before + n_more);
     }
 }
 

@@ -2,6 +2,7 @@
 
 #include "config.h"
 
+#include "../core/waiting.h"
 #include "gearman-world.h"
 
 #include <signal.h>
@@ -9,9 +10,6 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <unistd.h>
-
-/* How often the server is asked, which tells nobody anything by itself. */
-#define ASK_US 10000
 
 /* Where Debian has it, which is on no user's path. */
 #define USUAL_PLACE "/usr/sbin/gearmand"
@@ -79,22 +77,16 @@ gearman_world_start_server (GearmanWorld *self)
 {
   g_autofree char *program = gearman_world_find_server ();
   g_autofree char *port = g_strdup_printf ("--port=%u", self->port);
-  gint64 deadline_us = g_get_monotonic_time () + GEARMAN_DEADLINE_US;
   /* A job whose worker dies fails: whether it is to be tried again is strand's to say. */
   const char *words[] = {
     program, "--listen=127.0.0.1", port, "--job-retries=1", "--log-file=/dev/null", NULL, NULL
   };
-  GSocketConnection *connection;
+  g_autoptr(GSocketConnection) connection = NULL;
 
   if (getuid () == 0)
     words[5] = "--user=root"; /* it refuses to be root unless told */
   self->server = start (words);
-  while ((connection = connect_to (self->port)) == NULL)
-    {
-      g_assert_cmpint (g_get_monotonic_time (), <, deadline_us);
-      g_usleep (ASK_US);
-    }
-  g_object_unref (connection);
+  wait_still ((connection = connect_to (self->port)) != NULL);
 }
 
 void

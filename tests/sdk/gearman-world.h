@@ -27,5 +27,3 @@ void gearman_world_kill (GSubprocess *process);
  */
 gboolean gearman_world_has (GearmanWorld *self, const char *function, guint n_jobs, guint n_running);
 gboolean gearman_world_has_forgotten (GearmanWorld *self);
-
-#define GEARMAN_DEADLINE_US (60 * (gint64) G_USEC_PER_SEC)

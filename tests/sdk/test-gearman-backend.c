@@ -3,6 +3,7 @@
 
 #include "config.h"
 
+#include "../core/waiting.h"
 #include "gearman-world.h"
 
 #include <strand-conformance.h>
@@ -105,7 +106,7 @@ await (StrandHandle *handle)
 {
   g_autoptr(GError) error = NULL;
 
-  strand_handle_wait (handle, GEARMAN_DEADLINE_US, &error);
+  strand_handle_wait (handle, DEADLINE_US, &error);
   if (g_error_matches (error, STRAND_ERROR, STRAND_ERROR_WAIT_TIMED_OUT))
     g_assert_no_error (error);
 }
@@ -121,33 +122,6 @@ assert_adds (Fixture *f)
   value = strand_handle_get_result (handle, &error);
   g_assert_no_error (error);
   g_assert_cmpint (g_variant_get_int64 (value), ==, 42);
-}
-
-/* The server tells nobody, so it is asked now and then. */
-#define await_server(condition)                                                                              \
-  G_STMT_START                                                                                               \
-  {                                                                                                          \
-    gint64 deadline_us = g_get_monotonic_time () + GEARMAN_DEADLINE_US;                                      \
-                                                                                                             \
-    while (!(condition))                                                                                     \
-      {                                                                                                      \
-        g_assert_cmpint (g_get_monotonic_time (), <, deadline_us);                                           \
-        g_usleep (10000);                                                                                    \
-      }                                                                                                      \
-  }                                                                                                          \
-  G_STMT_END
-
-static void
-await_running (StrandHandle *handle)
-{
-  gint64 deadline_us = g_get_monotonic_time () + GEARMAN_DEADLINE_US;
-
-  while (strand_handle_get_status (handle) != STRAND_STATUS_RUNNING)
-    {
-      g_assert_cmpint (g_get_monotonic_time (), <, deadline_us);
-      g_main_context_iteration (NULL, FALSE);
-      g_usleep (1000);
-    }
 }
 
 static void
@@ -198,7 +172,7 @@ test_a_running_call_is_stopped_in_its_worker (Fixture *f, gconstpointer unused)
 {
   g_autoptr(StrandHandle) handle = call (f, "demo.sleep", g_variant_new ("(d)", 3600.0));
 
-  await_running (handle);
+  wait_until (strand_handle_get_status (handle) == STRAND_STATUS_RUNNING);
   g_assert_true (strand_handle_cancel (handle));
   await (handle);
   g_assert_error (strand_handle_get_error (handle), G_IO_ERROR, G_IO_ERROR_CANCELLED);
@@ -213,13 +187,13 @@ test_the_server_forgets_a_call_that_waits (Fixture *f, gconstpointer unused)
   g_autoptr(StrandHandle) handle = NULL;
 
   g_mkdir_with_parents (g_get_user_runtime_dir (), 0700);
-  await_running (busy);
+  wait_until (strand_handle_get_status (busy) == STRAND_STATUS_RUNNING);
   handle = call (f, "conformance.mark", g_variant_new ("(s)", mark));
-  await_server (gearman_world_has (f->world, "conformance.mark", 1, 0));
+  wait_still (gearman_world_has (f->world, "conformance.mark", 1, 0));
   g_assert_true (strand_handle_cancel (handle));
   await (handle);
   g_assert_cmpint (strand_handle_get_status (handle), ==, STRAND_STATUS_CANCELLED);
-  await_server (gearman_world_has_forgotten (f->world));
+  wait_still (gearman_world_has_forgotten (f->world));
   g_assert_true (strand_handle_cancel (busy));
   await (busy);
   assert_adds (f); /* by the one worker, after whatever waited before */
@@ -244,7 +218,7 @@ test_a_call_that_nobody_waits_for_is_stopped (Fixture *f, gconstpointer unused)
   program = g_subprocess_new (G_SUBPROCESS_FLAGS_NONE, &error, g_getenv ("STRAND_COMMAND"), "run", "-q", "-c",
                               file, "-m", "demo", "demo.sleep", "3600", NULL);
   g_assert_no_error (error);
-  await_server (gearman_world_has (f->world, "demo.sleep", 1, 1));
+  wait_still (gearman_world_has (f->world, "demo.sleep", 1, 1));
   gearman_world_kill (program);
   assert_adds (f); /* by the worker that has slept */
 }
@@ -269,7 +243,7 @@ test_a_call_fails_with_its_server_and_the_next_finds_another (Fixture *f, gconst
 {
   g_autoptr(StrandHandle) handle = call (f, "demo.sleep", g_variant_new ("(d)", 3600.0));
 
-  await_running (handle);
+  wait_until (strand_handle_get_status (handle) == STRAND_STATUS_RUNNING);
   gearman_world_kill (f->world->server);
   g_clear_object (&f->world->server);
   await (handle);
@@ -299,7 +273,7 @@ test_a_call_fails_with_its_worker (Fixture *f, gconstpointer unused)
 {
   g_autoptr(StrandHandle) handle = call (f, "demo.sleep", g_variant_new ("(d)", 3600.0));
 
-  await_running (handle);
+  wait_until (strand_handle_get_status (handle) == STRAND_STATUS_RUNNING);
   gearman_world_kill (f->world->workers->pdata[0]);
   await (handle);
   g_assert_error (strand_handle_get_error (handle), STRAND_ERROR, STRAND_ERROR_CRASHED);
@@ -314,7 +288,7 @@ test_a_worker_asked_to_end_does_when_its_call_has (Fixture *f, gconstpointer unu
   g_autoptr(StrandHandle) handle = call (f, "demo.sleep", g_variant_new ("(d)", 3600.0));
   g_autoptr(GError) error = NULL;
 
-  await_running (handle);
+  wait_until (strand_handle_get_status (handle) == STRAND_STATUS_RUNNING);
   g_subprocess_send_signal (worker, SIGTERM);
   g_assert_true (strand_handle_cancel (handle));
   await (handle);

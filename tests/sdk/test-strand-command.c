@@ -6,15 +6,14 @@
 #include "config.h"
 #include <strand-plugin.h>
 
+#include "../core/waiting.h"
+
 #include <fcntl.h>
 #include <glib/gstdio.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-/* How long an event may take before a test gives it up; nothing is slower on purpose. */
-#define DEADLINE_US (30 * G_USEC_PER_SEC)
 
 typedef struct
 {

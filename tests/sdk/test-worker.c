@@ -14,19 +14,10 @@
 
 #include <strand-plugin.h>
 
-#define DEADLINE_US (60 * G_USEC_PER_SEC)
+#include "../core/waiting.h"
 
 /* So long that what it keeps waiting shows as a failure of the test. */
 #define LONG "600"
-
-#define wait_until(condition)                                                                                \
-  G_STMT_START                                                                                               \
-  {                                                                                                          \
-    gint64 wait_deadline_us = g_get_monotonic_time () + DEADLINE_US;                                         \
-    while (!(condition))                                                                                     \
-      wait_turn (wait_deadline_us, #condition, __LINE__);                                                    \
-  }                                                                                                          \
-  G_STMT_END
 
 typedef struct
 {
@@ -39,15 +30,6 @@ typedef struct
   char *address;  /* its NOTIFY_SOCKET */
   char *watchdog; /* WATCHDOG_USEC, or NULL */
 } Fixture;
-
-/* What other processes do to a store is looked at again every 5 ms. */
-static void
-wait_turn (gint64 deadline_us, const char *condition, int line)
-{
-  if (g_get_monotonic_time () > deadline_us)
-    g_error ("line %d: waited in vain for: %s", line, condition);
-  poll (NULL, 0, 5);
-}
 
 static gpointer
 make_object (StrandKind kind, const char *type, const char *property, gconstpointer value)
