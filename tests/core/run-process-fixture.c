@@ -5,9 +5,12 @@
 
 #include "run-process-fixture.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 void
 set_up (Fixture *f, gconstpointer unused)
@@ -40,6 +43,52 @@ make_shell (Fixture *f, const char *script)
 
   strand_process_set_name (process, "shell");
   return process;
+}
+
+void
+make_pipe (Fixture *f, const char *name)
+{
+  g_autofree char *path = in_folder (f, name);
+
+  g_assert_no_errno (mkfifo (path, 0600));
+}
+
+void
+tell (Fixture *f, const char *name)
+{
+  g_autofree char *path = in_folder (f, name);
+  int fd;
+
+  wait_still ((fd = open (path, O_WRONLY | O_NONBLOCK | O_CLOEXEC)) >= 0);
+  g_assert_cmpint (write (fd, "go\n", 3), ==, 3);
+  close (fd);
+}
+
+typedef struct
+{
+  Fixture *fixture;
+  StrandProcess *process;
+  const char *name;
+} Telling;
+
+static gpointer
+tell_in_thread (gpointer data)
+{
+  g_autofree Telling *telling = data;
+
+  wait_still (strand_process_get_pid (telling->process) > 0);
+  tell (telling->fixture, telling->name);
+  return NULL;
+}
+
+GThread *
+tell_when_started (Fixture *f, StrandProcess *process, const char *name)
+{
+  Telling *telling = g_new (Telling, 1);
+
+  make_pipe (f, name);
+  *telling = (Telling){ f, process, name };
+  return g_thread_new ("tell", tell_in_thread, telling);
 }
 
 void

@@ -7,6 +7,11 @@
 /* Longer than any test, so that whoever waits for it has failed. */
 #define FOREVER "3600"
 
+/* How long a program lasts, or leaves a thing half done, so that whoever waits for it has most likely begun
+ * to. Nothing but what is tried depends on it: the test holds as well where that takes longer or comes at
+ * once. */
+#define A_WHILE "0.1"
+
 typedef struct
 {
   char *folder;
@@ -22,6 +27,14 @@ char *in_folder (Fixture *f, const char *name);
 
 /* A shell with the fixture's folder as $1. */
 StrandProcess *make_shell (Fixture *f, const char *script);
+
+/* A pipe in the folder, from which a shell reads that is to wait for its other end. Has the shell go on, once
+ * it reads there. */
+void make_pipe (Fixture *f, const char *name);
+void tell (Fixture *f, const char *name);
+
+/* Makes one, and has the shell go on once whoever starts the process knows that it runs. */
+GThread *tell_when_started (Fixture *f, StrandProcess *process, const char *name);
 
 /* With success. */
 void start (StrandProcess *process);

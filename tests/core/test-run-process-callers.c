@@ -171,13 +171,18 @@ on_ended (GObject *source, GAsyncResult *result, gpointer data)
 static void
 test_async_start_wait_and_end (Fixture *f, gconstpointer unused)
 {
-  g_autoptr(StrandProcess) process = make_shell (f, "sleep 0.05; echo > $1/ready; sleep " FOREVER);
+  g_autoptr(StrandProcess) process = make_shell (f, "read go < $1/go; echo > $1/ready; sleep " FOREVER);
   Answer started = { 0 }, waited = { 0 }, ended = { 0 };
   g_autofree char *ready = in_folder (f, "ready");
 
+  make_pipe (f, "go");
   strand_process_set_ready_file (process, ready);
+  strand_process_set_timeout (process, -1); /* at which it would look once more, unasked */
   strand_process_start_async (process, NULL, on_started, &started);
   g_assert_cmpuint (started.n, ==, 0);
+  wait_until (strand_process_get_pid (process) > 0);
+  g_assert_cmpuint (started.n, ==, 0);
+  tell (f, "go");
   wait_until (started.n == 1);
   g_assert_no_error (started.error);
   g_assert_true (started.succeeded && strand_process_is_alive (process));
@@ -267,10 +272,10 @@ run_process (StrandContext *context, GVariant *arguments, gpointer user_data, GE
   guint n;
 
   g_variant_get (arguments, "(u)", &n);
-  /* Each is ready when the other one runs too: one after the other they never would be. */
-  script = g_strdup_printf (
-      "echo > $1/runs-%u; while ! [ -e $1/runs-%u ]; do sleep 0.01; done; echo > $1/ready-%u; sleep " FOREVER,
-      n, 1 - n, n);
+  /* Each is ready when the other one runs too, and holds the other end of a pipe: one after the other they
+   * never would be. */
+  script = g_strdup_printf ("echo > $1/runs-%u; %s; echo > $1/ready-%u; sleep " FOREVER, n,
+                            n == 0 ? "echo > $1/there" : "read other < $1/there", n);
   ready = g_strdup_printf ("%s/ready-%u", shared_folder, n);
   process = make_shell (&f, script);
   strand_process_set_ready_file (process, ready);
@@ -290,6 +295,7 @@ run_two (Fixture *f, gpointer runner)
   g_autoptr(StrandTask) task = strand_task_new (function, runner);
 
   shared_folder = f->folder;
+  make_pipe (f, "there");
   for (guint i = 0; i < 5; i++)
     {
       g_autoptr(StrandHandle) first = strand_task_call (task, "(u)", 0);
@@ -334,6 +340,7 @@ test_told_to_stop_is_cancelled (Fixture *f, gconstpointer runner_type)
 
   /* The other one never comes. */
   shared_folder = f->folder;
+  make_pipe (f, "there");
   handle = strand_task_call (task, "(u)", 0);
   wait_until (g_file_test (runs, G_FILE_TEST_EXISTS));
   strand_handle_cancel (handle);

@@ -18,7 +18,7 @@ static void
 test_end_is_asked_for_first (Fixture *f, gconstpointer unused)
 {
   g_autoptr(StrandProcess) process =
-      make_shell (f, "trap 'echo > $1/saved; exit 0' TERM; echo > $1/ready; while :; do sleep 0.01; done");
+      make_shell (f, "trap 'echo > $1/saved; exit 0' TERM; echo > $1/ready; sleep " FOREVER " & wait");
   g_autofree char *ready = in_folder (f, "ready");
   g_autofree char *saved = in_folder (f, "saved");
 
@@ -32,8 +32,7 @@ test_end_is_asked_for_first (Fixture *f, gconstpointer unused)
 static void
 test_deaf_process_is_killed (Fixture *f, gconstpointer unused)
 {
-  g_autoptr(StrandProcess) process =
-      make_shell (f, "trap '' TERM; echo > $1/ready; while :; do sleep 0.01; done");
+  g_autoptr(StrandProcess) process = make_shell (f, "trap '' TERM; echo > $1/ready; sleep " FOREVER);
   g_autofree char *ready = in_folder (f, "ready");
 
   strand_process_set_ready_file (process, ready);
@@ -48,7 +47,7 @@ static void
 test_stopped_process_hears_it (Fixture *f, gconstpointer unused)
 {
   g_autoptr(StrandProcess) process =
-      make_shell (f, "trap 'exit 0' TERM; echo > $1/ready; while :; do sleep 0.01; done");
+      make_shell (f, "trap 'exit 0' TERM; echo > $1/ready; sleep " FOREVER " & wait");
   g_autofree char *ready = in_folder (f, "ready");
 
   strand_process_set_ready_file (process, ready);
@@ -63,11 +62,12 @@ static void
 test_grandchildren_end (Fixture *f, gconstpointer unused)
 {
   g_autoptr(StrandProcess) process =
-      make_shell (f, "setsid sh -c 'echo $$ > $0/away; sleep " FOREVER "' $1 &"
-                     "(sh -c 'echo $$ > $0/orphan; sleep " FOREVER "' $1 &) ;"
-                     "while ! [ -s $1/away -a -s $1/orphan ]; do sleep 0.01; done; echo > $1/ready; exit 0");
+      make_shell (f, "exec 3<> $1/told; setsid sh -c 'echo $$ > $0/away; echo >&3; sleep " FOREVER "' $1 &"
+                     "(sh -c 'echo $$ > $0/orphan; echo >&3; sleep " FOREVER "' $1 &) ;"
+                     "read one <&3; read other <&3; echo > $1/ready; exit 0");
   g_autoptr(GError) error = NULL;
 
+  make_pipe (f, "told");
   start (process);
   g_assert_true (strand_process_wait (process, DEADLINE_US, NULL, &error));
   g_assert_no_error (error);
@@ -82,7 +82,8 @@ test_grandchildren_end (Fixture *f, gconstpointer unused)
 static void
 test_plain_end_waits (Fixture *f, gconstpointer unused)
 {
-  g_autoptr(StrandProcess) process = make_shell (f, "sleep " FOREVER " & sleep 0.1; echo > $1/done; exit 4");
+  g_autoptr(StrandProcess) process =
+      make_shell (f, "sleep " FOREVER " & sleep " A_WHILE "; echo > $1/done; exit 4");
   g_autofree char *done = in_folder (f, "done");
 
   strand_process_set_forced_end (process, FALSE);
@@ -96,35 +97,34 @@ test_plain_end_waits (Fixture *f, gconstpointer unused)
 static void
 test_plain_end_can_be_cancelled (Fixture *f, gconstpointer unused)
 {
-  g_autoptr(StrandProcess) process = make_shell (f, "while ! [ -e $1/go ]; do sleep 0.01; done");
+  g_autoptr(StrandProcess) process = make_shell (f, "read go < $1/go");
   g_autoptr(GCancellable) cancellable = g_cancellable_new ();
   g_autoptr(GError) error = NULL;
-  g_autofree char *go = in_folder (f, "go");
 
+  make_pipe (f, "go");
   strand_process_set_forced_end (process, FALSE);
   start (process);
   g_cancellable_cancel (cancellable);
   g_assert_false (strand_process_end (process, cancellable, &error));
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
   g_assert_true (strand_process_is_alive (process));
-  g_assert_true (g_file_set_contents (go, "", 0, NULL));
+  tell (f, "go");
 }
 
 static void
 test_wait_says_how_it_ended (Fixture *f, gconstpointer unused)
 {
-  g_autoptr(StrandProcess) process =
-      make_shell (f, "while ! [ -e $1/go ]; do sleep 0.01; done; echo lost >&2; exit 5");
-  g_autofree char *go = in_folder (f, "go");
+  g_autoptr(StrandProcess) process = make_shell (f, "read go < $1/go; echo lost >&2; exit 5");
   g_autoptr(GError) error = NULL;
 
+  make_pipe (f, "go");
   strand_process_set_quiet (process, TRUE);
   start (process);
   g_assert_false (strand_process_wait (process, 1000, NULL, &error));
   g_assert_error (error, STRAND_ERROR, STRAND_ERROR_WAIT_TIMED_OUT);
   g_clear_error (&error);
 
-  g_assert_true (g_file_set_contents (go, "", 0, NULL));
+  tell (f, "go");
   g_assert_false (strand_process_wait (process, DEADLINE_US, NULL, &error));
   g_assert_error (error, STRAND_ERROR, STRAND_ERROR_CRASHED);
   g_assert_cmpstr (error->message, ==,
@@ -151,11 +151,12 @@ static int
 be_holder (const char *folder)
 {
   Fixture f = { (char *) folder };
-  g_autoptr(StrandProcess) process = make_shell (
-      &f, "trap '' TERM; echo $$ > $1/leader; setsid sh -c 'trap \"\" TERM; echo $$ > $0/away; sleep " FOREVER
-          "' $1 &"
-          "while ! [ -s $1/away ]; do sleep 0.01; done; echo 1 > $1/ready; while :; do sleep 1; done");
+  g_autoptr(StrandProcess) process =
+      make_shell (&f, "trap '' TERM; echo $$ > $1/leader; exec 3<> $1/told;"
+                      "setsid sh -c 'trap \"\" TERM; echo $$ > $0/away; echo >&3; sleep " FOREVER "' $1 &"
+                      "read away <&3; echo 1 > $1/ready; sleep " FOREVER);
 
+  make_pipe (&f, "told");
   start (process);
   pause ();
   return 0;
@@ -189,7 +190,7 @@ parent_of (int pid)
 static void
 test_killed_guard_takes_it_along (Fixture *f, gconstpointer unused)
 {
-  g_autoptr(StrandProcess) process = make_shell (f, "trap '' TERM; while :; do sleep 0.05; done");
+  g_autoptr(StrandProcess) process = make_shell (f, "trap '' TERM; sleep " FOREVER);
   g_autoptr(GError) error = NULL;
   int pid;
 

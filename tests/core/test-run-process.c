@@ -209,20 +209,23 @@ static void
 test_ready_by_file (Fixture *f, gconstpointer unused)
 {
   g_autoptr(StrandProcess) process =
-      make_shell (f, "sleep 0.05; mkdir $1/a; mkdir $1/a/b; echo > $1/a/b/ready; sleep " FOREVER);
+      make_shell (f, "read go < $1/go; mkdir $1/a; mkdir $1/a/b; echo > $1/a/b/ready; sleep " FOREVER);
   g_autofree char *path = in_folder (f, "a/b/ready");
+  GThread *teller = tell_when_started (f, process, "go");
 
   strand_process_set_ready_file (process, path);
   start (process);
   g_assert_true (g_file_test (path, G_FILE_TEST_EXISTS));
+  g_thread_join (teller);
 }
 
 static void
 test_old_file_is_no_sign (Fixture *f, gconstpointer unused)
 {
   g_autoptr(StrandProcess) old = make_shell (f, "sleep " FOREVER);
-  g_autoptr(StrandProcess) renewed = make_shell (f, "sleep 0.05; echo new > $1/ready; sleep " FOREVER);
+  g_autoptr(StrandProcess) renewed = make_shell (f, "read go < $1/go; echo new > $1/ready; sleep " FOREVER);
   g_autofree char *path = in_folder (f, "ready");
+  GThread *teller;
 
   g_assert_true (g_file_set_contents (path, "old", -1, NULL));
   strand_process_set_ready_file (old, path);
@@ -230,14 +233,16 @@ test_old_file_is_no_sign (Fixture *f, gconstpointer unused)
   assert_start_fails (old, STRAND_ERROR, STRAND_ERROR_TIMED_OUT, path);
 
   strand_process_set_ready_file (renewed, path);
+  teller = tell_when_started (f, renewed, "go");
   start (renewed);
+  g_thread_join (teller);
 }
 
 static void
 test_ready_by_line (Fixture *f, gconstpointer unused)
 {
-  g_autoptr(StrandProcess) process = make_shell (
-      f, "echo loading; printf 'listening '; sleep 0.02; echo on port 17; echo more; sleep " FOREVER);
+  g_autoptr(StrandProcess) process = make_shell (f, "echo loading; printf 'listening '; sleep " A_WHILE
+                                                     "; echo on port 17; echo more; sleep " FOREVER);
   g_autofree char *line = NULL;
 
   strand_process_set_quiet (process, TRUE);
