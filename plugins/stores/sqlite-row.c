@@ -17,7 +17,7 @@
 
 static struct
 {
-  const char *get, *insert, *update, *update_there, *claim;
+  const char *get, *insert, *update, *update_there;
 } texts; /* interned, written once */
 
 void
@@ -43,7 +43,6 @@ write_texts (void)
   GString *get = g_string_new ("SELECT ");
   GString *insert = g_string_new ("INSERT INTO records (");
   GString *update = g_string_new ("UPDATE records SET ");
-  GString *claim = g_string_new ("UPDATE records SET ");
 
   sqlite_row_append_columns (get, "");
   g_string_append (get, " FROM records WHERE \"key\" = ?1");
@@ -66,12 +65,6 @@ write_texts (void)
   texts.update = g_intern_string (update->str);
   g_string_append_printf (update, " AND \"id\" = ?%d", PARAM_ID);
   texts.update_there = sqlite_row_intern (update);
-
-  for (StrandField field = 0; field < STRAND_N_FIELDS; field++)
-    if (field != STRAND_FIELD_KEY && strand_field_get_shape (field) != STRAND_SHAPE_VARIANT)
-      g_string_append_printf (claim, "\"%s\" = ?%d, ", strand_field_get_name (field), PARAM_OF (field));
-  g_string_append_printf (claim, "\"later\" = 0 WHERE \"id\" = ?%d", PARAM_ID);
-  texts.claim = sqlite_row_intern (claim);
 }
 
 static void
@@ -381,28 +374,6 @@ sqlite_row_put (SqliteDatabase *database, StrandRecord *record, guint64 expected
   else if (n_changed == 0)
     g_set_error (error, STRAND_ERROR, STRAND_ERROR_EXISTS, "a record has this key already");
   return n_changed > 0 && sqlite_database_note (database, strand_record_get_key (record), error);
-}
-
-/* Columns that are bound are cheaper for SQLite than those that it has to copy from the row, but for
- * variants, which would have to be written out. */
-gboolean
-sqlite_row_claim (SqliteDatabase *database, StrandRecord *record, gint64 id, GError **error)
-{
-  g_autoptr(SqliteUse) statement = NULL;
-
-  need_texts ();
-  statement = sqlite_database_prepare (database, texts.claim, error);
-  if (statement == NULL)
-    return FALSE;
-  for (StrandField field = 0; field < STRAND_N_FIELDS; field++)
-    if (field != STRAND_FIELD_KEY && strand_field_get_shape (field) != STRAND_SHAPE_VARIANT)
-      bind_field (statement, record, field);
-  sqlite3_bind_int64 (statement, PARAM_ID, id);
-  if (sqlite_database_step (database, statement, error) != SQLITE_DONE)
-    return FALSE;
-
-  sqlite_database_remember_id (database, strand_record_get_key (record), id);
-  return sqlite_database_note (database, strand_record_get_key (record), error);
 }
 
 gboolean

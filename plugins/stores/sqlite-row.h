@@ -22,9 +22,6 @@ StrandRecord *sqlite_row_get (SqliteDatabase *database, const char *key, GError 
 /* Writes one row where the revision is @expected; FALSE with the error that a put has. */
 gboolean sqlite_row_put (SqliteDatabase *database, StrandRecord *record, guint64 expected, GError **error);
 
-/* Writes what a claim has made of the row of this id, in the transaction in which it was read. */
-gboolean sqlite_row_claim (SqliteDatabase *database, StrandRecord *record, gint64 id, GError **error);
-
 /* Removes likewise; @expected 0: whatever is there. */
 gboolean sqlite_row_remove (SqliteDatabase *database, const char *key, guint64 expected, GError **error);
 

@@ -183,6 +183,51 @@ read_first (SqliteDatabase *database, const char *queue, gint64 now_us, guint li
   return code != SQLITE_ERROR;
 }
 
+/* What strand_record_claim() makes of a record, and what follows from it for its row. */
+#define CLAIM                                                                                                \
+  "UPDATE records SET \"status\" = 1, \"fence\" = \"fence\" + 1, \"attempt\" = max(\"attempt\", 1), "        \
+  "\"lease-owner\" = ?1, \"started\" = ?2, \"lease-counter\" = 1, \"progress\" = -1.0, \"message\" = NULL, " \
+  "\"items\" = 0, \"revision\" = \"revision\" + 1, \"later\" = 0 WHERE \"id\" "
+
+/* How many rows one statement claims, where there are so many: a statement costs as much as a row. */
+#define N_TOGETHER 16
+#define CLAIM_ONE CLAIM "= ?3"
+#define CLAIM_TOGETHER CLAIM "IN (?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)"
+
+static gboolean
+claim_some (SqliteDatabase *database, const gint64 *ids, guint n, const StrandClaim *claim, GError **error)
+{
+  g_autoptr(SqliteUse) statement = prepare (database, n > 1 ? CLAIM_TOGETHER : CLAIM_ONE, error);
+
+  if (statement == NULL)
+    return FALSE;
+  bind_text (statement, 1, claim->owner);
+  sqlite3_bind_int64 (statement, 2, claim->now_us);
+  for (guint i = 0; i < n; i++)
+    sqlite3_bind_int64 (statement, 3 + (int) i, ids[i]);
+  return finish (database, statement, error);
+}
+
+/* Rows that have been read in this transaction. FALSE with an error: then the transaction is lost, as a row
+ * that is claimed must not be kept from whoever claimed it. */
+static gboolean
+claim_rows (SqliteDatabase *database, GArray *ids, const StrandClaim *claim, GError **error)
+{
+  guint n;
+
+  for (guint i = 0; i < ids->len; i += n)
+    {
+      n = ids->len - i >= N_TOGETHER ? N_TOGETHER : 1;
+      if (!claim_some (database, &g_array_index (ids, gint64, i), n, claim, error))
+        {
+          sqlite_database_lose_transaction (database);
+          return FALSE;
+        }
+      CRASH_POINT ("claim rows");
+    }
+  return TRUE;
+}
+
 static gboolean
 claim_from (SqliteDatabase *database, const char *queue, const StrandClaim *claim, GPtrArray *claimed,
             gint64 *next_us, GError **error)
@@ -199,6 +244,8 @@ claim_from (SqliteDatabase *database, const char *queue, const StrandClaim *clai
       return FALSE;
   if (early->len > 0 && !find_next (database, queue, next_us, error))
     return FALSE;
+  if (!claim_rows (database, ids, claim, error))
+    return FALSE;
   for (guint i = 0; i < found->len; i++)
     {
       StrandRecord *record = g_ptr_array_index (found, i);
@@ -206,9 +253,9 @@ claim_from (SqliteDatabase *database, const char *queue, const StrandClaim *clai
       strand_record_claim (record, claim->owner, claim->now_us);
       strand_record_set_int (record, STRAND_FIELD_REVISION,
                              strand_record_get_int (record, STRAND_FIELD_REVISION) + 1);
-      if (!sqlite_row_claim (database, record, g_array_index (ids, gint64, i), error))
+      sqlite_database_remember_id (database, strand_record_get_key (record), g_array_index (ids, gint64, i));
+      if (!sqlite_database_note (database, strand_record_get_key (record), error))
         return FALSE;
-      CRASH_POINT ("claim row");
       g_ptr_array_add (claimed, strand_record_ref (record));
     }
   return TRUE;

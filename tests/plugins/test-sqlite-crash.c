@@ -332,7 +332,7 @@ static const Scenario scenarios[] = {
   { "--create", prepare_nothing, put_new, is_new_there, "schema,put row,job,commit,ring", 1 },
   { "--put", prepare_one, put_new, is_new_there, "put row,job,commit,ring", 1 },
   { "--change", prepare_one, put_changed, is_changed, "put row,job,commit,ring", 1 },
-  { "--claim", prepare_waiting, claim, is_claimed, "begin,move due,claim row,job,commit,ring", 1 },
+  { "--claim", prepare_waiting, claim, is_claimed, "begin,move due,claim rows,job,commit,ring", 1 },
   { "--complete", prepare_running, complete, is_completed, "begin,put row,job,commit,ring", 1 },
   { "--append", prepare_items, append_more, are_items_appended, "begin,cut items,add item,job,commit,ring",
     1 },

@@ -551,6 +551,38 @@ test_claims_go_in_turn (Fixture *f, gconstpointer unused)
   g_assert_cmpint (next_due_s, ==, 0);
 }
 
+/* Many are claimed by other statements than one is. */
+static void
+test_claims_of_many_are_kept (Fixture *f, gconstpointer unused)
+{
+  static const char *const queues[] = { "mail", NULL };
+  const StrandClaim claim = { queues, "reader-15000:test", 130 * G_USEC_PER_SEC, 100 };
+  g_autoptr(GPtrArray) claimed = NULL;
+
+  for (guint i = 0; i < 39; i++)
+    {
+      g_autofree char *key = g_strdup_printf ("job-%02u", i);
+
+      launch (f, key, 100 + i, 0, 0);
+    }
+  query (f->path, "UPDATE records SET \"fence\" = \"id\", \"attempt\" = \"id\" % 3, \"progress\" = 0.5, "
+                  "\"message\" = 'half-way', \"items\" = 12, \"lease-counter\" = 7, \"started\" = 9");
+  claimed = strand_store_claim (f->store, &claim, NULL, NULL);
+  g_assert_nonnull (claimed);
+  g_assert_cmpuint (claimed->len, ==, 39);
+  for (guint i = 0; i < claimed->len; i++)
+    {
+      StrandRecord *record = g_ptr_array_index (claimed, i);
+      g_autoptr(StrandRecord) kept = strand_store_get (f->store, strand_record_get_key (record), NULL);
+      g_autoptr(GBytes) told = strand_record_to_json (record);
+      g_autoptr(GBytes) json = strand_record_to_json (kept);
+
+      g_assert_cmpstr (strand_record_get_string (kept, STRAND_FIELD_LEASE_OWNER), ==, "reader-15000:test");
+      g_assert_cmpmem (g_bytes_get_data (json, NULL), g_bytes_get_size (json), g_bytes_get_data (told, NULL),
+                       g_bytes_get_size (told));
+    }
+}
+
 /* Another program knows nothing of the place where calls wait for their time; and clocks are set. */
 static void
 test_calls_in_the_wrong_place_are_moved (Fixture *f, gconstpointer unused)
@@ -1011,6 +1043,7 @@ main (int argc, char **argv)
   ADD ("rows-that-are-no-records-are-named-and-skipped", test_rows_that_are_no_records_are_named_and_skipped);
   ADD ("row-of-another-program-is-a-record", test_row_of_another_program_is_a_record);
   ADD ("claims-go-in-turn", test_claims_go_in_turn);
+  ADD ("claims-of-many-are-kept", test_claims_of_many_are_kept);
   ADD ("calls-in-the-wrong-place-are-moved", test_calls_in_the_wrong_place_are_moved);
   ADD ("python-reads-and-writes", test_python_reads_and_writes);
   ADD ("watcher-wakes-for-another-process", test_watcher_wakes_for_another_process);
