@@ -367,7 +367,8 @@ time_recovery (Checker *self, Call *call, Actor *dead, gint64 noticed_us)
     g_array_append_val (self->elsewhere, taken_us);
 }
 
-/* @gone: whether the worker is said to be no more, and not only to have been silent for a lease. */
+/* @gone: whether the worker is said to be no more; else to have been silent for a lease, or to have been
+ * written off already, for whatever reason. */
 static void
 judge_loss (Checker *self, Call *call, const char *key, Actor *actor, gint64 time_us, gboolean gone)
 {
@@ -375,10 +376,7 @@ judge_loss (Checker *self, Call *call, const char *key, Actor *actor, gint64 tim
   /* Nobody can give back to a store that takes nothing, nor renew there. */
   gboolean excused = actor->touched || was_away (self, time_us - 10 * G_USEC_PER_SEC, time_us);
 
-  if (!gone && time_us - actor->begun_us < self->lease_us)
-    checker_fault (self->findings, "call '%s' was taken from worker %d, who was not there for a lease", key,
-                   actor->number);
-  else if (was_told && !excused)
+  if (was_told && !excused)
     checker_fault (self->findings, "worker %d ended in peace and left call '%s' behind", actor->number, key);
   else if (was_told)
     self->findings->n_late += !actor->touched;
@@ -386,6 +384,9 @@ judge_loss (Checker *self, Call *call, const char *key, Actor *actor, gint64 tim
     time_recovery (self, call, actor, time_us);
   else if (gone)
     checker_fault (self->findings, "call '%s' was taken from worker %d, who was alive", key, actor->number);
+  else if (time_us - actor->begun_us < self->lease_us)
+    checker_fault (self->findings, "call '%s' was taken from worker %d, who had not been there for a lease",
+                   key, actor->number);
   else if (!excused)
     self->findings->n_late++;
 }
