@@ -29,6 +29,13 @@ explain (FlowStep *step, guint place, StrandRecord *member)
   return error;
 }
 
+static GError *
+lost (FlowStep *step, guint place)
+{
+  return g_error_new (STRAND_ERROR, STRAND_ERROR_LOST, "The record of part %u of flow '%s' has been removed",
+                      place + 1, strand_record_get_key (step->old));
+}
+
 /* The first member that failed; where none did, the first that was cancelled, or is gone. FALSE if the store
  * has failed. */
 static gboolean
@@ -49,9 +56,7 @@ blame (FlowStep *step, GError **why, GError **error)
           return FALSE;
         }
       if (member == NULL && local_error == NULL)
-        local_error = g_error_new (STRAND_ERROR, STRAND_ERROR_LOST,
-                                   "The record of part %u of flow '%s' has been removed", place + 1,
-                                   strand_record_get_key (step->old));
+        local_error = lost (step, place);
       if (local_error != NULL && gone == NULL)
         gone = g_steal_pointer (&local_error);
       g_clear_error (&local_error);
@@ -63,19 +68,32 @@ blame (FlowStep *step, GError **why, GError **error)
       if (status == STRAND_STATUS_CANCELLED && cancelled == NULL)
         cancelled = explain (step, place, member);
     }
+  /* It was gone when its turn came, and a step that came late has put it again. */
+  if (cancelled == NULL && gone == NULL)
+    gone = lost (step, step->failed - 1);
   *why = cancelled != NULL ? g_steal_pointer (&cancelled) : g_steal_pointer (&gone);
   return TRUE;
 }
 
-static FlowLook
-set_value (FlowStep *step, GVariant *value, GError *error)
+/* What a group is worth: what its members returned, in order. */
+static GVariant *
+dup_values (FlowStep *step, GError **error)
 {
-  if (error == NULL && strand_record_set_value (step->record, value, NULL, &error))
+  GVariantBuilder values;
+
+  g_variant_builder_init (&values, G_VARIANT_TYPE ("av"));
+  for (guint place = 0; place < step->n; place++)
     {
-      step->result = STRAND_STATUS_COMPLETED;
-      return LOOK_CHANGED;
+      g_autoptr(GVariant) value = flow_step_dup_value (step, place, error);
+
+      if (value == NULL)
+        {
+          g_variant_builder_clear (&values);
+          return NULL;
+        }
+      g_variant_builder_add (&values, "v", value);
     }
-  return flow_step_fail (step, error);
+  return g_variant_ref_sink (g_variant_builder_end (&values));
 }
 
 /* All members have completed. */
@@ -83,36 +101,15 @@ static FlowLook
 complete (FlowStep *step)
 {
   GError *error = NULL;
-  GVariantBuilder values;
+  g_autoptr(GVariant) value =
+      step->is_chain ? flow_step_dup_value (step, step->n - 1, &error) : dup_values (step, &error);
 
-  g_variant_builder_init (&values, G_VARIANT_TYPE ("av"));
-  for (guint place = step->is_chain ? step->n - 1 : 0; place < step->n && error == NULL; place++)
+  if (value != NULL && strand_record_set_value (step->record, value, NULL, &error))
     {
-      g_autoptr(StrandRecord) member = flow_step_get_member (step, place, &error);
-      g_autoptr(GVariant) value = member != NULL ? strand_record_dup_value (member, &error) : NULL;
-
-      if (member == NULL && error == NULL)
-        error = g_error_new (STRAND_ERROR, STRAND_ERROR_LOST,
-                             "The record of part %u of flow '%s' has been removed before its value was used",
-                             place + 1, strand_record_get_key (step->old));
-      if (value != NULL && step->is_chain)
-        {
-          g_variant_builder_clear (&values);
-          return set_value (step, value, NULL);
-        }
-      if (value != NULL)
-        g_variant_builder_add (&values, "v", value);
+      step->result = STRAND_STATUS_COMPLETED;
+      return LOOK_CHANGED;
     }
-  if (error != NULL)
-    {
-      g_variant_builder_clear (&values);
-      return set_value (step, NULL, error);
-    }
-  {
-    g_autoptr(GVariant) all = g_variant_ref_sink (g_variant_builder_end (&values));
-
-    return set_value (step, all, NULL);
-  }
+  return flow_step_fail (step, error);
 }
 
 /* Whatever is to run has ended: how the flow ends. */

@@ -1,11 +1,11 @@
 /* strand-flow-part.c — from a part of a flow to the record of a call or of another flow, and back.
  *
  * A member's key is made of its flow's and its place, so that whoever finds a flow knows all its members, and
- * two who make the same one make it under the same key: the store takes it once. SPDX-License-Identifier:
- * LGPL-2.1-or-later */
+ * two who make the same one make it under the same key: the store takes it once.
+ *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "config.h"
-#include "strand-flow-private.h"
+#include "strand-flow-step-private.h"
 
 #include <string.h>
 
@@ -389,8 +389,8 @@ part_of_group (StrandStore *store, StrandRecord *flow, guint depth, GError **err
 
   if (metadata != NULL)
     {
-      g_variant_lookup (metadata, "strand.of", "u", &n);
-      g_variant_lookup (metadata, "strand.strict", "b", &strict);
+      g_variant_lookup (metadata, KNOWS_OF, "u", &n);
+      g_variant_lookup (metadata, KNOWS_STRICT, "b", &strict);
     }
   g_variant_builder_init (&parts, G_VARIANT_TYPE ("av"));
   for (guint place = 0; place < n; place++)

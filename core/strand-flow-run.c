@@ -22,7 +22,6 @@
 #include "strand-clock.h"
 #include "strand-error.h"
 #include "strand-log.h"
-#include "strand-payload.h"
 #include "strand-work.h"
 
 /* Each failure is somebody else's step. */
@@ -40,18 +39,9 @@ static gboolean advance_one (StrandStore *store, const char *key, int failed, ch
 static GVariant *
 dup_input (FlowStep *step, GError **error)
 {
-  g_autoptr(StrandRecord) before = NULL;
-
   if (!step->is_chain || step->n_ended == 0)
     return g_variant_lookup_value (step->known, "input", NULL);
-  before = flow_step_get_member (step, step->n_ended - 1, error);
-  if (before != NULL)
-    return strand_record_dup_value (before, error);
-  if (error != NULL && *error == NULL)
-    g_set_error (error, STRAND_ERROR, STRAND_ERROR_LOST,
-                 "The record of part %u of flow '%s' has been removed before its value was used",
-                 step->n_ended, strand_record_get_key (step->old));
-  return NULL;
+  return flow_step_dup_value (step, step->n_ended - 1, error);
 }
 
 /* Puts some members; those that are there already were put by somebody else who did this. */

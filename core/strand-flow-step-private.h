@@ -6,6 +6,17 @@
 
 G_BEGIN_DECLS
 
+/* What a flow's record says, in `metadata`: */
+#define KNOWS_ENDED "strand.ended"       /* u: how many of the first members have ended */
+#define KNOWS_OF "strand.of"             /* u: how many there are */
+#define KNOWS_FAILED "strand.failed"     /* u: 1 + the place of the first that did not complete; 0 for none */
+#define KNOWS_LAUNCHED "strand.launched" /* b: what is to run now has been put */
+#define KNOWS_STOPPING "strand.stopping" /* b: the others are to be cancelled */
+#define KNOWS_STOPPED "strand.stopped"   /* b: they have been */
+#define KNOWS_STRICT "strand.strict"     /* b: a failure stops the others */
+#define KNOWS_KEEPS "strand.keeps"       /* b: members are kept longer than they are to be after the end */
+#define KNOWS_RESULT "strand.result"     /* u: the status that it is going to end with */
+
 typedef struct
 {
   StrandStore *store;
@@ -42,6 +53,7 @@ void flow_step_clear (FlowStep *step);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (FlowStep, flow_step_clear)
 gboolean flow_step_is_cancelled (FlowStep *step);
 StrandRecord *flow_step_get_member (FlowStep *step, guint place, GError **error);
+GVariant *flow_step_dup_value (FlowStep *step, guint place, GError **error);
 gboolean flow_error_is_lasting (const GError *error);
 FlowLook flow_step_fail (FlowStep *step, GError *error);
 

@@ -11,17 +11,6 @@
 #include "strand-log.h"
 #include "strand-payload.h"
 
-/* What a flow's record says, in `metadata`: */
-#define KNOWS_ENDED "strand.ended"       /* u: how many of the first members have ended */
-#define KNOWS_OF "strand.of"             /* u: how many there are */
-#define KNOWS_FAILED "strand.failed"     /* u: 1 + the place of the first that did not complete; 0 for none */
-#define KNOWS_LAUNCHED "strand.launched" /* b: what is to run now has been put */
-#define KNOWS_STOPPING "strand.stopping" /* b: the others are to be cancelled */
-#define KNOWS_STOPPED "strand.stopped"   /* b: they have been */
-#define KNOWS_STRICT "strand.strict"     /* b: a failure stops the others */
-#define KNOWS_KEEPS "strand.keeps"       /* b: members are kept longer than they are to be after the end */
-#define KNOWS_RESULT "strand.result"     /* u: the status that it is going to end with */
-
 void
 flow_step_clear (FlowStep *step)
 {
@@ -70,7 +59,23 @@ read_body (FlowStep *step, GError **error)
   g_variant_get (body, "(s@a{sv}@av)", NULL, &step->known, &step->parts);
   step->n = (guint32) g_variant_n_children (step->parts);
   g_variant_lookup (step->known, "stop", "b", &step->strict);
-  return TRUE;
+  if (step->n > 0 || !step->is_chain)
+    return TRUE;
+  g_set_error (error, STRAND_ERROR, STRAND_ERROR_CORRUPT, "Flow '%s' is a chain without parts",
+               strand_record_get_key (step->old));
+  return FALSE;
+}
+
+/* FALSE for what no step has written, for then parts would be looked for that cannot be there. */
+static gboolean
+check_counts (FlowStep *step, GError **error)
+{
+  if (step->n_ended <= step->n && step->n <= STRAND_FLOW_MAX_PARTS && step->failed <= step->n_ended)
+    return TRUE;
+  g_set_error (error, STRAND_ERROR, STRAND_ERROR_CORRUPT,
+               "Flow '%s' says that %u of its %u parts have ended, and that part %u failed: that cannot be",
+               strand_record_get_key (step->old), step->n_ended, step->n, step->failed);
+  return FALSE;
 }
 
 gboolean
@@ -79,7 +84,12 @@ flow_step_read (FlowStep *step, GError **error)
   step->is_chain =
       g_strcmp0 (strand_record_get_string (step->old, STRAND_FIELD_FUNCTION), STRAND_FLOW_CHAIN) == 0;
   flow_step_read_metadata (step);
-  return read_body (step, error);
+  if (read_body (step, error) && check_counts (step, error))
+    return TRUE;
+  /* So that letting go of its members comes to an end. */
+  step->n = MIN (step->n, STRAND_FLOW_MAX_PARTS);
+  step->n_ended = MIN (step->n_ended, step->n);
+  return FALSE;
 }
 
 static void
@@ -129,6 +139,23 @@ flow_step_get_member (FlowStep *step, guint place, GError **error)
   if (member == NULL && !g_error_matches (local_error, STRAND_ERROR, STRAND_ERROR_NOT_FOUND))
     g_propagate_error (error, g_steal_pointer (&local_error));
   return member;
+}
+
+/* What a member returned; NULL with an error, also where the member is gone. */
+GVariant *
+flow_step_dup_value (FlowStep *step, guint place, GError **error)
+{
+  g_autoptr(GError) local_error = NULL;
+  g_autoptr(StrandRecord) member = flow_step_get_member (step, place, &local_error);
+
+  if (member != NULL)
+    return strand_record_dup_value (member, error);
+  if (local_error == NULL)
+    g_set_error (&local_error, STRAND_ERROR, STRAND_ERROR_LOST,
+                 "The record of part %u of flow '%s' has been removed before its value was used", place + 1,
+                 strand_record_get_key (step->old));
+  g_propagate_error (error, g_steal_pointer (&local_error));
+  return NULL;
 }
 
 /* What the store may well take later. All else fails the flow, because it would go on for ever. */

@@ -634,6 +634,7 @@ test_records_that_make_no_sense_fail (Fixture *f, gconstpointer type)
 {
   static const char *const bodies[] = { "('strand.group', {'a': <1>}, [<'what?'>])",
                                         "('strand.chain', @a{sv} {}, [<('call', @a{sv} {}, @av [])>])",
+                                        "('strand.chain', @a{sv} {}, @av [])",
                                         "('strand.group', @a{sv} {}, [<('loop', @a{sv} {}, @av [])>])",
                                         "(1, 2)" };
 
@@ -645,7 +646,8 @@ test_records_that_make_no_sense_fail (Fixture *f, gconstpointer type)
       g_autoptr(GError) error = NULL;
 
       strand_record_set_string (record, STRAND_FIELD_KIND, "group");
-      strand_record_set_string (record, STRAND_FIELD_FUNCTION, i == 1 ? "strand.chain" : "strand.group");
+      strand_record_set_string (record, STRAND_FIELD_FUNCTION,
+                                i == 1 || i == 2 ? "strand.chain" : "strand.group");
       strand_record_set_arguments (record, body, NULL, &error);
       g_assert_no_error (error);
       g_assert_true (strand_store_put (f->store, record, 0, NULL));
@@ -657,6 +659,52 @@ test_records_that_make_no_sense_fail (Fixture *f, gconstpointer type)
       error = strand_record_dup_error (record);
       g_assert_error (error, STRAND_ERROR, STRAND_ERROR_CORRUPT);
     }
+}
+
+/* A chain of one part, whose record says that it has come as far as @metadata; its end is to be @code's. */
+static void
+assert_chain_fails (Fixture *f, const char *key, const char *metadata, StrandError code)
+{
+  g_autoptr(StrandRecord) record = strand_record_new (key);
+  g_autoptr(GVariant) body = g_variant_ref_sink (g_variant_new_parsed (
+      "('strand.chain', @a{sv} {}, [<('call', {'function': <'test.nothing'>, 'arguments': <()>}, @av [])>])"));
+  g_autoptr(GError) error = NULL;
+
+  strand_record_set_string (record, STRAND_FIELD_KIND, "group");
+  strand_record_set_string (record, STRAND_FIELD_FUNCTION, "strand.chain");
+  strand_record_set_variant (record, STRAND_FIELD_METADATA, g_variant_new_parsed (metadata));
+  strand_record_set_arguments (record, body, NULL, &error);
+  g_assert_no_error (error);
+  g_assert_true (strand_store_put (f->store, record, 0, NULL));
+  g_assert_true (strand_store_advance_flow (f->store, key, &error));
+  g_assert_no_error (error);
+  g_clear_pointer (&record, strand_record_unref);
+  record = record_of (f->store, key, "");
+  g_assert_cmpint (strand_record_get_status (record), ==, STRAND_STATUS_FAILED);
+  error = strand_record_dup_error (record);
+  g_assert_error (error, STRAND_ERROR, (int) code);
+}
+
+/* A stranger again. */
+static void
+test_counts_that_make_no_sense_fail (Fixture *f, gconstpointer type)
+{
+  assert_chain_fails (f, "more-have-ended-than-there-are", "{'strand.ended': <uint32 7>}",
+                      STRAND_ERROR_CORRUPT);
+  assert_chain_fails (f, "one-failed-that-has-not-ended", "{'strand.failed': <uint32 1>}",
+                      STRAND_ERROR_CORRUPT);
+}
+
+/* A member was gone when its turn came, so it counts as failed; then a late step has put it again. */
+static void
+test_member_that_came_back_is_lost (Fixture *f, gconstpointer type)
+{
+  g_autoptr(StrandRecord) member = strand_record_new ("gone.0");
+
+  strand_record_set_int (member, STRAND_FIELD_STATUS, STRAND_STATUS_COMPLETED);
+  g_assert_true (strand_store_put (f->store, member, 0, NULL));
+  assert_chain_fails (f, "gone", "{'strand.ended': <uint32 1>, 'strand.failed': <uint32 1>}",
+                      STRAND_ERROR_LOST);
 }
 
 /* Two flows that say of each other that they are their parts. */
@@ -1377,6 +1425,8 @@ main (int argc, char **argv)
   ADD ("flow-that-contains-itself-is-refused", test_flow_that_contains_itself_is_refused);
   ADD ("local-backend-is-refused", test_local_backend_is_refused);
   ADD ("records-that-make-no-sense-fail", test_records_that_make_no_sense_fail);
+  ADD ("counts-that-make-no-sense-fail", test_counts_that_make_no_sense_fail);
+  ADD ("member-that-came-back-is-lost", test_member_that_came_back_is_lost);
   ADD ("circle-of-records-ends", test_circle_of_records_ends);
   ADD ("failure-ends-a-chain", test_failure_ends_a_chain);
   ADD ("failure-lets-a-group-go-on", test_failure_lets_a_group_go_on);
