@@ -18,8 +18,8 @@
 #include "strand-lease.h"
 #include "strand-life.h"
 
-#define STATE_KIND "queue"
-#define STATE_PREFIX "strand.queue."
+#define QUEUE_STATE_KIND "queue"
+#define QUEUE_STATE_PREFIX "strand.queue."
 #define WORKER_KIND "worker"
 #define PAGE_SIZE 256
 #define MAX_TRIES 1000
@@ -74,9 +74,9 @@ strand_queue_info_free (StrandQueueInfo *self)
 }
 
 static gboolean
-check_name (const char *name, GError **error)
+queue_check_name (const char *name, GError **error)
 {
-  g_autofree char *key = g_strconcat (STATE_PREFIX, name, NULL);
+  g_autofree char *key = g_strconcat (QUEUE_STATE_PREFIX, name, NULL);
 
   if (*name != '\0' && strand_key_check (key, NULL))
     return TRUE;
@@ -88,23 +88,28 @@ check_name (const char *name, GError **error)
 /* --- every record of a kind -------------------------------------------------------------------------------
  */
 
-typedef void (*RecordFunc) (StrandRecord *record, gpointer data);
+typedef void (*QueueRecordFunc) (StrandRecord *record, gpointer data);
 
 /* FALSE with an error. @n_left: (inout): how many records may be looked at */
 static gboolean
-for_each (StrandStore *store, const StrandFilter *filter, gint64 *n_left, RecordFunc func, gpointer data,
-          GError **error)
+queue_for_each (StrandStore *store, const StrandFilter *filter, gint64 *n_left, QueueRecordFunc func,
+                gpointer data, GError **error)
 {
   g_autofree char *cursor = NULL;
 
   do
     {
       g_autoptr(StrandPage) page = strand_store_list (store, filter, cursor, PAGE_SIZE, error);
+      GPtrArray *records;
+      guint n;
 
       if (page == NULL)
         return FALSE;
-      for (guint i = 0; i<strand_page_get_records (page)->len && * n_left> 0; i++, (*n_left)--)
-        func (g_ptr_array_index (strand_page_get_records (page), i), data);
+      records = strand_page_get_records (page);
+      n = (guint) MIN (records->len, *n_left);
+      for (guint i = 0; i < n; i++)
+        func (records->pdata[i], data);
+      *n_left -= n;
       g_free (cursor);
       cursor = g_strdup (strand_page_get_next (page));
     }
@@ -221,7 +226,7 @@ count_worker (StrandRecord *worker, gpointer tally)
 }
 
 static gboolean
-says_paused (StrandRecord *state)
+queue_state_says_paused (StrandRecord *state)
 {
   GVariant *metadata = strand_record_get_variant (state, STRAND_FIELD_METADATA);
   gboolean paused = FALSE;
@@ -236,10 +241,10 @@ note_state (StrandRecord *state, gpointer tally)
 {
   const char *key = strand_record_get_key (state);
   StrandQueueInfo *info =
-      g_str_has_prefix (key, STATE_PREFIX) ? info_of (tally, key + strlen (STATE_PREFIX)) : NULL;
+      g_str_has_prefix (key, QUEUE_STATE_PREFIX) ? info_of (tally, key + strlen (QUEUE_STATE_PREFIX)) : NULL;
 
   if (info != NULL)
-    info->paused = says_paused (state);
+    info->paused = queue_state_says_paused (state);
 }
 
 /* Where not every record was looked at: the store knows how many there are, and those that were looked at are
@@ -285,7 +290,7 @@ look (StrandStore *store, const char *name, GError **error)
 {
   const StrandFilter calls = { .queue = name };
   const StrandFilter workers = { .kind = WORKER_KIND };
-  const StrandFilter states = { .kind = STATE_KIND };
+  const StrandFilter states = { .kind = QUEUE_STATE_KIND };
   g_autoptr(GHashTable) infos = g_hash_table_new (g_str_hash, g_str_equal);
   g_autoptr(GPtrArray) found = g_ptr_array_new_with_free_func ((GDestroyNotify) strand_queue_info_free);
   Tally tally = { infos, name, strand_clock_now_us () };
@@ -296,9 +301,9 @@ look (StrandStore *store, const char *name, GError **error)
 
   if (name != NULL)
     info_of (&tally, name);
-  done = for_each (store, &calls, &n_left, count_call, &tally, error) &&
-         for_each (store, &workers, &n_others, count_worker, &tally, error) &&
-         for_each (store, &states, &n_others, note_state, &tally, error);
+  done = queue_for_each (store, &calls, &n_left, count_call, &tally, error) &&
+         queue_for_each (store, &workers, &n_others, count_worker, &tally, error) &&
+         queue_for_each (store, &states, &n_others, note_state, &tally, error);
   g_hash_table_iter_init (&iter, infos);
   while (g_hash_table_iter_next (&iter, NULL, &info))
     {
@@ -357,7 +362,7 @@ strand_queue_show (StrandStore *store, const char *name, GError **error)
   g_return_val_if_fail (STRAND_IS_STORE (store) && name != NULL, NULL);
   g_return_val_if_fail (error == NULL || *error == NULL, NULL);
 
-  if (!check_name (name, error))
+  if (!queue_check_name (name, error))
     return NULL;
   found = look (store, name, error);
   return found != NULL ? strand_queue_info_copy (g_ptr_array_index (found, 0)) : NULL;
@@ -408,7 +413,7 @@ strand_queue_list_workers (StrandStore *store, const char *name, GError **error)
   g_return_val_if_fail (STRAND_IS_STORE (store), NULL);
   g_return_val_if_fail (error == NULL || *error == NULL, NULL);
 
-  if (!for_each (store, &filter, &n_left, add_worker, &serving, error))
+  if (!queue_for_each (store, &filter, &n_left, add_worker, &serving, error))
     {
       g_prefix_error (error, "Could not look for workers: ");
       return NULL;
@@ -436,7 +441,7 @@ put_paused (StrandStore *store, const char *key, GError **error)
 {
   g_autoptr(StrandRecord) state = strand_record_new (key);
 
-  strand_record_set_string (state, STRAND_FIELD_KIND, STATE_KIND);
+  strand_record_set_string (state, STRAND_FIELD_KIND, QUEUE_STATE_KIND);
   strand_record_set_int (state, STRAND_FIELD_CREATED, strand_clock_now_us ());
   strand_record_set_variant (state, STRAND_FIELD_METADATA, g_variant_new_parsed ("{'paused': <true>}"));
   return strand_store_put (store, state, 0, error);
@@ -446,16 +451,16 @@ put_paused (StrandStore *store, const char *key, GError **error)
 static gboolean
 set_paused (StrandStore *store, const char *name, gboolean paused, GError **error)
 {
-  g_autofree char *key = g_strconcat (STATE_PREFIX, name, NULL);
+  g_autofree char *key = g_strconcat (QUEUE_STATE_PREFIX, name, NULL);
 
-  if (!check_name (name, error))
+  if (!queue_check_name (name, error))
     return FALSE;
   for (guint i = 0; i < MAX_TRIES; i++)
     {
       g_autoptr(GError) local_error = NULL;
       g_autoptr(StrandRecord) state = get_state (store, key, &local_error);
 
-      if (local_error == NULL && (state != NULL && says_paused (state)) == paused)
+      if (local_error == NULL && (state != NULL && queue_state_says_paused (state)) == paused)
         return TRUE;
       if (local_error == NULL && state != NULL &&
           strand_store_remove (store, key, strand_record_get_revision (state), &local_error))
@@ -496,11 +501,11 @@ strand_queue_is_paused (StrandStore *store, const char *name, GError **error)
   g_return_val_if_fail (STRAND_IS_STORE (store) && name != NULL, FALSE);
   g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
 
-  if (!check_name (name, error))
+  if (!queue_check_name (name, error))
     return FALSE;
-  key = g_strconcat (STATE_PREFIX, name, NULL);
+  key = g_strconcat (QUEUE_STATE_PREFIX, name, NULL);
   state = get_state (store, key, error);
-  return state != NULL && says_paused (state);
+  return state != NULL && queue_state_says_paused (state);
 }
 
 /**
@@ -637,7 +642,7 @@ is_drained (StrandStore *store, const char *name, GError **error)
 
   /* In this order: what is given back meanwhile is seen as pending. */
   if (strand_store_count (store, &running, error) != 0 ||
-      !for_each (store, &pending, &n_left, look_for_due, &due, error))
+      !queue_for_each (store, &pending, &n_left, look_for_due, &due, error))
     return FALSE;
   return !due.any && strand_store_count (store, &running, error) == 0;
 }
@@ -690,7 +695,7 @@ strand_queue_drain_cancellable (StrandStore *store, const char *name, gint64 tim
   guint watch;
   gint64 deadline_us = timeout_us >= 0 ? g_get_monotonic_time () + timeout_us : -1;
 
-  if (!check_name (name, error))
+  if (!queue_check_name (name, error))
     return FALSE;
   bell = bell_new ();
   g_atomic_ref_count_inc (&bell->ref_count);
@@ -795,9 +800,9 @@ strand_queue_purge (StrandStore *store, const char *name, gint64 older_than_us, 
   g_return_val_if_fail (older_than_us >= 0, -1);
   g_return_val_if_fail (error == NULL || *error == NULL, -1);
 
-  if (!check_name (name, error))
+  if (!queue_check_name (name, error))
     return -1;
-  if (for_each (store, &filter, &n_left, purge_one, &purge, error) && purge.error == NULL)
+  if (queue_for_each (store, &filter, &n_left, purge_one, &purge, error) && purge.error == NULL)
     return purge.n_purged;
   if (purge.error != NULL)
     {
