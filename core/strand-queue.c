@@ -1,10 +1,8 @@
-/* strand-queue.c — looking at queues, and governing them.
+/* strand-queue.c — how queues stand.
  *
  * Nobody keeps account of a queue: what is told of one is counted when it is asked for, from the records of
  * its calls and workers, so it cannot be wrong after a crash. A store may hold millions of calls; then the
  * totals are the store's own counts, and the rest is reckoned from the first SCAN_LIMIT records.
- *
- * That a queue is paused is a record of its own, which every reader watches.
  *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "config.h"
@@ -14,24 +12,16 @@
 
 #include "strand-clock.h"
 #include "strand-error.h"
-#include "strand-flow-private.h"
 #include "strand-lease.h"
-#include "strand-life.h"
 
-#define QUEUE_STATE_KIND "queue"
-#define QUEUE_STATE_PREFIX "strand.queue."
 #define WORKER_KIND "worker"
 #define PAGE_SIZE 256
-#define MAX_TRIES 1000
 
 /* Some hundred milliseconds of reading. */
 #define SCAN_LIMIT (50 * 1000)
 
 #define RATE_MINUTES 5
 #define MINUTE_US (60 * G_USEC_PER_SEC)
-
-/* How often who waits for a queue looks, whatever it is told: not all that ends is told to every process. */
-#define LOOK_INTERVAL_US (G_USEC_PER_SEC / 4)
 
 G_DEFINE_BOXED_TYPE (StrandQueueInfo, strand_queue_info, strand_queue_info_copy, strand_queue_info_free)
 
@@ -73,7 +63,7 @@ strand_queue_info_free (StrandQueueInfo *self)
   g_free (self);
 }
 
-static gboolean
+gboolean
 queue_check_name (const char *name, GError **error)
 {
   g_autofree char *key = g_strconcat (QUEUE_STATE_PREFIX, name, NULL);
@@ -88,10 +78,8 @@ queue_check_name (const char *name, GError **error)
 /* --- every record of a kind -------------------------------------------------------------------------------
  */
 
-typedef void (*QueueRecordFunc) (StrandRecord *record, gpointer data);
-
 /* FALSE with an error. @n_left: (inout): how many records may be looked at */
-static gboolean
+gboolean
 queue_for_each (StrandStore *store, const StrandFilter *filter, gint64 *n_left, QueueRecordFunc func,
                 gpointer data, GError **error)
 {
@@ -223,17 +211,6 @@ count_worker (StrandRecord *worker, gpointer tally)
       if (info != NULL)
         info->n_workers++;
     }
-}
-
-static gboolean
-queue_state_says_paused (StrandRecord *state)
-{
-  GVariant *metadata = strand_record_get_variant (state, STRAND_FIELD_METADATA);
-  gboolean paused = FALSE;
-
-  if (metadata != NULL)
-    g_variant_lookup (metadata, "paused", "b", &paused);
-  return paused;
 }
 
 static void
@@ -419,396 +396,4 @@ strand_queue_list_workers (StrandStore *store, const char *name, GError **error)
       return NULL;
     }
   return g_steal_pointer (&workers);
-}
-
-/* --- pausing ----------------------------------------------------------------------------------------------
- */
-
-/* NULL without error where there is none. */
-static StrandRecord *
-get_state (StrandStore *store, const char *key, GError **error)
-{
-  g_autoptr(GError) local_error = NULL;
-  StrandRecord *state = strand_store_get (store, key, &local_error);
-
-  if (state == NULL && !g_error_matches (local_error, STRAND_ERROR, STRAND_ERROR_NOT_FOUND))
-    g_propagate_error (error, g_steal_pointer (&local_error));
-  return state;
-}
-
-static gboolean
-put_paused (StrandStore *store, const char *key, GError **error)
-{
-  g_autoptr(StrandRecord) state = strand_record_new (key);
-
-  strand_record_set_string (state, STRAND_FIELD_KIND, QUEUE_STATE_KIND);
-  strand_record_set_int (state, STRAND_FIELD_CREATED, strand_clock_now_us ());
-  strand_record_set_variant (state, STRAND_FIELD_METADATA, g_variant_new_parsed ("{'paused': <true>}"));
-  return strand_store_put (store, state, 0, error);
-}
-
-/* A queue that is not paused has no record: so those that nobody uses any more leave nothing. */
-static gboolean
-set_paused (StrandStore *store, const char *name, gboolean paused, GError **error)
-{
-  g_autofree char *key = g_strconcat (QUEUE_STATE_PREFIX, name, NULL);
-
-  if (!queue_check_name (name, error))
-    return FALSE;
-  for (guint i = 0; i < MAX_TRIES; i++)
-    {
-      g_autoptr(GError) local_error = NULL;
-      g_autoptr(StrandRecord) state = get_state (store, key, &local_error);
-
-      if (local_error == NULL && (state != NULL && queue_state_says_paused (state)) == paused)
-        return TRUE;
-      if (local_error == NULL && state != NULL &&
-          strand_store_remove (store, key, strand_record_get_revision (state), &local_error))
-        continue;
-      if (local_error == NULL && put_paused (store, key, &local_error))
-        return TRUE;
-      if (g_error_matches (local_error, STRAND_ERROR, STRAND_ERROR_STALE) ||
-          g_error_matches (local_error, STRAND_ERROR, STRAND_ERROR_EXISTS) ||
-          g_error_matches (local_error, STRAND_ERROR, STRAND_ERROR_NOT_FOUND))
-        continue;
-      g_propagate_prefixed_error (error, g_steal_pointer (&local_error),
-                                  "Could not %s queue '%s': ", paused ? "pause" : "resume", name);
-      return FALSE;
-    }
-  g_set_error (error, STRAND_ERROR, STRAND_ERROR_STALE,
-               "Could not %s queue '%s': others changed it at each of %d tries", paused ? "pause" : "resume",
-               name, MAX_TRIES);
-  return FALSE;
-}
-
-/**
- * strand_queue_is_paused:
- * @store: a store
- * @name: a queue's name
- * @error: return location for a [error@Strand.Error]
- *
- * Blocks; any thread that owns no main context. Fails as strand_store_get() does.
- *
- * Returns: whether strand_queue_pause() was called for it; %FALSE with @error set where that cannot be told
- * Since: 1.0
- */
-gboolean
-strand_queue_is_paused (StrandStore *store, const char *name, GError **error)
-{
-  g_autofree char *key = NULL;
-  g_autoptr(StrandRecord) state = NULL;
-
-  g_return_val_if_fail (STRAND_IS_STORE (store) && name != NULL, FALSE);
-  g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
-
-  if (!queue_check_name (name, error))
-    return FALSE;
-  key = g_strconcat (QUEUE_STATE_PREFIX, name, NULL);
-  state = get_state (store, key, error);
-  return state != NULL && queue_state_says_paused (state);
-}
-
-/**
- * strand_queue_pause:
- * @store: a store
- * @name: a queue's name
- * @error: return location for a [error@Strand.Error]
- *
- * Has all readers, in all processes, take no more calls of a queue, until strand_queue_resume(). Calls that
- * run go on, and calls may be launched: they wait. Does nothing to a queue that is paused.
- *
- * Blocks; any thread that owns no main context. Fails with `STRAND_ERROR_INVALID_ARGUMENT` for what can be no
- * queue's name, or as strand_store_put() does.
- *
- * Returns: %TRUE, or %FALSE with @error set
- * Since: 1.0
- */
-gboolean
-strand_queue_pause (StrandStore *store, const char *name, GError **error)
-{
-  g_return_val_if_fail (STRAND_IS_STORE (store) && name != NULL, FALSE);
-  g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
-
-  return set_paused (store, name, TRUE, error);
-}
-
-/**
- * strand_queue_resume:
- * @store: a store
- * @name: a queue's name
- * @error: return location for a [error@Strand.Error]
- *
- * Undoes strand_queue_pause(). Does nothing to a queue that is not paused. Blocks and fails as that does.
- *
- * Returns: %TRUE, or %FALSE with @error set
- * Since: 1.0
- */
-gboolean
-strand_queue_resume (StrandStore *store, const char *name, GError **error)
-{
-  g_return_val_if_fail (STRAND_IS_STORE (store) && name != NULL, FALSE);
-  g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
-
-  return set_paused (store, name, FALSE, error);
-}
-
-/* --- draining ---------------------------------------------------------------------------------------------
- */
-
-typedef struct
-{
-  gatomicrefcount ref_count;
-  GMutex lock; /* guards the rest */
-  GCond changed;
-  gboolean news;
-} Bell;
-
-static void
-bell_unref (gpointer data)
-{
-  Bell *bell = data;
-
-  if (!g_atomic_ref_count_dec (&bell->ref_count))
-    return;
-  g_mutex_clear (&bell->lock);
-  g_cond_clear (&bell->changed);
-  g_free (bell);
-}
-
-static Bell *
-bell_new (void)
-{
-  Bell *bell = g_new0 (Bell, 1);
-
-  g_atomic_ref_count_init (&bell->ref_count);
-  g_mutex_init (&bell->lock);
-  g_cond_init (&bell->changed);
-  return bell;
-}
-
-static void
-bell_ring (Bell *bell)
-{
-  g_mutex_lock (&bell->lock);
-  bell->news = TRUE;
-  g_cond_broadcast (&bell->changed);
-  g_mutex_unlock (&bell->lock);
-}
-
-static void
-on_changed (StrandStore *store, const char *key, gpointer bell)
-{
-  bell_ring (bell);
-}
-
-static void
-on_cancelled (GCancellable *cancellable, gpointer bell)
-{
-  bell_ring (bell);
-}
-
-static void
-bell_wait (Bell *bell, gint64 until_us)
-{
-  g_mutex_lock (&bell->lock);
-  while (!bell->news && g_cond_wait_until (&bell->changed, &bell->lock, until_us))
-    ;
-  bell->news = FALSE;
-  g_mutex_unlock (&bell->lock);
-}
-
-typedef struct
-{
-  gint64 now_us;
-  gboolean any;
-} Due;
-
-static void
-look_for_due (StrandRecord *record, gpointer data)
-{
-  Due *due = data;
-
-  due->any |= strand_record_get_int (record, STRAND_FIELD_NOT_BEFORE) <= due->now_us;
-}
-
-/* Whether nothing is due and nothing runs. FALSE with an error, or without one. */
-static gboolean
-is_drained (StrandStore *store, const char *name, GError **error)
-{
-  const StrandFilter running = { .queue = name, .statuses = 1 << STRAND_STATUS_RUNNING };
-  const StrandFilter pending = { .queue = name, .statuses = 1 << STRAND_STATUS_PENDING };
-  Due due = { strand_clock_now_us (), FALSE };
-  gint64 n_left = G_MAXINT64;
-
-  /* In this order: what is given back meanwhile is seen as pending. */
-  if (strand_store_count (store, &running, error) != 0 ||
-      !queue_for_each (store, &pending, &n_left, look_for_due, &due, error))
-    return FALSE;
-  return !due.any && strand_store_count (store, &running, error) == 0;
-}
-
-static gboolean
-refuse_to_wait (StrandStore *store, const char *name, GError **error)
-{
-  if (!strand_queue_is_paused (store, name, error))
-    return error != NULL && *error != NULL;
-  g_set_error (error, STRAND_ERROR, STRAND_ERROR_WOULD_DEADLOCK,
-               "Could not wait for queue '%s': it is paused, so that its calls are not run; resume it first",
-               name);
-  return TRUE;
-}
-
-static gboolean
-drain (StrandStore *store, const char *name, gint64 deadline_us, GCancellable *cancellable, Bell *bell,
-       GError **error)
-{
-  for (;;)
-    {
-      g_autoptr(GError) local_error = NULL;
-      gint64 now_us = g_get_monotonic_time ();
-
-      if (is_drained (store, name, &local_error))
-        return TRUE;
-      if (local_error != NULL || refuse_to_wait (store, name, &local_error) ||
-          g_cancellable_set_error_if_cancelled (cancellable, &local_error))
-        {
-          g_propagate_error (error, g_steal_pointer (&local_error));
-          return FALSE;
-        }
-      if (deadline_us >= 0 && now_us >= deadline_us)
-        {
-          g_set_error (error, STRAND_ERROR, STRAND_ERROR_WAIT_TIMED_OUT,
-                       "Queue '%s' still has calls that are due or run; they go on", name);
-          return FALSE;
-        }
-      bell_wait (bell, MIN (deadline_us >= 0 ? deadline_us : G_MAXINT64, now_us + LOOK_INTERVAL_US));
-    }
-}
-
-gboolean
-strand_queue_drain_cancellable (StrandStore *store, const char *name, gint64 timeout_us,
-                                GCancellable *cancellable, GError **error)
-{
-  Bell *bell;
-  gulong handler = 0;
-  gboolean done;
-  guint watch;
-  gint64 deadline_us = timeout_us >= 0 ? g_get_monotonic_time () + timeout_us : -1;
-
-  if (!queue_check_name (name, error))
-    return FALSE;
-  bell = bell_new ();
-  g_atomic_ref_count_inc (&bell->ref_count);
-  watch = strand_store_watch (store, NULL, on_changed, bell, bell_unref);
-  if (cancellable != NULL)
-    handler = g_cancellable_connect (cancellable, G_CALLBACK (on_cancelled), bell, NULL);
-  done = drain (store, name, deadline_us, cancellable, bell, error);
-  if (handler != 0)
-    g_cancellable_disconnect (cancellable, handler);
-  strand_store_unwatch (store, watch);
-  bell_unref (bell);
-  return done;
-}
-
-/**
- * strand_queue_drain:
- * @store: a store
- * @name: a queue's name
- * @timeout_us: how long to wait, in µs; -1 for ever
- * @error: return location for a [error@Strand.Error]
- *
- * Waits until a queue has no call that is due or runs. Calls whose time has not come stay, and others may be
- * launched meanwhile: whoever wants it empty for good launches no more.
- *
- * Blocks; any thread that owns no main context. Fails with `STRAND_ERROR_WAIT_TIMED_OUT`;
- * `STRAND_ERROR_WOULD_DEADLOCK` if the queue is paused with calls in it; `STRAND_ERROR_INVALID_ARGUMENT` for
- * what can be no queue's name; or as strand_store_list() does.
- *
- * Returns: %TRUE, or %FALSE with @error set
- * Since: 1.0
- */
-gboolean
-strand_queue_drain (StrandStore *store, const char *name, gint64 timeout_us, GError **error)
-{
-  g_return_val_if_fail (STRAND_IS_STORE (store) && name != NULL, FALSE);
-  g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
-
-  return strand_queue_drain_cancellable (store, name, timeout_us, NULL, error);
-}
-
-/* --- purging ----------------------------------------------------------------------------------------------
- */
-
-typedef struct
-{
-  StrandStore *store;
-  gint64 before_us;
-  gint64 n_purged;
-  GError *error; /* the first */
-} Purge;
-
-/* At the revision that was read: one that a worker takes meanwhile is run. */
-static void
-purge_one (StrandRecord *record, gpointer data)
-{
-  Purge *purge = data;
-  g_autoptr(StrandRecord) cancelled = NULL;
-  g_autoptr(GError) cause = NULL;
-  g_autoptr(GError) error = NULL;
-
-  if (purge->error != NULL || !strand_record_is_waiting (record, NULL) ||
-      strand_record_get_int (record, STRAND_FIELD_CREATED) > purge->before_us)
-    return;
-  cancelled = strand_record_copy (record);
-  cause = g_error_new (G_IO_ERROR, G_IO_ERROR_CANCELLED, "The queue '%s' was purged before the call was run",
-                       strand_record_get_string (record, STRAND_FIELD_QUEUE));
-  strand_record_add_cause (cancelled, "", cause);
-  strand_record_end (cancelled, STRAND_STATUS_CANCELLED, strand_clock_now_us ());
-  if (strand_store_put (purge->store, cancelled, strand_record_get_revision (record), &error))
-    {
-      purge->n_purged++;
-      strand_flow_member_ended (purge->store, cancelled);
-    }
-  else if (!g_error_matches (error, STRAND_ERROR, STRAND_ERROR_STALE))
-    purge->error = g_steal_pointer (&error);
-}
-
-/**
- * strand_queue_purge:
- * @store: a store
- * @name: a queue's name
- * @older_than_us: only calls that were launched longer ago than that, in µs; 0 for all
- * @error: return location for a [error@Strand.Error]
- *
- * Cancels the calls of a queue that wait, those included whose time has not come. Their records say so,
- * whoever waits for them is told, and they can be retried. Calls that run go on.
- *
- * Blocks; any thread that owns no main context. Fails with `STRAND_ERROR_INVALID_ARGUMENT` for what can be no
- * queue's name, or as strand_store_list() does; then some may have been cancelled.
- *
- * Returns: how many were cancelled, or -1 with @error set
- * Since: 1.0
- */
-gint64
-strand_queue_purge (StrandStore *store, const char *name, gint64 older_than_us, GError **error)
-{
-  const StrandFilter filter = { .queue = name, .statuses = 1 << STRAND_STATUS_PENDING };
-  Purge purge = { .store = store, .before_us = strand_clock_now_us () - older_than_us };
-  gint64 n_left = G_MAXINT64;
-
-  g_return_val_if_fail (STRAND_IS_STORE (store) && name != NULL, -1);
-  g_return_val_if_fail (older_than_us >= 0, -1);
-  g_return_val_if_fail (error == NULL || *error == NULL, -1);
-
-  if (!queue_check_name (name, error))
-    return -1;
-  if (queue_for_each (store, &filter, &n_left, purge_one, &purge, error) && purge.error == NULL)
-    return purge.n_purged;
-  if (purge.error != NULL)
-    {
-      g_clear_error (error);
-      g_propagate_error (error, purge.error);
-    }
-  g_prefix_error (error, "Could not purge queue '%s': ", name);
-  return -1;
 }
