@@ -36,23 +36,23 @@ typedef struct
   StrandFileIdentity identity; /* of the folder when it was read */
   GPtrArray *files;            /* NULL: not read yet, or */
   GError *error;               /* cannot be */
-} Folder;
+} PluginFolder;
 
 typedef struct
 {
   GType gtype;
   char *file; /* NULL where the program itself has it */
-} Known;
+} PluginKnown;
 
 struct _StrandPlugins
 {
   GObject parent_instance;
 
   GMutex lock;        /* guards everything below */
-  GPtrArray *folders; /* of Folder, in the order of the search */
+  GPtrArray *folders; /* of PluginFolder, in the order of the search */
   guint n_before;     /* of those stand before what strand_plugins_add_path() adds */
   guint n_added;
-  GHashTable *known; /* "kind/type" → Known: a type once given out stays what it was */
+  GHashTable *known; /* "kind/type" → PluginKnown: a type once given out stays what it was */
 };
 
 /**
@@ -87,9 +87,9 @@ static const char *const kind_names[] = { "taskrunner", "backend", "store",   "s
 /* --- folders --- */
 
 static void
-folder_free (gpointer data)
+plugin_folder_free (gpointer data)
 {
-  Folder *self = data;
+  PluginFolder *self = data;
 
   g_free (self->path);
   g_clear_pointer (&self->files, g_ptr_array_unref);
@@ -97,10 +97,10 @@ folder_free (gpointer data)
   g_free (self);
 }
 
-static Folder *
-folder_new (const char *path, gboolean asked)
+static PluginFolder *
+plugin_folder_new (const char *path, gboolean asked)
 {
-  Folder *self = g_new0 (Folder, 1);
+  PluginFolder *self = g_new0 (PluginFolder, 1);
 
   self->path = g_strdup (path);
   self->asked = asked;
@@ -108,7 +108,7 @@ folder_new (const char *path, gboolean asked)
 }
 
 static void
-folder_scan (Folder *self)
+folder_scan (PluginFolder *self)
 {
   g_clear_pointer (&self->files, g_ptr_array_unref);
   g_clear_error (&self->error);
@@ -128,7 +128,7 @@ folder_scan (Folder *self)
 
 /* Adding, removing and renaming change a folder's times; so does every usual way to install a file. */
 static void
-folder_refresh (Folder *self, gboolean afresh)
+plugin_folder_refresh (PluginFolder *self, gboolean afresh)
 {
   StrandFileIdentity now = { 0 };
   struct stat st;
@@ -147,7 +147,7 @@ folder_refresh (Folder *self, gboolean afresh)
 static void
 known_free (gpointer data)
 {
-  Known *self = data;
+  PluginKnown *self = data;
 
   g_free (self->file);
   g_free (self);
@@ -174,29 +174,29 @@ static void
 strand_plugins_init (StrandPlugins *self)
 {
   g_mutex_init (&self->lock);
-  self->folders = g_ptr_array_new_with_free_func (folder_free);
+  self->folders = g_ptr_array_new_with_free_func (plugin_folder_free);
   self->known = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, known_free);
 }
 
 static char *
-dup_known_key (StrandKind kind, const char *type)
+plugins_dup_key (StrandKind kind, const char *type)
 {
-  return g_strconcat (kind_names[kind], "/", type, NULL);
+  return g_strconcat (strand_kind_to_string (kind), "/", type, NULL);
 }
 
-static const Known *
+static const PluginKnown *
 lookup_known_locked (StrandPlugins *self, StrandKind kind, const char *type)
 {
-  g_autofree char *key = dup_known_key (kind, type);
+  g_autofree char *key = plugins_dup_key (kind, type);
 
   return g_hash_table_lookup (self->known, key);
 }
 
 /* The file that has the type by its name: `sqlite-store.so` for store `sqlite`. */
 static char *
-dup_file_name (StrandKind kind, const char *type)
+plugins_dup_file_name (StrandKind kind, const char *type)
 {
-  return g_strconcat (type, "-", kind_names[kind], ".so", NULL);
+  return g_strconcat (type, "-", strand_kind_to_string (kind), ".so", NULL);
 }
 
 static gboolean
@@ -207,9 +207,9 @@ provides (const StrandPluginFile *file, StrandKind kind, const char *type)
 
 /* The file whose name is the type's, if it keeps that promise. */
 static StrandPluginFile *
-folder_ref_namesake (Folder *self, StrandKind kind, const char *type)
+folder_ref_namesake (PluginFolder *self, StrandKind kind, const char *type)
 {
-  g_autofree char *name = dup_file_name (kind, type);
+  g_autofree char *name = plugins_dup_file_name (kind, type);
   g_autofree char *path = g_build_filename (self->path, name, NULL);
   g_autoptr(StrandPluginFile) file = NULL;
 
@@ -220,13 +220,13 @@ folder_ref_namesake (Folder *self, StrandKind kind, const char *type)
 }
 
 static StrandPluginFile *
-folder_ref_file (Folder *self, StrandKind kind, const char *type, gboolean afresh)
+plugin_folder_ref_file (PluginFolder *self, StrandKind kind, const char *type, gboolean afresh)
 {
   StrandPluginFile *namesake = folder_ref_namesake (self, kind, type);
 
   if (namesake != NULL)
     return namesake;
-  folder_refresh (self, afresh);
+  plugin_folder_refresh (self, afresh);
   for (guint i = 0; self->files != NULL && i < self->files->len; i++)
     if (provides (g_ptr_array_index (self->files, i), kind, type))
       return strand_plugin_file_ref (g_ptr_array_index (self->files, i));
@@ -239,7 +239,7 @@ find_locked (StrandPlugins *self, StrandKind kind, const char *type, gboolean af
   StrandPluginFile *file = NULL;
 
   for (guint i = 0; file == NULL && i < self->folders->len; i++)
-    file = folder_ref_file (g_ptr_array_index (self->folders, i), kind, type, afresh);
+    file = plugin_folder_ref_file (g_ptr_array_index (self->folders, i), kind, type, afresh);
   return file;
 }
 
@@ -255,21 +255,25 @@ ref_file_locked (StrandPlugins *self, StrandKind kind, const char *type)
 }
 
 /* On a class: its name for keyfiles. */
-static G_DEFINE_QUARK (strand-type-name, type_name)
-
-                       /* The first answer stands, should two threads have loaded the same type. */
-                       static GType remember_locked (StrandPlugins *self, StrandKind kind, const char *type,
-                                                     GType gtype, const char *file)
+static GQuark
+type_name_quark (void)
 {
-  const Known *before = lookup_known_locked (self, kind, type);
-  Known *known;
+  return g_quark_from_static_string ("strand-type-name");
+}
+
+/* The first answer stands, should two threads have loaded the same type. */
+static GType
+remember_locked (StrandPlugins *self, StrandKind kind, const char *type, GType gtype, const char *file)
+{
+  const PluginKnown *before = lookup_known_locked (self, kind, type);
+  PluginKnown *known;
 
   if (before != NULL)
     return before->gtype;
-  known = g_new0 (Known, 1);
+  known = g_new0 (PluginKnown, 1);
   known->gtype = gtype;
   known->file = g_strdup (file);
-  g_hash_table_insert (self->known, dup_known_key (kind, type), known);
+  g_hash_table_insert (self->known, plugins_dup_key (kind, type), known);
   g_type_set_qdata (gtype, type_name_quark (), (gpointer) g_intern_string (type));
   return gtype;
 }
@@ -302,7 +306,7 @@ info_new (const char *file)
 }
 
 static StrandPluginInfo *
-info_new_refused (const char *file, GError *error)
+plugin_info_new_refused (const char *file, GError *error)
 {
   StrandPluginInfo *info = info_new (file);
 
@@ -344,7 +348,7 @@ info_set_shadowed (StrandPluginInfo *info, const char *by)
       &info->error, STRAND_PLUGIN_ERROR, STRAND_PLUGIN_ERROR_SHADOWED,
       "Could not use plugin '%s': %s '%s' is taken from '%s', which stands before it; take that off the "
       "search path to use this one",
-      info->file, kind_names[info->kind], info->type, by);
+      info->file, strand_kind_to_string (info->kind), info->type, by);
 }
 
 static void
@@ -362,7 +366,7 @@ info_set_judged (StrandPluginInfo *info, const StrandPluginFile *file, const GEr
 
 /* @winners: "kind/type" → the file that has it, filled from the front of the path. NULL: nothing shadows. */
 static void
-add_infos (GPtrArray *infos, const StrandPluginFile *file, GHashTable *winners)
+plugin_infos_add (GPtrArray *infos, const StrandPluginFile *file, GHashTable *winners)
 {
   g_autoptr(GError) refusal = NULL;
 
@@ -379,7 +383,7 @@ add_infos (GPtrArray *infos, const StrandPluginFile *file, GHashTable *winners)
   for (guint i = 0; i < file->descriptor->provided->len; i++)
     {
       const StrandProvided *provided = g_ptr_array_index (file->descriptor->provided, i);
-      g_autofree char *key = dup_known_key (provided->kind, provided->type);
+      g_autofree char *key = plugins_dup_key (provided->kind, provided->type);
       StrandPluginInfo *info = info_new_for (file, provided);
       const char *winner = winners != NULL ? g_hash_table_lookup (winners, key) : NULL;
 
@@ -403,7 +407,7 @@ known_winners_locked (StrandPlugins *self)
   g_hash_table_iter_init (&iter, self->known);
   while (g_hash_table_iter_next (&iter, &key, &value))
     {
-      const Known *known = value;
+      const PluginKnown *known = value;
 
       g_hash_table_insert (winners, g_strdup (key),
                            g_strdup (known->file != NULL ? known->file : "this program"));
@@ -422,8 +426,8 @@ claim_namesakes (const GPtrArray *files, GHashTable *winners)
       for (guint j = 0; file->descriptor != NULL && j < file->descriptor->provided->len; j++)
         {
           const StrandProvided *provided = g_ptr_array_index (file->descriptor->provided, j);
-          g_autofree char *name = dup_file_name (provided->kind, provided->type);
-          g_autofree char *key = dup_known_key (provided->kind, provided->type);
+          g_autofree char *name = plugins_dup_file_name (provided->kind, provided->type);
+          g_autofree char *key = plugins_dup_key (provided->kind, provided->type);
 
           if (strcmp (name, file->name) == 0 && !g_hash_table_contains (winners, key))
             g_hash_table_insert (winners, g_steal_pointer (&key), g_strdup (file->path));
@@ -432,13 +436,13 @@ claim_namesakes (const GPtrArray *files, GHashTable *winners)
 }
 
 static void
-list_folder_locked (Folder *folder, gboolean afresh, GHashTable *winners, GHashTable *listed,
+list_folder_locked (PluginFolder *folder, gboolean afresh, GHashTable *winners, GHashTable *listed,
                     GPtrArray *infos)
 {
-  folder_refresh (folder, afresh);
+  plugin_folder_refresh (folder, afresh);
   if (folder->error != NULL &&
       (folder->asked || !g_error_matches (folder->error, STRAND_PLUGIN_ERROR, STRAND_PLUGIN_ERROR_NOT_FOUND)))
-    g_ptr_array_add (infos, info_new_refused (folder->path, g_error_copy (folder->error)));
+    g_ptr_array_add (infos, plugin_info_new_refused (folder->path, g_error_copy (folder->error)));
   if (folder->files != NULL)
     claim_namesakes (folder->files, winners);
   for (guint i = 0; folder->files != NULL && i < folder->files->len; i++)
@@ -447,12 +451,12 @@ list_folder_locked (Folder *folder, gboolean afresh, GHashTable *winners, GHashT
 
       /* The same file by another way is no second candidate. */
       if (g_hash_table_add (listed, g_strdup (file->path)))
-        add_infos (infos, file, winners);
+        plugin_infos_add (infos, file, winners);
     }
 }
 
 static GPtrArray *
-list_locked (StrandPlugins *self, gboolean afresh)
+plugins_list_locked (StrandPlugins *self, gboolean afresh)
 {
   g_autoptr(GHashTable) winners = known_winners_locked (self);
   g_autoptr(GHashTable) listed = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
@@ -471,12 +475,12 @@ compare_strings (gconstpointer a, gconstpointer b)
 
 /* What was given out once, and what the files have that is neither shadowed nor refused. */
 static GStrv
-list_types_locked (StrandPlugins *self, StrandKind kind)
+plugins_list_types_locked (StrandPlugins *self, StrandKind kind)
 {
-  g_autoptr(GPtrArray) infos = list_locked (self, FALSE);
+  g_autoptr(GPtrArray) infos = plugins_list_locked (self, FALSE);
   g_autoptr(GHashTable) types = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   g_autoptr(GPtrArray) sorted = g_ptr_array_new ();
-  g_autofree char *prefix = dup_known_key (kind, "");
+  g_autofree char *prefix = plugins_dup_key (kind, "");
   GHashTableIter iter;
   gpointer key;
 
@@ -507,7 +511,7 @@ count_unreadable_locked (StrandPlugins *self)
 
   for (guint i = 0; i < self->folders->len; i++)
     {
-      const Folder *folder = g_ptr_array_index (self->folders, i);
+      const PluginFolder *folder = g_ptr_array_index (self->folders, i);
 
       for (guint j = 0; folder->files != NULL && j < folder->files->len; j++)
         n += ((StrandPluginFile *) g_ptr_array_index (folder->files, j))->error != NULL;
@@ -519,11 +523,11 @@ count_unreadable_locked (StrandPlugins *self)
 static const StrandPluginFile *
 find_unreadable_namesake_locked (StrandPlugins *self, StrandKind kind, const char *type)
 {
-  g_autofree char *name = dup_file_name (kind, type);
+  g_autofree char *name = plugins_dup_file_name (kind, type);
 
   for (guint i = 0; i < self->folders->len; i++)
     {
-      const Folder *folder = g_ptr_array_index (self->folders, i);
+      const PluginFolder *folder = g_ptr_array_index (self->folders, i);
 
       for (guint j = 0; folder->files != NULL && j < folder->files->len; j++)
         {
@@ -537,10 +541,10 @@ find_unreadable_namesake_locked (StrandPlugins *self, StrandKind kind, const cha
 }
 
 static gboolean
-set_not_found_locked (StrandPlugins *self, StrandKind kind, const char *type, GError **error)
+plugins_set_not_found_locked (StrandPlugins *self, StrandKind kind, const char *type, GError **error)
 {
   const StrandPluginFile *namesake = find_unreadable_namesake_locked (self, kind, type);
-  g_auto(GStrv) types = list_types_locked (self, kind);
+  g_auto(GStrv) types = plugins_list_types_locked (self, kind);
   g_autofree char *names = g_strjoinv ("', '", types);
   const char *nearest = strand_suggest (type, (const char *const *) types);
   guint n_unreadable = count_unreadable_locked (self);
@@ -549,12 +553,12 @@ set_not_found_locked (StrandPlugins *self, StrandKind kind, const char *type, GE
   if (namesake != NULL)
     return strand_plugin_file_judge (namesake, error);
 
-  g_string_append_printf (message, "There is no %s '%s'; ", kind_names[kind], type);
+  g_string_append_printf (message, "There is no %s '%s'; ", strand_kind_to_string (kind), type);
   if (types[0] != NULL)
     g_string_append_printf (message, "there %s '%s'", types[1] != NULL ? "are" : "is", names);
   else
     g_string_append_printf (message, "no %s was found at all, so look at STRAND_PLUGIN_PATH",
-                            kind_names[kind]);
+                            strand_kind_to_string (kind));
   if (nearest != NULL)
     g_string_append_printf (message, "; did you mean '%s'?", nearest);
   if (n_unreadable > 0)
@@ -707,7 +711,7 @@ add_environment (StrandPlugins *self)
     return;
   elements = g_strsplit (value, G_SEARCHPATH_SEPARATOR_S, -1);
   for (guint i = 0; elements[i] != NULL; i++)
-    g_ptr_array_add (self->folders, folder_new (elements[i], TRUE));
+    g_ptr_array_add (self->folders, plugin_folder_new (elements[i], TRUE));
 }
 
 static StrandPlugins *
@@ -721,9 +725,9 @@ new_default (void)
     {
       g_autofree char *user = g_build_filename (g_get_user_data_dir (), "strand-1", "plugins", NULL);
 
-      g_ptr_array_add (self->folders, folder_new (user, FALSE));
+      g_ptr_array_add (self->folders, plugin_folder_new (user, FALSE));
     }
-  g_ptr_array_add (self->folders, folder_new (STRAND_PLUGIN_DIR, FALSE));
+  g_ptr_array_add (self->folders, plugin_folder_new (STRAND_PLUGIN_DIR, FALSE));
   return self;
 }
 
@@ -762,7 +766,7 @@ strand_plugins_new (const char *const *folders)
   StrandPlugins *self = g_object_new (STRAND_TYPE_PLUGINS, NULL);
 
   for (guint i = 0; folders != NULL && folders[i] != NULL; i++)
-    g_ptr_array_add (self->folders, folder_new (folders[i], TRUE));
+    g_ptr_array_add (self->folders, plugin_folder_new (folders[i], TRUE));
   self->n_before = self->folders->len;
   return self;
 }
@@ -790,9 +794,10 @@ strand_plugins_add_path (StrandPlugins *self, const char *folder)
 
   g_mutex_lock (&self->lock);
   for (guint i = 0; i < self->folders->len; i++)
-    there |= strcmp (((Folder *) g_ptr_array_index (self->folders, i))->path, folder) == 0;
+    there |= strcmp (((PluginFolder *) g_ptr_array_index (self->folders, i))->path, folder) == 0;
   if (!there)
-    g_ptr_array_insert (self->folders, (int) (self->n_before + self->n_added++), folder_new (folder, TRUE));
+    g_ptr_array_insert (self->folders, (int) (self->n_before + self->n_added++),
+                        plugin_folder_new (folder, TRUE));
   g_mutex_unlock (&self->lock);
 }
 
@@ -816,7 +821,7 @@ strand_plugins_list (StrandPlugins *self)
   g_return_val_if_fail (STRAND_IS_PLUGINS (self), NULL);
 
   g_mutex_lock (&self->lock);
-  infos = list_locked (self, TRUE);
+  infos = plugins_list_locked (self, TRUE);
   g_mutex_unlock (&self->lock);
   return infos;
 }
@@ -842,7 +847,7 @@ strand_plugins_list_types (StrandPlugins *self, StrandKind kind)
   g_return_val_if_fail ((guint) kind <= STRAND_KIND_SCHEDULE, NULL);
 
   g_mutex_lock (&self->lock);
-  types = list_types_locked (self, kind);
+  types = plugins_list_types_locked (self, kind);
   g_mutex_unlock (&self->lock);
   return types;
 }
@@ -878,7 +883,7 @@ strand_plugins_has (StrandPlugins *self, StrandKind kind, const char *type, GErr
     {
       file = ref_file_locked (self, kind, type);
       if (file == NULL)
-        set_not_found_locked (self, kind, type, error);
+        plugins_set_not_found_locked (self, kind, type, error);
     }
   g_mutex_unlock (&self->lock);
 
@@ -905,7 +910,7 @@ GType
 strand_plugins_load (StrandPlugins *self, StrandKind kind, const char *type, GError **error)
 {
   g_autoptr(StrandPluginFile) file = NULL;
-  const Known *known;
+  const PluginKnown *known;
   GType gtype = G_TYPE_INVALID;
 
   g_return_val_if_fail (STRAND_IS_PLUGINS (self), G_TYPE_INVALID);
@@ -920,7 +925,7 @@ strand_plugins_load (StrandPlugins *self, StrandKind kind, const char *type, GEr
     {
       file = ref_file_locked (self, kind, type);
       if (file == NULL)
-        set_not_found_locked (self, kind, type, error);
+        plugins_set_not_found_locked (self, kind, type, error);
     }
   g_mutex_unlock (&self->lock);
   if (file == NULL)
@@ -944,15 +949,16 @@ check_program_type (StrandKind kind, const char *type, GType gtype, GError **err
     g_set_error (
         error, STRAND_PLUGIN_ERROR, STRAND_PLUGIN_ERROR_BAD_TYPE,
         "Could not add %s '%s': a name is a small letter, then small letters, digits and dashes, 64 at most",
-        kind_names[kind], type);
+        strand_kind_to_string (kind), type);
   else if (!g_type_is_a (gtype, G_TYPE_OBJECT) || G_TYPE_IS_ABSTRACT (gtype))
     g_set_error (error, STRAND_PLUGIN_ERROR, STRAND_PLUGIN_ERROR_BAD_TYPE,
                  "Could not add %s '%s': '%s' cannot be instantiated; give a final GObject class",
-                 kind_names[kind], type, gtype != G_TYPE_INVALID ? g_type_name (gtype) : "no type");
+                 strand_kind_to_string (kind), type,
+                 gtype != G_TYPE_INVALID ? g_type_name (gtype) : "no type");
   else if (!g_type_is_a (gtype, interface))
     g_set_error (error, STRAND_PLUGIN_ERROR, STRAND_PLUGIN_ERROR_WRONG_INTERFACE,
                  "Could not add %s '%s': class '%s' does not implement %s; add G_IMPLEMENT_INTERFACE() to it",
-                 kind_names[kind], type, g_type_name (gtype), g_type_name (interface));
+                 strand_kind_to_string (kind), type, g_type_name (gtype), g_type_name (interface));
   else
     return TRUE;
   return FALSE;
@@ -977,7 +983,7 @@ check_program_type (StrandKind kind, const char *type, GType gtype, GError **err
 gboolean
 strand_plugins_add_type (StrandPlugins *self, StrandKind kind, const char *type, GType gtype, GError **error)
 {
-  const Known *known;
+  const PluginKnown *known;
   gboolean added;
 
   g_return_val_if_fail (STRAND_IS_PLUGINS (self), FALSE);
@@ -994,7 +1000,7 @@ strand_plugins_add_type (StrandPlugins *self, StrandKind kind, const char *type,
         error, STRAND_PLUGIN_ERROR, STRAND_PLUGIN_ERROR_TYPE_CLASH,
         "Could not add %s '%s': class '%s' has that name already, from %s; choose another name or add it "
         "before its first use",
-        kind_names[kind], type, g_type_name (known->gtype),
+        strand_kind_to_string (kind), type, g_type_name (known->gtype),
         known->file != NULL ? known->file : "this program");
   g_mutex_unlock (&self->lock);
   return added;
@@ -1030,6 +1036,6 @@ strand_plugins_inspect_file (const char *file, GError **error)
       return NULL;
     }
   infos = g_ptr_array_new_with_free_func ((GDestroyNotify) strand_plugin_info_free);
-  add_infos (infos, plugin, NULL);
+  plugin_infos_add (infos, plugin, NULL);
   return infos;
 }
