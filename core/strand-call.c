@@ -26,7 +26,7 @@ int strand_inline_mode;
 _Thread_local const StrandFrame *strand_running;
 _Thread_local const StrandFrame *strand_delivering;
 
-static gboolean dispatch_call (StrandNews *news, gint64 deadline_us);
+static gboolean strand_call_dispatch (StrandNews *news, gint64 deadline_us);
 
 StrandClosure *
 strand_closure_new (GCallback func, gpointer user_data, GDestroyNotify destroy)
@@ -93,7 +93,7 @@ strand_call_new (StrandRecipe *recipe, GVariant *arguments)
   StrandCall *self = g_new0 (StrandCall, 1);
 
   g_atomic_ref_count_init (&self->ref_count);
-  self->news.dispatch = dispatch_call;
+  self->news.dispatch = strand_call_dispatch;
   self->recipe = recipe;
   self->arguments = arguments;
   return self;
@@ -278,7 +278,7 @@ runs_inline (StrandCall *self)
 
 /* Brings the call to its callbacks. News must have been made visible before. Takes over a reference. */
 static void
-deliver (StrandCall *self)
+strand_call_deliver (StrandCall *self)
 {
   if ((g_atomic_int_or ((guint *) &self->state, STATE_QUEUED) & STATE_QUEUED) != 0)
     {
@@ -288,7 +288,7 @@ deliver (StrandCall *self)
   if (!runs_inline (self))
     strand_delivery_push (self->delivery, &self->news);
   else
-    while (!dispatch_call (&self->news, G_MAXINT64))
+    while (!strand_call_dispatch (&self->news, G_MAXINT64))
       ;
 }
 
@@ -300,7 +300,7 @@ strand_call_is_ended (StrandCall *self)
 
 /* Whether there are items to deliver. */
 static gboolean
-tell_listeners (StrandCallExtra *extra)
+strand_call_tell_listeners (StrandCallExtra *extra)
 {
   gboolean has_items;
 
@@ -321,13 +321,13 @@ strand_call_changed (StrandCall *self)
 
   if (extra == NULL)
     return;
-  has_items = tell_listeners (extra);
+  has_items = strand_call_tell_listeners (extra);
   if (extra->funcs != NULL && extra->funcs->changed != NULL)
     extra->funcs->changed (self, extra->owner);
   if (extra->parent != NULL)
     strand_call_changed (extra->parent);
   if (has_items && self->recipe->on_iter != NULL && extra->parent == NULL)
-    deliver (strand_call_ref (self));
+    strand_call_deliver (strand_call_ref (self));
 }
 
 static gboolean
@@ -414,7 +414,7 @@ has_undelivered (StrandCall *self)
 /* The call's turn in its context: items first, then its end. The call stays marked as queued meanwhile, so
  * that nobody else dispatches it and its callbacks never nest. */
 static gboolean
-dispatch_call (StrandNews *news, gint64 deadline_us)
+strand_call_dispatch (StrandNews *news, gint64 deadline_us)
 {
   StrandCall *self = (StrandCall *) news;
 
@@ -499,9 +499,9 @@ static void
 tell_of_end (StrandCall *self, StrandCallExtra *extra, gboolean waited)
 {
   strand_call_drop_child (self);
-  tell_listeners (extra);
+  strand_call_tell_listeners (extra);
   if (has_callbacks (self))
-    deliver (strand_call_ref (self));
+    strand_call_deliver (strand_call_ref (self));
   /* After the callbacks were queued, so that a wait that dispatches them returns with all of them done. */
   if (waited)
     wake_waiters (extra);
@@ -528,7 +528,7 @@ publish (StrandCall *self, StrandStatus status)
   extra = g_atomic_pointer_get (&self->extra);
   if (extra == NULL && has_callbacks (self))
     {
-      deliver (self);
+      strand_call_deliver (self);
       return;
     }
   if (extra != NULL && extra->funcs != NULL)
@@ -798,7 +798,7 @@ begin_extra (StrandCall *self, StrandCallExtra *extra)
       strand_call_finish_as (self, STRAND_STATUS_CANCELLED, NULL, cancelled_before_start (self));
       return FALSE;
     }
-  tell_listeners (extra);
+  strand_call_tell_listeners (extra);
   return TRUE;
 }
 
