@@ -50,6 +50,11 @@ typedef struct
   StrandDelivery *delivery; /* of the context that most calls come from; NULL for none */
 } StrandRecipe;
 
+/* Items that wait for a consumer: enough to ride out a turn of the main loop, small beside anything else. */
+#define STRAND_RECIPE_MAX_ITEMS 64
+
+#define STRAND_RECIPE_GRACE_US (5 * G_USEC_PER_SEC)
+
 StrandRecipe *strand_recipe_new (StrandFunction *function);
 StrandRecipe *strand_recipe_ref (StrandRecipe *self);
 void strand_recipe_unref (StrandRecipe *self);
@@ -159,6 +164,9 @@ void strand_call_submit (StrandCall *self);
 StrandTaskrunner *strand_call_get_runner (StrandCall *self);
 gboolean strand_call_is_ended (StrandCall *self);
 void strand_call_changed (StrandCall *self);
+void strand_call_deliver (StrandCall *self);
+gboolean strand_call_dispatch (StrandNews *news, gint64 deadline_us);
+gboolean strand_call_tell_listeners (StrandCallExtra *extra);
 void strand_call_mark_seen (StrandCall *self);
 void strand_call_drop_child (StrandCall *self);
 GError *strand_call_dup_consumer_error (StrandCall *self);

@@ -16,11 +16,6 @@
 
 #include <gobject/gvaluecollector.h>
 
-/* Items that wait for a consumer: enough to ride out a turn of the main loop, small beside anything else. */
-#define DEFAULT_MAX_ITEMS 64
-
-#define DEFAULT_GRACE_US (5 * G_USEC_PER_SEC)
-
 enum
 {
   PROP_PRIORITY = 1,
@@ -51,20 +46,6 @@ G_DEFINE_FLAGS_TYPE (StrandChecks, strand_checks, G_DEFINE_ENUM_VALUE (STRAND_CH
                      G_DEFINE_ENUM_VALUE (STRAND_CHECK_WAITS, "waits"),
                      G_DEFINE_ENUM_VALUE (STRAND_CHECK_TRAITS, "traits"),
                      G_DEFINE_ENUM_VALUE (STRAND_CHECK_ALL, "all"))
-
-/* Takes over @function. */
-StrandRecipe *
-strand_recipe_new (StrandFunction *function)
-{
-  StrandRecipe *recipe = g_new0 (StrandRecipe, 1);
-
-  g_atomic_ref_count_init (&recipe->ref_count);
-  recipe->function = function;
-  recipe->max_items = DEFAULT_MAX_ITEMS;
-  recipe->grace_us = DEFAULT_GRACE_US;
-  recipe->checks = STRAND_CHECK_ALL;
-  return recipe;
-}
 
 void
 strand_task_forget_recipe_locked (StrandTask *self)
@@ -186,7 +167,8 @@ strand_task_class_init (StrandTaskClass *klass)
    *
    * Since: 1.0
    */
-  props[PROP_MAX_ITEMS] = g_param_spec_uint ("max-items", NULL, NULL, 1, G_MAXINT, DEFAULT_MAX_ITEMS, flags);
+  props[PROP_MAX_ITEMS] =
+      g_param_spec_uint ("max-items", NULL, NULL, 1, G_MAXINT, STRAND_RECIPE_MAX_ITEMS, flags);
   /**
    * StrandTask:grace:
    *
@@ -195,7 +177,7 @@ strand_task_class_init (StrandTaskClass *klass)
    *
    * Since: 1.0
    */
-  props[PROP_GRACE] = g_param_spec_int64 ("grace", NULL, NULL, -1, G_MAXINT64, DEFAULT_GRACE_US, flags);
+  props[PROP_GRACE] = g_param_spec_int64 ("grace", NULL, NULL, -1, G_MAXINT64, STRAND_RECIPE_GRACE_US, flags);
   /**
    * StrandTask:checks:
    *
@@ -212,8 +194,8 @@ static void
 strand_task_init (StrandTask *self)
 {
   g_mutex_init (&self->lock);
-  self->max_items = DEFAULT_MAX_ITEMS;
-  self->grace_us = DEFAULT_GRACE_US;
+  self->max_items = STRAND_RECIPE_MAX_ITEMS;
+  self->grace_us = STRAND_RECIPE_GRACE_US;
   self->checks = STRAND_CHECK_ALL;
 }
 
