@@ -56,7 +56,7 @@ align (gsize offset, gsize alignment)
 
 /* Bytes of one element where GVariant can lend all of them as a C array, and they are worth it; else 0. */
 static gsize
-fixed_size (char type)
+strand_json_fixed_size (char type)
 {
   switch (type)
     {
@@ -79,14 +79,14 @@ fixed_size (char type)
 }
 
 static gboolean
-is_string_type (char type)
+strand_json_is_string_type (char type)
 {
   return type == 's' || type == 'o' || type == 'g';
 }
 
 /* Whether no two of the strings are equal. */
 static gboolean
-are_distinct (GPtrArray *keys)
+strand_json_are_distinct (GPtrArray *keys)
 {
   g_autoptr(GHashTable) seen = NULL;
 
@@ -154,7 +154,7 @@ append_number (GString *json, char type, GVariant *value)
 static void
 append_fixed_array (GString *json, GVariant *value, char type)
 {
-  gsize n, size = fixed_size (type);
+  gsize n, size = strand_json_fixed_size (type);
   const char *elements = g_variant_get_fixed_array (value, &n, size);
 
   g_string_append_c (json, '[');
@@ -213,7 +213,7 @@ append_dictionary (GString *json, GVariant *value, guint depth)
       g_ptr_array_add (values, g_variant_get_child_value (entry, 1));
       g_ptr_array_add (keys, (char *) g_variant_get_string (key, NULL));
     }
-  if (!are_distinct (keys))
+  if (!strand_json_are_distinct (keys))
     return append_children (json, value, depth);
 
   g_string_append_c (json, '{');
@@ -238,7 +238,7 @@ append_array (GString *json, GVariant *value, guint depth)
 
   if (*type == 'y')
     append_bytes (json, value);
-  else if (fixed_size (*type) != 0)
+  else if (strand_json_fixed_size (*type) != 0)
     append_fixed_array (json, value, *type);
   else if (*type == '{' && type[1] == 's')
     return append_dictionary (json, value, depth);
@@ -291,11 +291,11 @@ append_value (GString *json, GVariant *value, guint depth)
 {
   char type = *g_variant_get_type_string (value);
 
-  if (is_string_type (type))
+  if (strand_json_is_string_type (type))
     strand_json_append_string (json, g_variant_get_string (value, NULL));
   else if (type == 'y')
     strand_json_append_uint (json, g_variant_get_byte (value));
-  else if (fixed_size (type) != 0)
+  else if (strand_json_fixed_size (type) != 0)
     append_number (json, type, value);
   else
     return append_container (json, value, depth);
@@ -359,10 +359,10 @@ static Layout
 read_layout (Building *self, const char **type)
 {
   const char *start = *type;
-  gsize size = *start == 'y' ? 1 : fixed_size (*start);
+  gsize size = *start == 'y' ? 1 : strand_json_fixed_size (*start);
   KnownLayout *known;
 
-  if (size != 0 || *start == 'v' || is_string_type (*start))
+  if (size != 0 || *start == 'v' || strand_json_is_string_type (*start))
     {
       (*type)++;
       return (Layout){ .alignment = size != 0 ? size : *start == 'v' ? 8 : 1, .size = size };
@@ -460,7 +460,7 @@ read_fixed (Building *self, char type, GError **error)
     guint64 t;
     double d;
   } value = { .t = 0 };
-  gsize size = type == 'y' ? 1 : fixed_size (type);
+  gsize size = type == 'y' ? 1 : strand_json_fixed_size (type);
   gint64 limit = size == 8 ? G_MAXINT64 : (G_GINT64_CONSTANT (1) << (size * 8 - 1)) - 1;
   guint64 natural_limit = size == 8 ? G_MAXUINT64 : (G_GUINT64_CONSTANT (1) << size * 8) - 1;
   gboolean ok;
@@ -585,7 +585,7 @@ are_distinct_at (Building *self, GArray *places)
 
   for (guint i = 0; i < places->len; i++)
     g_ptr_array_add (keys, self->data + g_array_index (places, gsize, i));
-  return are_distinct (keys);
+  return strand_json_are_distinct (keys);
 }
 
 static gboolean
@@ -804,9 +804,9 @@ read_container (Building *self, const char *type, guint depth, GError **error)
 static gboolean
 read_value (Building *self, const char *type, guint depth, GError **error)
 {
-  if (is_string_type (*type))
+  if (strand_json_is_string_type (*type))
     return read_string (self, *type, error);
-  if (*type == 'y' || fixed_size (*type) != 0)
+  if (*type == 'y' || strand_json_fixed_size (*type) != 0)
     return read_fixed (self, *type, error);
   return read_container (self, type, depth, error);
 }
