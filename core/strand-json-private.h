@@ -1,5 +1,5 @@
-/* strand-json-private.h — JSON as text: the pieces that values (strand-json.c) and records
- * (strand-record-json.c) are read from and written with. See strand-json-text.c.
+/* strand-json-private.h — JSON as text: the pieces that values (strand-json-read.c, strand-json-write.c) and
+ * records (strand-record-json.c) are read from and written with. See strand-json-text.c.
  *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
@@ -104,6 +104,39 @@ void strand_json_append_int (GString *json, gint64 value);
 void strand_json_append_uint (GString *json, guint64 value);
 
 void strand_json_append_double (GString *json, double value);
+
+/* Whether no two of the strings are equal. */
+gboolean strand_json_are_distinct (GPtrArray *keys);
+
+/* Bytes of one element where GVariant can lend all of them as a C array, and they are worth it; else 0. */
+static inline gsize
+strand_json_fixed_size (char type)
+{
+  switch (type)
+    {
+    case 'b':
+      return 1;
+    case 'n':
+    case 'q':
+      return 2;
+    case 'i':
+    case 'u':
+    case 'h':
+      return 4;
+    case 'x':
+    case 't':
+    case 'd':
+      return 8;
+    default:
+      return 0;
+    }
+}
+
+static inline gboolean
+strand_json_is_string_type (char type)
+{
+  return type == 's' || type == 'o' || type == 'g';
+}
 
 /* Reads one value of a definite type from where @text stands. Floating. */
 GVariant *strand_json_read_variant (StrandJsonText *text, const GVariantType *type, GError **error);
