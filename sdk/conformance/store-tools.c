@@ -518,6 +518,7 @@ store_create_all (StrandStore *store, guint n)
 
 /* Hands. */
 
+G_GNUC_PRINTF (2, 0)
 static char *
 tell (StrandConformancePeer *hand, const char *format, va_list args)
 {

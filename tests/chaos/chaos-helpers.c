@@ -1,13 +1,14 @@
 /* chaos-helpers.c — helper processes are killed at random while they work, and no call is lost.
  *
- *     chaos-helpers [--seconds N] [--seed N] [--log FILE]
+ *     chaos-helpers [--seconds N] [--seed N] [--log FILE] [--recorded]
  *
  * Calls of several kinds are kept in flight, some are cancelled, and every few milliseconds a helper is
  * killed, whatever it does at that time: starting, running, idle, ending. Each call must end exactly once:
  * with its right value and its items in order, as crashed, or as cancelled if it was; and no more may crash
- * than were killed. Afterwards no process, descriptor or grandchild is left. The seed decides what is tried,
- * the machine when; the log, of which a failure shows the end, says what came of it. SPDX-License-Identifier:
- * LGPL-2.1-or-later */
+ * than were killed. Afterwards no process, descriptor or grandchild is left; and with `--recorded`, where a
+ * local backend keeps a record of each call in a store in memory, the records say what the callers heard. The
+ * seed decides what is tried, the machine when; the log, of which a failure shows the end, says what came of
+ * it.                                              SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "../core/waiting.h"
 #include "strand-plugin.h"
@@ -40,6 +41,7 @@
 static int option_seconds = 10;
 static int option_seed = -1;
 static char *option_log;
+static gboolean option_recorded;
 
 /* Functions. */
 
@@ -122,6 +124,8 @@ register_functions (StrandRegistry *registry, GError **error)
 typedef struct
 {
   StrandTaskrunner *runner;
+  StrandStore *store; /* the next two are NULL unless there are records */
+  StrandBackend *backend;
   GRand *rand;
   GPtrArray *calls; /* of Call, all that were ever made */
   GArray *children; /* of pid_t, grandchildren that were heard of */
@@ -197,6 +201,31 @@ note_child (Call *self, StrandCall *call)
   g_array_append_val (self->run->children, pid);
 }
 
+/* What a caller has heard stands in the store by then. It goes at once, for there are many. */
+static void
+take_record (Run *run, Call *call, StrandStatus status)
+{
+  const char *key = strand_handle_get_key (call->handle);
+  g_autoptr(GError) error = NULL;
+  g_autoptr(StrandRecord) record = strand_store_get (run->store, key, &error);
+  g_autoptr(GVariant) value = NULL;
+
+  if (record == NULL)
+    fail (run, "the record of call %" G_GUINT64_FORMAT " cannot be read: %s", call->n, error->message);
+  if (strand_record_get_status (record) != status)
+    fail (run, "call %" G_GUINT64_FORMAT " ended %s, and its record says %s", call->n,
+          strand_status_to_string (status), strand_status_to_string (strand_record_get_status (record)));
+  if (strand_record_get_string (record, STRAND_FIELD_LEASE_OWNER) != NULL)
+    fail (run, "call %" G_GUINT64_FORMAT " has ended and still has a lease", call->n);
+  if (status == STRAND_STATUS_COMPLETED)
+    value = strand_record_dup_value (record, &error);
+  if (status == STRAND_STATUS_COMPLETED &&
+      (value == NULL || g_variant_get_uint64 (value) != scramble (call->n)))
+    fail (run, "the record of call %" G_GUINT64_FORMAT " has a wrong value", call->n);
+  if (!strand_store_remove (run->store, key, 0, &error))
+    fail (run, "the record of call %" G_GUINT64_FORMAT " cannot be removed: %s", call->n, error->message);
+}
+
 static void
 count_end (Call *self, StrandCall *call, const char *how)
 {
@@ -205,6 +234,8 @@ count_end (Call *self, StrandCall *call, const char *how)
   note (run, "%s %" G_GUINT64_FORMAT " %s after %" G_GUINT64_FORMAT " items", kinds[self->kind].name, self->n,
         how, self->n_items);
   note_child (self, call);
+  if (run->store != NULL)
+    take_record (run, self, strand_call_get_status (call));
   g_clear_object (&self->handle);
   run->n_in_flight--;
   if (++self->n_ends > 1)
@@ -274,7 +305,7 @@ make_call (Run *run)
   self->kind = draw_kind (run);
   g_ptr_array_add (run->calls, self);
   function = strand_registry_lookup (strand_registry_get_default (), kinds[self->kind].name, NULL);
-  task = strand_task_new (function, G_OBJECT (run->runner));
+  task = strand_task_new (function, run->backend != NULL ? G_OBJECT (run->backend) : G_OBJECT (run->runner));
   strand_task_on_iter (task, on_iter, self, NULL);
   strand_task_on_end (task, on_end, self, NULL);
   strand_task_on_error (task, on_error, self, NULL);
@@ -443,15 +474,44 @@ run_calls (Run *run)
     }
 }
 
+static GType
+load (StrandKind kind, const char *type)
+{
+  g_autoptr(GError) error = NULL;
+  GType gtype = strand_plugins_load (strand_plugins_get_default (), kind, type, &error);
+
+  g_assert_no_error (error);
+  return gtype;
+}
+
 static StrandTaskrunner *
 make_runner (void)
 {
-  g_autoptr(GError) error = NULL;
-  GType type = strand_plugins_load (strand_plugins_get_default (), STRAND_KIND_TASKRUNNER, "process", &error);
+  return g_object_new (load (STRAND_KIND_TASKRUNNER, "process"), "workers", N_WORKERS, "min-idle", N_WORKERS,
+                       "max-calls-per-worker", (guint64) 5000, NULL);
+}
 
-  g_assert_no_error (error);
-  return g_object_new (type, "workers", N_WORKERS, "min-idle", N_WORKERS, "max-calls-per-worker",
-                       (guint64) 5000, NULL);
+static void
+keep_records (Run *run)
+{
+  run->store = g_object_new (load (STRAND_KIND_STORE, "memory"), "auto-cleanup", FALSE, NULL);
+  run->backend = g_object_new (load (STRAND_KIND_BACKEND, "local"), "taskrunner", run->runner, "store",
+                               run->store, NULL);
+}
+
+static void
+close_records (Run *run)
+{
+  const StrandFilter all = { .statuses = 0 };
+  g_autoptr(GError) error = NULL;
+
+  if (!strand_backend_close (run->backend, g_get_monotonic_time () + DEADLINE_US, &error))
+    fail (run, "%s", error->message);
+  if (strand_store_count (run->store, &all, NULL) != 0)
+    fail (run, "there are records that no call has");
+  g_clear_object (&run->backend);
+  strand_store_close (run->store);
+  g_clear_object (&run->store);
 }
 
 static void
@@ -465,10 +525,14 @@ test_killed_helpers_lose_no_call (void)
   run.calls = g_ptr_array_new_with_free_func (g_free);
   run.children = g_array_new (FALSE, FALSE, sizeof (pid_t));
   run.log = option_log != NULL ? fopen (option_log, "we") : NULL;
+  if (option_recorded)
+    keep_records (&run);
   run.start_us = g_get_monotonic_time ();
   run.until_us = run.start_us + option_seconds * G_USEC_PER_SEC;
   run_calls (&run);
   check_calls (&run);
+  if (option_recorded)
+    close_records (&run);
   if (!strand_taskrunner_close (run.runner, g_get_monotonic_time () + DEADLINE_US, &error))
     fail (&run, "%s", error->message);
   g_object_unref (run.runner);
@@ -497,6 +561,7 @@ main (int argc, char **argv)
     { "seconds", 0, 0, G_OPTION_ARG_INT, &option_seconds, "How long to go on", "N" },
     { "seed", 0, 0, G_OPTION_ARG_INT, &option_seed, "What to try; another each time by default", "N" },
     { "log", 0, 0, G_OPTION_ARG_FILENAME, &option_log, "Where to write what happened", "FILE" },
+    { "recorded", 0, 0, G_OPTION_ARG_NONE, &option_recorded, "Keep records in memory, and compare", NULL },
     { NULL },
   };
   g_autoptr(GOptionContext) options = g_option_context_new (NULL);
