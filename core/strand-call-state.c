@@ -7,6 +7,7 @@
 #include "config.h"
 #include "strand-call-private.h"
 #include "strand-clock.h"
+#include "strand-deadline-private.h"
 #include "strand-error.h"
 #include "strand-function-private.h"
 #include "strand-log.h"
@@ -368,7 +369,7 @@ begin_extra (StrandCall *self, StrandCallExtra *extra)
     extra->attempt = 1;
   if (timeout_us >= 0)
     {
-      extra->deadline_us = strand_clock_monotonic_us () + timeout_us;
+      extra->deadline_us = strand_deadline (strand_clock_monotonic_us (), timeout_us);
       extra->timeout_timer = strand_clock_add_timer (extra->deadline_us, on_timeout, strand_call_ref (self),
                                                      (GDestroyNotify) strand_call_unref);
     }

@@ -4,6 +4,7 @@
 #include "config.h"
 #include "strand-call-private.h"
 #include "strand-clock.h"
+#include "strand-deadline-private.h"
 #include "strand-error.h"
 #include "strand-function-private.h"
 
@@ -45,7 +46,7 @@ static void
 start_grace (StrandCall *self, StrandCallExtra *extra)
 {
   gint64 grace_us = extra->grace_us != STRAND_UNSET ? extra->grace_us : self->recipe->grace_us;
-  gint64 due_us = strand_clock_monotonic_us () + grace_us;
+  gint64 due_us = strand_deadline (strand_clock_monotonic_us (), grace_us);
 
   g_mutex_lock (&extra->lock);
   if (extra->grace_timer == 0 && grace_us >= 0 && !strand_call_is_ended (self))

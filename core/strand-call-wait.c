@@ -9,6 +9,7 @@
 #include "strand-call-private.h"
 #include "strand-clock.h"
 #include "strand-context.h"
+#include "strand-deadline-private.h"
 #include "strand-dispatcher-private.h"
 #include "strand-error.h"
 #include "strand-function-private.h"
@@ -344,7 +345,7 @@ wait_blocking (StrandCall *self, StrandSleeper *sleeper, StrandWait *wait, gint6
 static gboolean
 wait_on_thread (StrandCall *self, gint64 timeout_us, GError **error)
 {
-  gint64 deadline_us = timeout_us >= 0 ? g_get_monotonic_time () + timeout_us : G_MAXINT64;
+  gint64 deadline_us = timeout_us >= 0 ? strand_deadline (g_get_monotonic_time (), timeout_us) : G_MAXINT64;
   gboolean matters = strand_wait_matters (self);
   Outcome outcome = WAIT_ENDED;
   StrandSleeper sleeper = { 0 };

@@ -5,6 +5,7 @@
 #include "strand-context.h"
 #include "strand-call-private.h"
 #include "strand-clock.h"
+#include "strand-deadline-private.h"
 #include "strand-function-private.h"
 
 /* A context is its call: the two types keep apart what each side may do. */
@@ -93,7 +94,8 @@ strand_nap_begin (StrandNap *self, StrandCall *call, gint64 duration_us)
   self->over = FALSE;
   self->timer = 0;
   if (duration_us >= 0)
-    self->timer = strand_clock_add_timer (strand_clock_monotonic_us () + duration_us, nap_over, self, NULL);
+    self->timer = strand_clock_add_timer (strand_deadline (strand_clock_monotonic_us (), duration_us),
+                                          nap_over, self, NULL);
 }
 
 void

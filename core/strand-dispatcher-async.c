@@ -7,6 +7,7 @@
 #include "config.h"
 #include "strand-dispatcher-private.h"
 #include "strand-clock.h"
+#include "strand-deadline-private.h"
 #include "strand-error.h"
 
 typedef enum
@@ -127,8 +128,8 @@ wait_async (StrandTaskDispatcher *dispatcher, gint64 timeout_us, GCancellable *c
   self->timeout_us = timeout_us;
 
   if (timeout_us >= 0)
-    self->timer = strand_clock_add_timer (strand_clock_monotonic_us () + timeout_us, on_time_is_up,
-                                          wait_ref (self), wait_unref);
+    self->timer = strand_clock_add_timer (strand_deadline (strand_clock_monotonic_us (), timeout_us),
+                                          on_time_is_up, wait_ref (self), wait_unref);
   if (cancellable != NULL)
     self->cancel_id =
         g_cancellable_connect (cancellable, G_CALLBACK (on_cancelled), wait_ref (self), wait_unref);

@@ -7,6 +7,7 @@
 
 #include "config.h"
 #include "strand-dispatcher.h"
+#include "strand-deadline-private.h"
 #include "strand-dispatcher-private.h"
 #include "strand-error.h"
 
@@ -349,7 +350,7 @@ wait_for (StrandHandle *handle, StrandBatch *batch, gint64 timeout_us, gint64 de
 gboolean
 strand_task_dispatcher_wait (StrandTaskDispatcher *self, gint64 timeout_us, GError **error)
 {
-  gint64 deadline_us = timeout_us >= 0 ? g_get_monotonic_time () + timeout_us : -1;
+  gint64 deadline_us = timeout_us >= 0 ? strand_deadline (g_get_monotonic_time (), timeout_us) : -1;
   g_autoptr(StrandBatch) batch = NULL;
   StrandHandle *handle;
   gboolean ok = TRUE;

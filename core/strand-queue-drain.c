@@ -7,6 +7,7 @@
 #include "strand-queue-private.h"
 
 #include "strand-clock.h"
+#include "strand-deadline-private.h"
 #include "strand-error.h"
 
 /* How often who waits for a queue looks, whatever it is told: not all that ends is told to every process. */
@@ -150,7 +151,7 @@ strand_queue_drain_cancellable (StrandStore *store, const char *name, gint64 tim
   gulong handler = 0;
   gboolean done;
   guint watch;
-  gint64 deadline_us = timeout_us >= 0 ? g_get_monotonic_time () + timeout_us : -1;
+  gint64 deadline_us = timeout_us >= 0 ? strand_deadline (g_get_monotonic_time (), timeout_us) : -1;
 
   if (!queue_check_name (name, error))
     return FALSE;

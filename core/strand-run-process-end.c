@@ -5,6 +5,7 @@
  * LGPL-2.1-or-later */
 
 #include "config.h"
+#include "strand-deadline-private.h"
 #include "strand-error.h"
 #include "strand-run-process-private.h"
 
@@ -67,7 +68,8 @@ strand_process_end_step (StrandOperation *self, GError **error)
   if (self->phase == PHASE_WAIT && process->asked)
     {
       self->phase = PHASE_END;
-      self->deadline_us = g_get_monotonic_time () + process->asked_grace_us + STRAND_GUARD_PATIENCE_US;
+      self->deadline_us =
+          strand_deadline (g_get_monotonic_time () + STRAND_GUARD_PATIENCE_US, process->asked_grace_us);
       self->cancel_fd = -1;
     }
   if (g_get_monotonic_time () >= self->deadline_us && process->guard > 0)

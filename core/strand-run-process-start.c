@@ -6,6 +6,7 @@
  * exec. SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "config.h"
+#include "strand-deadline-private.h"
 #include "strand-error.h"
 #include "strand-helper.h"
 #include "strand-log.h"
@@ -440,7 +441,7 @@ strand_process_start_step (StrandOperation *self, GError **error)
       self->phase = PHASE_READY;
       self->spawned_us = g_get_monotonic_time ();
       if (process->timeout_us >= 0)
-        self->deadline_us = self->spawned_us + process->timeout_us;
+        self->deadline_us = strand_deadline (self->spawned_us, process->timeout_us);
     }
   if (self->phase == PHASE_READY && look (self))
     {

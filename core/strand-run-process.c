@@ -7,6 +7,7 @@
 
 #include "config.h"
 #include "strand-call-private.h"
+#include "strand-deadline-private.h"
 #include "strand-run-process-private.h"
 
 #include <poll.h>
@@ -245,7 +246,7 @@ new_wait (StrandProcess *self, gint64 timeout_us, GCancellable *cancellable)
   StrandOperation *operation = strand_operation_new (self, cancellable, strand_process_wait_step);
 
   if (timeout_us >= 0)
-    operation->deadline_us = g_get_monotonic_time () + timeout_us;
+    operation->deadline_us = strand_deadline (g_get_monotonic_time (), timeout_us);
   return operation;
 }
 

@@ -374,6 +374,62 @@ test_a_wait_that_times_out_leaves_the_call_alone (void)
   g_assert_true (strand_handle_wait (handle, 0, NULL));
 }
 
+typedef struct
+{
+  StrandHandle *handle;
+  int begun; /* atomic */
+  gboolean ended;
+} LongWait;
+
+static gpointer
+wait_as_long_as_can_be (gpointer data)
+{
+  LongWait *wait = data;
+
+  g_atomic_int_set (&wait->begun, TRUE);
+  wait->ended = strand_handle_wait (wait->handle, G_MAXINT64, NULL);
+  return NULL;
+}
+
+static void
+test_the_longest_wait_is_for_ever (void)
+{
+  g_autoptr(StrandTask) task = make_task ("test.hold", threads);
+  Gate *gate = fixture_gate ();
+  g_autoptr(StrandHandle) handle = strand_task_call (task, NULL);
+  LongWait wait = { .handle = handle };
+  GThread *thread;
+
+  gate_wait_inside (gate, 1);
+  thread = g_thread_new ("waiter", wait_as_long_as_can_be, &wait);
+  wait_until (g_atomic_int_get (&wait.begun));
+  gate_open (gate);
+  g_thread_join (thread);
+  g_assert_true (wait.ended);
+}
+
+static GVariant *
+tell_deadline (StrandContext *context, GVariant *arguments, gpointer deadline_us, GError **error)
+{
+  *(gint64 *) deadline_us = strand_context_get_deadline (context);
+  return NULL;
+}
+
+static void
+test_the_longest_timeout_is_none (void)
+{
+  gint64 deadline_us = 0;
+  g_autoptr(StrandTask) task = make_task_for (tell_deadline, &deadline_us, threads);
+  g_autoptr(StrandOptions) options = strand_options_new ();
+  g_autoptr(StrandHandle) handle = NULL;
+
+  strand_options_set_timeout (options, G_MAXINT64);
+  handle = strand_task_call_full (task, NULL, NULL, options);
+  wait_for (handle);
+  g_assert_cmpint (strand_handle_get_status (handle), ==, STRAND_STATUS_COMPLETED);
+  g_assert_cmpint (deadline_us, ==, G_MAXINT64);
+}
+
 static void
 test_a_call_that_times_out_says_so (void)
 {
@@ -923,6 +979,8 @@ main (int argc, char **argv)
   ADD ("notify/a-handle-may-go-in-it", test_a_handle_may_go_in_its_own_notify);
   ADD ("notify/handles-dropped-elsewhere", test_handles_dropped_elsewhere_while_news_is_under_way);
   ADD ("wait/times-out-and-leaves-the-call-alone", test_a_wait_that_times_out_leaves_the_call_alone);
+  ADD ("wait/the-longest-is-for-ever", test_the_longest_wait_is_for_ever);
+  ADD ("wait/the-longest-timeout-is-none", test_the_longest_timeout_is_none);
   ADD ("wait/a-call-that-times-out-says-so", test_a_call_that_times_out_says_so);
   ADD ("wait/runs-our-callbacks-and-nothing-else", test_a_wait_runs_our_callbacks_and_nothing_else);
   ADD ("wait/elsewhere-runs-none-of-our-callbacks", test_a_wait_elsewhere_runs_none_of_our_callbacks);
