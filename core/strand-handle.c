@@ -534,7 +534,7 @@ strand_handle_get_key (StrandHandle *self)
  * strand_handle_get_status:
  * @self: a handle
  *
- * Any thread; does not block.
+ * Says where the call stands. Any thread; does not block.
  *
  * Returns: where the call stands
  * Since: 1.0
@@ -551,7 +551,7 @@ strand_handle_get_status (StrandHandle *self)
  * strand_handle_is_ready:
  * @self: a handle
  *
- * Any thread; does not block.
+ * Says whether the call has ended, in whichever way. Any thread; does not block.
  *
  * Returns: whether the call has ended: completed, failed or cancelled
  * Since: 1.0
@@ -752,6 +752,15 @@ strand_handle_wait (StrandHandle *self, gint64 timeout_us, GError **error)
   return strand_call_wait (self->call, timeout_us, error);
 }
 
+/* Somebody else may end a wait, and free it, as soon as it is ready for that. */
+enum
+{
+  WAIT_STARTING,
+  WAIT_MISSED, /* something ended it before it was ready */
+  WAIT_READY,
+  WAIT_OVER,
+};
+
 /* A GTask that waits for a call. The call's waiter only queues the news: a task must not return under a lock.
  */
 typedef struct
@@ -759,7 +768,7 @@ typedef struct
   GTask *task;
   StrandDelivery *delivery;
   gulong cancel_id;
-  int over; /* atomic */
+  int state; /* atomic */
 } AsyncWait;
 
 static void
@@ -793,9 +802,16 @@ static void
 queue_end (gpointer data)
 {
   AsyncWait *wait = data;
+  int state = g_atomic_int_get (&wait->state);
 
-  if (g_atomic_int_compare_and_exchange (&wait->over, FALSE, TRUE))
-    strand_delivery_post (wait->delivery, end_async_wait, wait);
+  while (state == WAIT_STARTING || state == WAIT_READY)
+    if (g_atomic_int_compare_and_exchange_full (&wait->state, state,
+                                                state == WAIT_READY ? WAIT_OVER : WAIT_MISSED, &state))
+      {
+        if (state == WAIT_READY)
+          strand_delivery_post (wait->delivery, end_async_wait, wait);
+        return;
+      }
 }
 
 static void
@@ -832,6 +848,8 @@ strand_handle_wait_async (StrandHandle *self, GCancellable *cancellable, GAsyncR
     wait->cancel_id = g_cancellable_connect (cancellable, G_CALLBACK (on_wait_cancelled), wait, NULL);
   if (!strand_call_add_waiter (self->call, queue_end, wait, FALSE))
     queue_end (wait);
+  if (!g_atomic_int_compare_and_exchange (&wait->state, WAIT_STARTING, WAIT_READY))
+    strand_delivery_post (wait->delivery, end_async_wait, wait);
 }
 
 /**

@@ -592,6 +592,57 @@ test_wait_async_can_be_cancelled_alone (void)
 }
 
 static void
+count_cancelled (GObject *handle, GAsyncResult *result, gpointer n)
+{
+  g_autoptr(GError) error = NULL;
+
+  g_assert_null (strand_handle_wait_finish (STRAND_HANDLE (handle), result, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
+  ++*(guint *) n;
+}
+
+#define N_WAITS 2000
+
+typedef struct
+{
+  StrandHandle *handle;
+  GCancellable *cancellable;
+  guint n_ended;
+} Waits;
+
+static gpointer
+begin_waits (gpointer data)
+{
+  Waits *waits = data;
+
+  for (guint i = 0; i < N_WAITS; i++)
+    strand_handle_wait_async (waits->handle, waits->cancellable, count_cancelled, &waits->n_ended);
+  return NULL;
+}
+
+/* A thread without a main context of its own waits in the default one, so that another may end its wait at
+ * once. */
+static void
+test_wait_async_may_end_while_it_begins (void)
+{
+  g_autoptr(StrandTask) task = make_task ("test.hold", threads);
+  Gate *gate = fixture_gate ();
+  g_autoptr(StrandHandle) handle = strand_task_call (task, NULL);
+  g_autoptr(GCancellable) cancellable = g_cancellable_new ();
+  Waits waits = { handle, cancellable, 0 };
+  GThread *thread;
+
+  gate_wait_inside (gate, 1);
+  g_cancellable_cancel (cancellable);
+  thread = g_thread_new ("beginner", begin_waits, &waits);
+  wait_until (waits.n_ended == N_WAITS);
+  g_thread_join (thread);
+  gate_open (gate);
+  wait_for (handle);
+  g_assert_cmpuint (waits.n_ended, ==, N_WAITS);
+}
+
+static void
 test_wait_async_gives_the_calls_error (void)
 {
   g_autoptr(StrandTask) task = make_task ("test.fail", threads);
@@ -987,6 +1038,7 @@ main (int argc, char **argv)
   ADD ("wait/many-for-one-call", test_many_may_wait_for_one_call);
   ADD ("wait/async-gives-the-value", test_wait_async_gives_the_value);
   ADD ("wait/async-can-be-cancelled-alone", test_wait_async_can_be_cancelled_alone);
+  ADD ("wait/async-may-end-while-it-begins", test_wait_async_may_end_while_it_begins);
   ADD ("wait/async-gives-the-calls-error", test_wait_async_gives_the_calls_error);
   ADD ("deadlock/in-a-callback-for-its-own-call", test_waiting_in_a_callback_for_its_own_call);
   ADD ("deadlock/not-in-a-callback-for-another-call", test_waiting_in_a_callback_for_another_call_is_fine);
