@@ -291,6 +291,7 @@ static gboolean
 prepare (StrandSchedule *self, GError **error)
 {
   const char *key;
+  gboolean understood;
 
   if (self->name == NULL || strlen (self->name) > SCHEDULE_MAX_NAME || !strand_key_check (self->name, NULL))
     return fail (self, error, "its name has to be 1 to 80 letters, digits, '.', '_' and '-'");
@@ -298,11 +299,14 @@ prepare (StrandSchedule *self, GError **error)
     return fail (self, error, "it does not say which function");
   if (schedule_peek_store (self) == NULL)
     return fail (self, error, "it has neither a store nor a backend with a store");
+  g_mutex_lock (&self->lock);
   if (self->timing == NULL)
     self->timing = schedule_timing_new (self->every_us, self->cron, self->time_zone, &key, error);
-  if (self->timing == NULL)
+  understood = self->timing != NULL;
+  g_mutex_unlock (&self->lock);
+  if (!understood)
     g_prefix_error (error, "Schedule '%s' cannot be used: ", self->name);
-  return self->timing != NULL;
+  return understood;
 }
 
 /**
@@ -585,11 +589,28 @@ set_text (char **field, const GValue *value)
   *field = g_value_dup_string (value);
 }
 
+/* Threads of strand's own read a started schedule's properties without a lock. */
+static gboolean
+may_change (StrandSchedule *self, const GParamSpec *pspec)
+{
+  gboolean at_rest;
+
+  g_mutex_lock (&self->lock);
+  at_rest = !self->started && !self->ticking;
+  g_mutex_unlock (&self->lock);
+  if (!at_rest)
+    g_warning ("Property '%s' of schedule '%s' stays as it is: the schedule has been started", pspec->name,
+               self->name);
+  return at_rest;
+}
+
 static void
 strand_schedule_set_property (GObject *object, guint id, const GValue *value, GParamSpec *pspec)
 {
   StrandSchedule *self = STRAND_SCHEDULE (object);
 
+  if (!may_change (self, pspec))
+    return;
   g_clear_pointer (&self->timing, schedule_timing_free);
   switch (id)
     {

@@ -475,6 +475,29 @@ put_owed (Fixture *f, gint64 decided_us)
 }
 
 /* It went on to the next time, and died before the call was there. */
+static gint64
+interval_of (Fixture *f)
+{
+  gint64 every_us;
+
+  g_object_get (f->schedule, "every", &every_us, NULL);
+  return every_us;
+}
+
+static void
+test_started_one_stays_as_it_is (Fixture *f, gconstpointer type)
+{
+  f->schedule = make_schedule (f, "every", HOUR, NULL);
+  start (f);
+  g_test_expect_message ("Strand", G_LOG_LEVEL_WARNING, "*'every'*'report'*started*");
+  g_object_set (f->schedule, "every", MINUTE, NULL);
+  g_test_assert_expected_messages ();
+  g_assert_cmpint (interval_of (f), ==, HOUR);
+  strand_schedule_stop (f->schedule);
+  g_object_set (f->schedule, "every", MINUTE, NULL);
+  g_assert_cmpint (interval_of (f), ==, MINUTE);
+}
+
 static void
 test_what_a_dead_scheduler_owed_is_left (Fixture *f, gconstpointer type)
 {
@@ -716,6 +739,7 @@ main (int argc, char **argv)
   ADD ("unknown-function-is-left-to-others", test_unknown_function_is_left_to_others);
   ADD ("wrong-arguments-are-refused", test_wrong_arguments_are_refused);
   ADD ("bad-settings-fail-at-the-start", test_bad_settings_fail_at_the_start);
+  ADD ("started-one-stays-as-it-is", test_started_one_stays_as_it_is);
   ADD ("what-a-dead-scheduler-owed-is-left", test_what_a_dead_scheduler_owed_is_left);
   ADD ("what-was-owed-long-ago-is-not-left-again", test_what_was_owed_long_ago_is_not_left_again);
   ADD ("last-one-started-says-when", test_last_one_started_says_when);
