@@ -86,7 +86,10 @@ set_paused (StrandStore *store, const char *name, gboolean paused, GError **erro
  * @name: a queue's name
  * @error: return location for a [error@Strand.Error]
  *
- * Blocks; any thread that owns no main context. Fails as strand_store_get() does.
+ * Says whether readers leave a queue alone.
+ *
+ * Blocks; any thread that owns no main context. Fails with `STRAND_ERROR_INVALID_ARGUMENT` for what can be no
+ * queue's name, or as strand_store_get() does.
  *
  * Returns: whether strand_queue_pause() was called for it; %FALSE with @error set where that cannot be told
  * Since: 1.0
