@@ -24,13 +24,32 @@ G_DECLARE_FINAL_TYPE (StrandRegistry, strand_registry, STRAND, REGISTRY, GObject
  */
 typedef gboolean (*StrandModuleRegisterFunc) (StrandRegistry *registry, GError **error);
 
+/**
+ * StrandModuleRegisterFromFunc:
+ * @registry: where to add the functions
+ * @source: where they come from: what follows the colon in `MODULE:SOURCE`; a file's real path, if it had a
+ * slash
+ * @error: where to say why they cannot be had
+ *
+ * The entry point of a function module for another language, exported as `strand_module_register_from`.
+ * Called once for each registry and source, on the thread that loads it.
+ *
+ * Returns: %TRUE, or %FALSE with @error set
+ *
+ * Since: 1.0
+ */
+typedef gboolean (*StrandModuleRegisterFromFunc) (StrandRegistry *registry, const char *source,
+                                                  GError **error);
+
 /* What a function module puts before its strand_module_register(), so that a hidden-by-default build exports
  * it. */
 #define STRAND_MODULE_EXPORT __attribute__ ((visibility ("default"))) extern
 
-/* A module defines this; nothing else does. */
+/* A module defines one of these or both; nothing else does. */
 #ifndef __GI_SCANNER__
 STRAND_MODULE_EXPORT gboolean strand_module_register (StrandRegistry *registry, GError **error);
+STRAND_MODULE_EXPORT gboolean strand_module_register_from (StrandRegistry *registry, const char *source,
+                                                           GError **error);
 #endif
 
 STRAND_AVAILABLE_IN_ALL

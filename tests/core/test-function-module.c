@@ -190,6 +190,94 @@ test_entry_point_fails (World *world, gconstpointer unused)
   assert_fails (path, STRAND_PLUGIN_ERROR_MODULE_FAILED, "the moon is not full", "");
 }
 
+static void
+assert_has_source (StrandRegistry *registry, const char *name, const char *source)
+{
+  g_autoptr(GError) error = NULL;
+  g_autoptr(StrandFunction) function = strand_registry_lookup (registry, name, &error);
+
+  g_assert_no_error (error);
+  g_assert_cmpstr (strand_function_get_help (function), ==, source);
+}
+
+static void
+test_source_is_handed_over (World *world, gconstpointer unused)
+{
+  g_autofree char *path = world_install (world, "modules/from-source", "language.so");
+  g_autoptr(StrandRegistry) registry = strand_registry_new ();
+  g_auto(GStrv) modules = NULL;
+  g_autoptr(GError) error = NULL;
+
+  g_setenv ("STRAND_MODULE_PATH", world->folder, TRUE);
+  for (int i = 0; i < 2; i++) /* the second time there is nothing left to do */
+    {
+      g_assert_true (strand_registry_load_module (registry, "language:one", &error));
+      g_assert_true (strand_registry_load_module (registry, "language:two:three", &error));
+      g_assert_no_error (error);
+    }
+  g_unsetenv ("STRAND_MODULE_PATH");
+  assert_has_source (registry, "fixture.one", "one");
+  assert_has_source (registry, "fixture.two.three", "two:three");
+
+  /* Nobody loads it by its path alone. */
+  modules = strand_registry_list_modules (registry);
+  g_assert_cmpstrv (modules, ((const char *const[]){ NULL }));
+}
+
+static void
+test_source_file_is_made_real_and_trusted (World *world, gconstpointer unused)
+{
+  g_autofree char *module = world_install (world, "modules/from-source", "language.so");
+  g_autofree char *path = world_write (world, "text", "text", 4);
+  g_autofree char *roundabout = g_strconcat ("language:", world->folder, "/./text", NULL);
+  g_autofree char *missing = g_strconcat ("language:", world->folder, "/gone", NULL);
+  g_autoptr(StrandRegistry) registry = strand_registry_new ();
+  g_autoptr(GError) error = NULL;
+
+  g_setenv ("STRAND_MODULE_PATH", world->folder, TRUE);
+  g_assert_true (strand_registry_load_module (registry, roundabout, &error));
+  g_assert_no_error (error);
+  assert_has_source (registry, "fixture.text", path);
+  assert_fails (missing, STRAND_PLUGIN_ERROR_NOT_FOUND, "no such file", "mend the path");
+  g_assert_cmpint (chmod (path, 0666), ==, 0);
+  assert_fails (roundabout, STRAND_PLUGIN_ERROR_UNTRUSTED_FILE, "mode 0666", "chmod o-w");
+  g_unsetenv ("STRAND_MODULE_PATH");
+}
+
+static void
+test_source_that_fails (World *world, gconstpointer unused)
+{
+  g_autofree char *path = world_install (world, "modules/from-source", "language.so");
+
+  g_setenv ("STRAND_MODULE_PATH", world->folder, TRUE);
+  assert_fails ("language:", STRAND_PLUGIN_ERROR_MODULE_FAILED, "there is nothing in nothing", "");
+  assert_fails ("language", STRAND_PLUGIN_ERROR_NO_ENTRY, "does not export strand_module_register()", "");
+  g_unsetenv ("STRAND_MODULE_PATH");
+}
+
+static void
+test_module_that_takes_no_source (World *world, gconstpointer unused)
+{
+  g_autofree char *path = world_install (world, "modules/good-module", "good.so");
+
+  g_setenv ("STRAND_MODULE_PATH", world->folder, TRUE);
+  assert_fails ("good:tasks", STRAND_PLUGIN_ERROR_NO_ENTRY, "does not export strand_module_register_from()",
+                "name it without ':tasks'");
+  g_unsetenv ("STRAND_MODULE_PATH");
+}
+
+static void
+test_colon_in_a_path_is_part_of_it (World *world, gconstpointer unused)
+{
+  g_autofree char *path = world_install (world, "modules/good-module", "a:b.so");
+  g_autoptr(StrandRegistry) registry = strand_registry_new ();
+  g_autoptr(GError) error = NULL;
+
+  g_assert_true (strand_registry_load_module (registry, path, &error));
+  g_assert_no_error (error);
+  assert_has_twice (registry);
+}
+
 #define ADD(path, func)                                                                                      \
   g_test_add ("/function-module/" path, World, NULL, world_set_up, func, world_tear_down)
 
@@ -202,6 +290,11 @@ main (int argc, char **argv)
   ADD ("path-is-loaded-once", test_path_is_loaded_once);
   ADD ("relative-path-starts-here", test_relative_path_starts_here);
   ADD ("name-is-looked-for-in-order", test_name_is_looked_for_in_order);
+  ADD ("source/is-handed-over", test_source_is_handed_over);
+  ADD ("source/file-is-made-real-and-trusted", test_source_file_is_made_real_and_trusted);
+  ADD ("source/fails", test_source_that_fails);
+  ADD ("source/module-that-takes-none", test_module_that_takes_no_source);
+  ADD ("colon-in-a-path-is-part-of-it", test_colon_in_a_path_is_part_of_it);
   ADD ("bad/relative-element", test_relative_element_is_passed_over);
   ADD ("bad/missing-file", test_missing_file);
   ADD ("bad/text-file", test_text_file);
