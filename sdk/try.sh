@@ -40,7 +40,7 @@ use_build () {
   for folder in "$build"/plugins/*/; do
     STRAND_PLUGIN_PATH="$STRAND_PLUGIN_PATH${STRAND_PLUGIN_PATH:+:}${folder%/}"
   done
-  STRAND_MODULE_PATH=$build/sdk/demo:$build/sdk/conformance
+  STRAND_MODULE_PATH=$build/sdk/demo:$build/sdk/conformance:$build/sdk/python
   STRAND_HELPER=$build/sdk/helper/strand-helper
   PATH=$build/sdk/command:$PATH
   export STRAND_PLUGIN_PATH STRAND_MODULE_PATH STRAND_HELPER PATH

@@ -12,6 +12,7 @@ knows one function of that signature, which is told by the header `strand.locati
 
 import functools
 import hashlib
+import inspect
 import json
 import os
 import re
@@ -126,11 +127,31 @@ def find(location):
     return unwrap(found)
 
 
+def defined_in(module):
+    """The functions that a module defines: at its top level, and those of its classes that need no object."""
+    for thing in list(vars(module).values()):
+        if getattr(thing, "__module__", None) != module.__name__:
+            continue
+        if inspect.isclass(thing):
+            members = vars(thing).items()
+            yield from (getattr(thing, name) for name, how in members if isinstance(how, (staticmethod, classmethod)))
+        elif inspect.isroutine(unwrap(thing)):
+            yield unwrap(thing)
+
+
+def _public_module(module):
+    """A module's name for others: a program that was started as a module can be imported as that."""
+    if module not in ("__main__", errors.HELPER_MAIN):
+        return module
+    kind, name = _main_source() or (None, None)
+    return name if kind == "module" else "__main__"
+
+
 def name_of(function):
     """What strand calls a function: MODULE.QUALNAME, as far as the grammar of names goes."""
     function = unwrap(function)
     inner = getattr(function, "func", function)  # a functools.partial's
-    module = getattr(function, "__module__", None) or type(function).__module__
+    module = _public_module(getattr(function, "__module__", None) or type(function).__module__)
     name = getattr(inner, "__qualname__", None) or type(function).__qualname__
     whole = f"{module}.{name}".replace("<locals>", "locals").replace("<lambda>", "lambda")
     plain = re.sub(r"[^A-Za-z0-9._]", lambda found: f"-{ord(found[0]):x}-", whole)
@@ -141,7 +162,7 @@ def name_of(function):
     return plain
 
 
-def _help_of(function):
+def help_of(function):
     lines = (getattr(function, "__doc__", None) or "").strip().splitlines()
     return lines[0] if lines else ""
 
@@ -209,7 +230,7 @@ def function_for(function):
 
 
 def _new_function(name, function, call):
-    return Strand.Function.new(name, SIGNATURE, _help_of(function), Strand.Traits.NONE, call)
+    return Strand.Function.new(name, SIGNATURE, help_of(function), Strand.Traits.NONE, call)
 
 
 def _exact_function(function):
@@ -233,9 +254,10 @@ def callable_by_name(name):
         return _by_name.get(name)
 
 
-def helper_command(*words):
-    """The command that runs a program of this package as this program runs: same interpreter, same folders."""
-    setup = json.dumps({"path": sys.path, "argv": sys.argv, "main": _main_source(), "words": words})
+def helper_command(*words, main=None):
+    """The command that runs a program of this package as this program runs: same interpreter, same folders. `main` is
+    the program's file, if it is not this one's."""
+    setup = json.dumps({"path": sys.path, "argv": sys.argv, "main": main or _main_source(), "words": words})
     code = (
         "import json, sys; setup = json.loads(sys.argv[1]); sys.path[:] = setup['path']; "
         "from strand.helper import main; sys.exit(main(setup))"

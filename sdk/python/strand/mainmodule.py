@@ -37,17 +37,24 @@ def find_in_main(name):
     return _main.find(name)
 
 
+def defined_in_main():
+    """The functions that the main module defines."""
+    global _main
+    _main = _Main(*_read_program())
+    return _main.defined()
+
+
 def _read_program():
     if _program is None:
         raise LookupError("the program was typed in, so no helper has its functions")
     kind, where = _program
     if kind == "path":
-        path, package = where, None
+        path, spec = where, None
     else:
         spec = importlib.util.find_spec(where)
-        path, package = spec.origin, spec.parent
+        path = spec.origin
     with open(path, "rb") as file:
-        return path, package, ast.parse(file.read(), path)
+        return path, spec, ast.parse(file.read(), path)
 
 
 def _is_guard(statement):
@@ -106,12 +113,13 @@ class _Statement:
 class _Main:
     """The main module, of which more is executed as it is needed."""
 
-    def __init__(self, path, package, tree):
+    def __init__(self, path, spec, tree):
         self.path = path
         self.module = types.ModuleType(errors.HELPER_MAIN)
         self.module.__file__ = path
-        if package is not None:
-            self.module.__package__ = package
+        if spec is not None:
+            self.module.__spec__ = spec
+            self.module.__package__ = spec.parent
         sys.modules[errors.HELPER_MAIN] = sys.modules["__main__"] = self.module
         self.tree = tree
         self.guarded = any(map(_is_guard, tree.body))
@@ -149,6 +157,13 @@ class _Main:
         for part in name.split("."):
             found = getattr(found, part)
         return functions.unwrap(found)
+
+    def defined(self):
+        if not self.guarded:
+            for statement in self.statements:
+                if statement.is_definition:
+                    self._execute_for(statement.node.name)
+        return functions.defined_in(self.module)
 
     def _execute_for(self, name):
         """Executes what is needed for a global name and has not been executed yet."""

@@ -12,7 +12,6 @@ a record says so.
 
 import contextlib
 import importlib
-import inspect
 import time
 
 import gi
@@ -171,12 +170,11 @@ class StoreTaskReader:
 
 
 def _give_functions(module):
-    """Lets calls name what a module (or a name of one, which is imported) defines at its top level."""
+    """Lets calls name what a module (or a name of one, which is imported) defines."""
     if isinstance(module, str):
         module = importlib.import_module(module)
-    for function in list(vars(module).values()):
-        if inspect.isroutine(functions.unwrap(function)) and function.__module__ == module.__name__:
-            functions.function_for(function)
+    for function in functions.defined_in(module):
+        functions.function_for(function)
 
 
 def own_key(store):
