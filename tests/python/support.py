@@ -88,4 +88,5 @@ class Case(unittest.TestCase):
 def run_python(*words, **settings):
     """Runs an interpreter to its end; gives what became of it."""
     words = [sys.executable, *map(str, words)]
-    return subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE, check=False, **settings)
+    settings = {"timeout": PATIENCE, **settings}
+    return subprocess.run(words, capture_output=True, text=True, check=False, **settings)

@@ -25,7 +25,8 @@ def described(tree):
     found = {}
     for node in tree.body:
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            found[node.name] = node
+            if not node.name.startswith("_"):
+                found[node.name] = node
         elif isinstance(node, ast.AnnAssign):
             found[node.target.id] = node
         elif isinstance(node, ast.ImportFrom):

@@ -1,16 +1,17 @@
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Mapping, Optional, Sequence, Union
+from .handles import ComputationHandle
 
-def use_main_loop(announced: Any = ...) -> None: ...
+def use_main_loop(announced: bool = ...) -> None: ...
 
-def main_loop_runs() -> Any: ...
+def main_loop_runs() -> bool: ...
 
 def report(exception: BaseException) -> None: ...
 
 class Stream:
     context: Any
     items: Any
-    ended: Any
-    dropping: Any
+    ended: bool
+    dropping: bool
     def __init__(self) -> None: ...
     def push(self, item: Any) -> None: ...
     def take(self) -> Any: ...
@@ -24,14 +25,16 @@ class Call:
     on_iter: Any
     on_end: Any
     on_error: Any
-    by_value: Any
+    by_value: bool
+    on_runner: bool
     stream: Any
-    yield_on_iter: Any
-    crowded: Any
+    yield_on_iter: bool
+    crowded: bool
     handle: Any
-    looked: Any
+    looked: bool
     value: Any
-    exception: Any
+    exception: Optional[BaseException]
+    over: bool
     def __init__(
         self,
         function: Any,
@@ -39,7 +42,7 @@ class Call:
         keywords: Any,
         on_iter: Optional[Callable[[Any], Any]],
         on_end: Optional[Callable[[Any], Any]],
-        on_error: Optional[Callable[[BaseException], Any]],
+        on_error: Optional[Callable[[Exception], Any]],
     ) -> None: ...
     def when_ended(self, tell: Any) -> None: ...
     def run_here(self, native: Any, arguments: Any, *_: Any) -> Any: ...
@@ -55,16 +58,16 @@ class Call:
 def find_target(target: Any) -> Any: ...
 
 def launch(
-    function: Any,
-    arguments: Any,
-    keywords: Any,
+    function: Union[Callable[..., Any], str],
+    arguments: Sequence[Any],
+    keywords: Mapping[str, Any],
     target: Any = ...,
     on_iter: Optional[Callable[[Any], Any]] = ...,
     on_end: Optional[Callable[[Any], Any]] = ...,
-    on_error: Optional[Callable[[BaseException], Any]] = ...,
+    on_error: Optional[Callable[[Exception], Any]] = ...,
     options: Any = ...,
     *,
     yield_on_iter: bool = ...,
     announce: Any = ...,
-    is_left: Any = ...,
-) -> Any: ...
+    is_left: bool = ...,
+) -> ComputationHandle[Any]: ...

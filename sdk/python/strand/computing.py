@@ -9,6 +9,7 @@ is made before it is needed, so decorating a function costs nothing.
 import contextlib
 import functools
 import threading
+import types
 from pathlib import Path
 
 import gi
@@ -66,6 +67,8 @@ def _make_store(store, base_path, ttl_seconds, serialization):
 
 class AsyncFunction:
     """A function whose calls are computations: calling it returns a `ComputationHandle`."""
+
+    __class_getitem__ = classmethod(types.GenericAlias)  # AsyncFunction[[int], str], for type checkers
 
     def __init__(self, func, make_backend):
         functools.update_wrapper(self, func)

@@ -1,13 +1,14 @@
 from typing import Any, Callable, List, Optional
+from .handles import ComputationHandle
 
 class TaskDispatcher:
     results: List[Any]
-    status: List[Any]
-    errors: List[Any]
+    status: List[Optional[str]]
+    errors: List[Optional[Exception]]
     def __init__(
         self,
         target: Any = ...,
-        check_complete: Optional[Callable[[List[Any], List[Any], List[Any]], Any]] = ...,
+        check_complete: Optional[Callable[[List[Any], List[Optional[str]], List[Optional[Exception]]], Any]] = ...,
     ) -> None: ...
     def reset(self) -> None: ...
     def enqueue(
@@ -17,7 +18,7 @@ class TaskDispatcher:
         target: Any = ...,
         on_iter: Optional[Callable[[Any], Any]] = ...,
         on_end: Optional[Callable[[Any], Any]] = ...,
-        on_error: Optional[Callable[[BaseException], Any]] = ...,
+        on_error: Optional[Callable[[Exception], Any]] = ...,
         args: Any = ...,
         kwargs: Any = ...,
         **init_kwargs: Any,
@@ -29,11 +30,11 @@ class TaskDispatcher:
         target: Any = ...,
         on_iter: Optional[Callable[[Any], Any]] = ...,
         on_end: Optional[Callable[[Any], Any]] = ...,
-        on_error: Optional[Callable[[BaseException], Any]] = ...,
+        on_error: Optional[Callable[[Exception], Any]] = ...,
         args: Any = ...,
         kwargs: Any = ...,
         **init_kwargs: Any,
-    ) -> Any: ...
+    ) -> ComputationHandle[Any]: ...
     def run(self, timeout: Optional[float] = ...) -> bool: ...
     @property
     def complete(self) -> bool: ...

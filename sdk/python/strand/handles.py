@@ -10,6 +10,7 @@ look at signals: so Ctrl-C works.                                    SPDX-Licens
 import asyncio
 import math
 import threading
+import types
 
 from gi.repository import GLib, Strand
 
@@ -24,6 +25,8 @@ _SLICE_US = 100000
 
 class ComputationHandle:
     """One call: of a function that was just called, or, ComputationHandle(key, store), of any process."""
+
+    __class_getitem__ = classmethod(types.GenericAlias)  # ComputationHandle[int], for type checkers
 
     def __init__(self, key, store):
         native_store = store if isinstance(store, Strand.Store) else store.native

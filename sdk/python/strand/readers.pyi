@@ -1,16 +1,18 @@
-from typing import Any, Callable, Dict, Iterable, Optional, Sequence
+from types import ModuleType
+from typing import Any, Callable, Dict, Iterable, Optional, Sequence, Union
 from .results import ComputationResult
 from .stores import ComputationStore
-from .tasks import Taskrunner
+from .handles import ComputationHandle
+from .tasks import _Launcher
 
-class StoreTaskWriter(Taskrunner):
+class StoreTaskWriter(_Launcher):
     store: ComputationStore
     pickle_func: bool
     get_result: Any
-    handle: Any
+    handle: Optional[ComputationHandle[Any]]
     task_id: Optional[str]
     backend: Any
-    reader: Any
+    reader: Optional[StoreTaskReader]
     target: str
     def __init__(
         self,
@@ -35,18 +37,18 @@ class StoreTaskReader:
     def __init__(
         self,
         store: Any,
-        get_task_func: Optional[Callable[[Any], Callable[..., Any]]] = ...,
+        get_task_func: Optional[Callable[[Dict[str, Any]], Optional[Callable[..., Any]]]] = ...,
         *,
-        modules: Sequence[str] = ...,
+        modules: Iterable[Union[str, ModuleType]] = ...,
         queues: Sequence[str] = ...,
         jobs: int = ...,
         middleware: Optional[Iterable[Any]] = ...,
     ) -> None: ...
     def close_at_exit(self) -> None: ...
-    def listen(self) -> Any: ...
+    def listen(self) -> StoreTaskReader: ...
     def stop(self, timeout: Optional[float] = ...) -> None: ...
     def wait_idle(self, timeout: Optional[float] = ...) -> None: ...
-    def __enter__(self) -> Any: ...
+    def __enter__(self) -> StoreTaskReader: ...
     def __exit__(self, *error: Any) -> None: ...
 
 def own_key(store: Any) -> Any: ...

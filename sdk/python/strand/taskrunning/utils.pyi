@@ -1,7 +1,7 @@
-import contextlib
-from typing import Any, Callable, Iterable, Mapping, Optional, Union
+from typing import Any, Callable, ContextManager, Iterable, Mapping, Optional, Sequence, Type, Union, overload
+from ..tasks import Taskrunner
 
-def resolve_runner_cls(target: Any) -> Any: ...
+def resolve_runner_cls(target: Any) -> Type[Taskrunner]: ...
 
 def conditional_logger(verbose: bool = ..., log_func: Callable[..., Any] = ...) -> Any: ...
 
@@ -19,9 +19,22 @@ class RunningProcess:
     def terminate(self) -> None: ...
     kill = terminate
 
-@contextlib.contextmanager
+@overload
 def run_process(
-    func: Callable[..., Any],
+    func: Union[Callable[..., Any], str, Sequence[str]],
+    func_args: Iterable[Any] = ...,
+    func_kwargs: Optional[Mapping[str, Any]] = ...,
+    *,
+    process_name: Optional[str] = ...,
+    is_ready: Union[Callable[[], Any], float, None] = ...,
+    timeout: Optional[float] = ...,
+    force_kill: bool = ...,
+    verbose: bool = ...,
+    process_already_running: None = ...,
+) -> ContextManager[RunningProcess]: ...
+@overload
+def run_process(
+    func: Union[Callable[..., Any], str, Sequence[str]],
     func_args: Iterable[Any] = ...,
     func_kwargs: Optional[Mapping[str, Any]] = ...,
     *,
@@ -31,4 +44,4 @@ def run_process(
     force_kill: bool = ...,
     verbose: bool = ...,
     process_already_running: Optional[Callable[[], Any]] = ...,
-) -> Any: ...
+) -> ContextManager[Optional[RunningProcess]]: ...
