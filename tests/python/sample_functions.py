@@ -2,9 +2,11 @@
 
 import functools
 import os
+import threading
 import time
 
 from strand import as_task, context
+from strand.au import async_compute
 
 
 class OwnError(Exception):
@@ -110,3 +112,82 @@ def decorated_inside(number):
 @twice
 def only_wrapped(number):
     return number + 1
+
+
+class OddError(Exception):
+    """Has something that cannot leave the process."""
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.lock = threading.Lock()
+
+
+def fail_oddly():
+    raise OddError("odd", 3)
+
+
+def fail_with_a_cause():
+    try:
+        return 1 // 0
+    except ZeroDivisionError as error:
+        raise KeyError("effect") from error
+
+
+def interrupt():
+    raise KeyboardInterrupt
+
+
+def keywords_only(*, first, second=2):
+    return first, second
+
+
+def defaults(first, second=("a",), *others, third=None, **more):
+    return first, second, others, third, more
+
+
+def count_and_fail(number):
+    yield from range(number)
+    raise LookupError("in the end")
+
+
+async def count_later(number):
+    for each in range(number):
+        yield each
+
+
+@async_compute()
+@as_task("process")
+def decorated_by_both(number):
+    return number + 1
+
+
+@as_task("thread")
+@as_task("process")
+@as_task
+def decorated_thrice(number):
+    return number + 2
+
+
+class Decorated:
+    @as_task("process")
+    @staticmethod
+    def outside(number):
+        return number * 2
+
+    @async_compute
+    @staticmethod
+    def computed(number):
+        return number * 5
+
+    @staticmethod
+    @as_task("process")
+    def inside(number):
+        return number * 3
+
+    @classmethod
+    @as_task("thread")
+    def of_the_class(cls, number):
+        return cls.__name__, number
+
+    def __call__(self, number):
+        return number * 4

@@ -60,6 +60,11 @@ def report(exception):
     sys.excepthook(type(exception), exception, exception.__traceback__)
 
 
+def _failures():
+    """What a callback may fail with: on a thread of a runner's, nothing that it raises ends the program."""
+    return Exception if threading.current_thread() is threading.main_thread() else BaseException
+
+
 class Stream:
     """The items of one call, for a consumer that takes them when it wants to."""
 
@@ -202,7 +207,7 @@ class Call:
             return True
         try:
             self.on_iter(value)
-        except Exception as exception:
+        except _failures() as exception:
             self.exception = exception
             raise tell(exception) from None
         return True
@@ -212,7 +217,7 @@ class Call:
             if self.on_end is not None:
                 try:
                     self.on_end(result_of(value) if self.by_value else self.value)
-                except Exception as exception:
+                except _failures() as exception:
                     self._tell(exception)
         finally:
             self._end()
@@ -251,7 +256,7 @@ class Call:
             return
         try:
             self.on_error(exception)
-        except Exception as further:
+        except _failures() as further:
             report(further)
 
     # Making it.
@@ -306,8 +311,10 @@ class Call:
 
 def find_target(target):
     """The taskrunner or backend of a name, or the object itself."""
-    if not isinstance(target, str):
+    if isinstance(target, (Strand.Taskrunner, Strand.Backend)):
         return target
+    if not isinstance(target, str):
+        raise TypeError(f"{target!r} is no target: a name, a Strand.Taskrunner and a Strand.Backend are")
     try:
         return Strand.Stack.get_default().ref_target(target)
     except GLib.Error as error:

@@ -73,6 +73,7 @@ class AsyncFunction:
     def __init__(self, func, make_backend):
         functools.update_wrapper(self, func)
         self.strand_function = functions.unwrap(func)
+        self.strand_is_static = functions.is_static(func)
         self._make_backend = make_backend
         functions.note(func)
 
@@ -91,7 +92,7 @@ class AsyncFunction:
         return self.store.cleanup_expired()
 
     def __get__(self, instance, owner=None):
-        return self if instance is None else functools.partial(self, instance)
+        return self if instance is None or self.strand_is_static else functools.partial(self, instance)
 
     def __call__(self, *args, **kwargs):
         backend = self.backend

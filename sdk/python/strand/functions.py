@@ -48,9 +48,17 @@ class NotPortableError(TypeError):
 
 def unwrap(function):
     """The callable that a strand decorator was given, at whatever depth."""
-    while getattr(function, "strand_function", None) is not None:
+    while True:
+        if isinstance(function, staticmethod):
+            function = function.__func__
+        if getattr(function, "strand_function", None) is None:
+            return function
         function = function.strand_function
-    return function
+
+
+def is_static(function):
+    """Whether a decorator of strand's was given a staticmethod, so that it takes no instance."""
+    return isinstance(function, staticmethod) or getattr(function, "strand_is_static", False)
 
 
 def locate(function):

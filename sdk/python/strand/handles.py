@@ -8,6 +8,7 @@ look at signals: so Ctrl-C works.                                    SPDX-Licens
 """
 
 import asyncio
+import contextlib
 import math
 import threading
 import types
@@ -162,7 +163,7 @@ class ComputationHandle:
             return self._take_result()
         if self._call is not None and self._call.stream is None:
             ended = loop.create_future()
-            self._call.when_ended(lambda: loop.call_soon_threadsafe(_wake, ended))
+            self._call.when_ended(lambda: _wake_in(loop, ended))
             try:
                 await ended
             except asyncio.CancelledError:
@@ -197,6 +198,12 @@ class ComputationHandle:
             stream.abandon()
             raise
         self._take_result()
+
+
+def _wake_in(loop, future):
+    """Tells a loop, which may have ended before the call did."""
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(_wake, future)
 
 
 def _wake(future):

@@ -19,24 +19,26 @@ class Taskrunner:
     target = "sync"
 
     def __init__(self, func, *init_args, on_iter=None, on_end=None, on_error=None, **init_kwargs):
-        if not callable(func) and not isinstance(func, str):
+        if not callable(functions.unwrap(func)) and not isinstance(func, str):
             raise TypeError(f"a task needs something to call, not {func!r}")
-        self.strand_function = functions.unwrap(func)
-        self.init_args = init_args
-        self.init_kwargs = init_kwargs
-        self.on_iter = on_iter
-        self.on_end = on_end
-        self.on_error = on_error
-        if callable(func):
-            functools.update_wrapper(self, func)
+        inner = func if isinstance(func, Taskrunner) else None
+        if not isinstance(func, str):
+            functools.update_wrapper(self, func)  # also the attributes, so it comes before our own
             functions.note(func)
+        self.strand_function = functions.unwrap(func)
+        self.strand_is_static = functions.is_static(func)
+        self.init_args = (*(inner.init_args if inner else ()), *init_args)
+        self.init_kwargs = {**(inner.init_kwargs if inner else {}), **init_kwargs}
+        self.on_iter = on_iter or (inner and inner.on_iter)
+        self.on_end = on_end or (inner and inner.on_end)
+        self.on_error = on_error or (inner and inner.on_error)
 
     def __repr__(self):
         return f"<{type(self).__name__} of {functions.name_of(self.strand_function)}>"
 
     def __get__(self, instance, owner=None):
         """As a method: the instance is the first argument."""
-        if instance is None:
+        if instance is None or self.strand_is_static:
             return self
         bound = copy.copy(self)
         bound.strand_function = functools.partial(self.strand_function, instance)

@@ -4,6 +4,7 @@ from .handles import ComputationHandle
 
 class Taskrunner:
     strand_function: Union[Callable[..., Any], str]
+    strand_is_static: bool
     init_args: Tuple[Any, ...]
     init_kwargs: Dict[str, Any]
     on_iter: Optional[Callable[[Any], Any]]
