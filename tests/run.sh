@@ -27,8 +27,9 @@ without=
 # What the tests need beyond what building needs: nm for the exported names, clang for libFuzzer, g++ for the
 # headers as C++, introspection and Python for what bindings see, gi-docgen for the reference, a redis server, and
 # for TLS to it what GIO needs and what makes certificates; prometheus for promtool, which reads what metrics writes;
-# GJS and valac for programs in other languages; Gearman's server and library for the example of a backend.
-packages='redis-server glib-networking openssl python3 python3-gi binutils clang libclang-rt-dev g++ gobject-introspection libgirepository1.0-dev gi-docgen prometheus libcbor-dev liblmdb-dev tzdata gjs valac libgearman-dev gearman-job-server mypy python3-redis'
+# GJS and valac for programs in other languages; Gearman's server and library for the example of a backend; ip for
+# a network between two hosts.
+packages='redis-server glib-networking openssl python3 python3-gi binutils clang libclang-rt-dev g++ gobject-introspection libgirepository1.0-dev gi-docgen prometheus libcbor-dev liblmdb-dev tzdata gjs valac libgearman-dev gearman-job-server mypy python3-redis iproute2'
 build=build
 compiler=
 options='-Dwerror=true -Dbuildtype=debugoptimized'

@@ -4,10 +4,11 @@
  *                 [--log FILE] [--unfenced]
  *
  * Writers launch calls under keys of their own and say which were accepted; workers, some of them in a pid
- * namespace of their own as if on another host, run them. Every few milliseconds one of them is killed,
- * stopped until its lease is over, or told to end, a helper is killed, or the store goes away for a while.
- * All of it goes on for as many seconds, calls and kills as were asked for. Then the last healthy worker runs
- * what is left, and the log and the store are compared (queue-checker.c).
+ * namespace of their own as if on another host, run them; a follower waits for their ends. Every few
+ * milliseconds one of them is killed, stopped until its lease is over, or told to end, a helper is killed,
+ * the store goes away for a while, or the other host is cut off from it. All of it goes on for as many
+ * seconds, calls and kills as were asked for. Then the last healthy worker runs what is left, and the log and
+ * the store are compared (queue-checker.c).
  *
  * With `--unfenced` the stores of the workers forget whose turn it is, and the test is that this is found.
  * The seed decides what is tried; the machine, when.              SPDX-License-Identifier: LGPL-2.1-or-later
@@ -109,7 +110,7 @@ struct _Run
   int output_fd;
   gboolean two_hosts;
   GArray *namespaces; /* of int */
-  Cast cast[N_WRITERS + 4];
+  Cast cast[N_WRITERS + 5];
   guint n_cast;
   int n_actors; /* so far */
   gint64 start_us;
@@ -117,7 +118,8 @@ struct _Run
   guint n_before;     /* how many that were */
   gboolean ending;    /* who goes now stays away */
   gboolean outage;
-  guint n_kills, n_helper_kills, n_writer_kills, n_stops, n_ends, n_outages;
+  gboolean cut;
+  guint n_kills, n_helper_kills, n_writer_kills, n_follower_kills, n_stops, n_ends, n_outages, n_cuts;
   char *fault; /* of the run itself */
 
   GThread *observer;
@@ -269,7 +271,8 @@ redirect (gpointer run)
   dup2 (((Run *) run)->output_fd, STDERR_FILENO);
 }
 
-/* As g_spawn_async(), in a pid namespace of its own, with a /proc of its own, as a container has it. */
+/* As g_spawn_async(), in a pid namespace of its own, with a /proc of its own, as a container has it; and
+ * where the stage has a line between two hosts, at its other end. */
 static pid_t
 spawn_elsewhere (Run *run, const char **argv)
 {
@@ -279,7 +282,7 @@ spawn_elsewhere (Run *run, const char **argv)
     return pid;
   redirect (run);
   if (mount (NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
-      mount ("proc", "/proc", "proc", 0, NULL) != 0)
+      mount ("proc", "/proc", "proc", 0, NULL) != 0 || !stage_cross (run->stage))
     _exit (99);
   execv (argv[0], (char **) argv);
   _exit (98);
@@ -313,7 +316,7 @@ start_actor (Cast *cast)
   g_autoptr(GError) error = NULL;
 
   cast->number = ++run->n_actors;
-  argv[6] = stage_get_place (run->stage);
+  argv[6] = cast->elsewhere ? stage_get_place_elsewhere (run->stage) : stage_get_place (run->stage);
   argv[12] = number = g_strdup_printf ("%d", cast->number);
   if (cast->elsewhere)
     {
@@ -432,6 +435,17 @@ kill_writer (Run *run)
 }
 
 static void
+kill_follower (Run *run)
+{
+  Cast *cast = draw_cast (run, "follower");
+
+  if (cast == NULL)
+    return;
+  run->n_follower_kills++;
+  signal_actor (cast, SIGKILL, "kill");
+}
+
+static void
 end_worker (Run *run)
 {
   Cast *cast = draw_cast (run, "worker");
@@ -512,6 +526,34 @@ take_store_away (Run *run)
   g_timeout_add ((guint) g_rand_int_range (run->rand, 50, option_lease), on_outage_over, run);
 }
 
+static gboolean
+on_cut_over (gpointer data)
+{
+  Run *run = data;
+
+  if (!run->cut)
+    return G_SOURCE_REMOVE;
+  run->cut = FALSE;
+  stage_cut_line (run->stage, FALSE);
+  actors_say ("cut-over");
+  return G_SOURCE_REMOVE;
+}
+
+/* For less than a lease, or for more: who is at the other end is taken for dead, and comes back. */
+static void
+cut_line (Run *run)
+{
+  guint part_of_lease = (guint) g_rand_int_range (run->rand, 10, 200);
+
+  if (run->cut || !run->two_hosts || !stage_has_line (run->stage))
+    return;
+  run->n_cuts++;
+  run->cut = TRUE;
+  actors_say ("cut");
+  stage_cut_line (run->stage, TRUE);
+  g_timeout_add ((guint) option_lease * part_of_lease / 100, on_cut_over, run);
+}
+
 typedef struct
 {
   void (*func) (Run *run);
@@ -519,8 +561,8 @@ typedef struct
 } Deed;
 
 static const Deed deeds[] = {
-  { kill_worker, 48 }, { kill_writer, 10 }, { end_worker, 9 },
-  { kill_helper, 12 }, { stop_worker, 16 }, { take_store_away, 5 },
+  { kill_worker, 42 }, { kill_writer, 10 },    { end_worker, 9 }, { kill_helper, 12 },
+  { stop_worker, 16 }, { take_store_away, 5 }, { cut_line, 3 },   { kill_follower, 3 },
 };
 
 /* Fencing is for those that come back. */
@@ -587,7 +629,8 @@ has_done_enough (Run *run)
   run->n_before = n_accepted;
   return g_get_monotonic_time () - run->start_us >= option_seconds * G_USEC_PER_SEC &&
          (gint64) n_accepted >= option_calls &&
-         (gint64) (run->n_kills + run->n_helper_kills + run->n_writer_kills) >= option_kills;
+         (gint64) (run->n_kills + run->n_helper_kills + run->n_writer_kills + run->n_follower_kills) >=
+             option_kills;
 }
 
 /* Whether nobody of that role is there any more; who is, is told to end, now and then again, because the
@@ -616,6 +659,12 @@ static gboolean
 have_writers_ended (Run *run)
 {
   return has_ended (run, "writer");
+}
+
+static gboolean
+have_followers_ended (Run *run)
+{
+  return has_ended (run, "follower");
 }
 
 static gboolean
@@ -661,14 +710,17 @@ play (Run *run)
   add_cast (run, "worker", "thread", FALSE);
   add_cast (run, "worker", "thread", TRUE);
   add_cast (run, "worker", "process", FALSE);
+  add_cast (run, "follower", "none", FALSE);
   on_deed (run);
   await (run, has_done_enough, "nothing gets on");
 
   run->ending = TRUE;
   on_outage_over (run);
+  on_cut_over (run);
   for (guint i = 0; i < run->n_cast; i++)
     on_go_on (&run->cast[i]);
   await (run, have_writers_ended, "writers do not end");
+  await (run, have_followers_ended, "a follower does not end");
   await (run, have_workers_ended, "workers do not end");
 
   add_cast (run, "worker", "thread", FALSE);
@@ -705,16 +757,23 @@ show_end_of (const char *path)
 static void
 show_summary (Run *run, const Findings *f)
 {
+  const char *hosts = !run->two_hosts ? "one host"
+                      : stage_has_line (run->stage)
+                          ? "two hosts (one in pid and network namespaces of its own)"
+                          : "two hosts (one in a pid namespace of its own)";
+
   g_test_message ("store %s, seed %d, lease %d ms, %.0f s, %s, outages: %s", option_store, option_seed,
-                  option_lease, (double) (g_get_monotonic_time () - run->start_us) / G_USEC_PER_SEC,
-                  run->two_hosts ? "two hosts (one in a pid namespace of its own)" : "one host",
+                  option_lease, (double) (g_get_monotonic_time () - run->start_us) / G_USEC_PER_SEC, hosts,
                   stage_get_excuse (run->stage) == NULL ? "yes" : stage_get_excuse (run->stage));
-  g_test_message ("kills: %u workers, %u helpers, %u writers; %u workers stopped, %u told to end; %u outages",
-                  run->n_kills, run->n_helper_kills, run->n_writer_kills, run->n_stops, run->n_ends,
-                  run->n_outages);
   g_test_message (
-      "calls: %u accepted, %u refused, %u records = %u completed + %u failed (%u dead) + %u cancelled",
-      f->n_accepted, f->n_refused, f->n_records, f->n_completed, f->n_failed, f->n_dead, f->n_cancelled);
+      "kills: %u workers, %u helpers, %u writers, %u followers; %u workers stopped, %u told to end; %u outages, "
+      "%u times the other host cut off",
+      run->n_kills, run->n_helper_kills, run->n_writer_kills, run->n_follower_kills, run->n_stops,
+      run->n_ends, run->n_outages, run->n_cuts);
+  g_test_message (
+      "calls: %u accepted, %u refused, %u records = %u completed + %u failed (%u dead) + %u cancelled; %u ends seen",
+      f->n_accepted, f->n_refused, f->n_records, f->n_completed, f->n_failed, f->n_dead, f->n_cancelled,
+      f->n_sights);
   g_test_message (
       "lost: %u; duplicates: %u of %u runs; crashes: %u, at most %u by one worker; given back: %u; "
       "leases that were too short: %u",

@@ -1,4 +1,5 @@
-/* queue-actors.c — a writer launches calls and says which were accepted; a worker runs them and says so.
+/* queue-actors.c — a writer launches calls and says which were accepted; a worker runs them and says so; a
+ * follower waits for their ends and says how they stood then.
  *
  * The value of a call is the name of the run that made it, so whoever reads the record knows which run won. A
  * run on a thread knows the fence under which it was claimed; one in a helper knows only its worker.
@@ -279,6 +280,70 @@ play_writer (const Part *part)
   return 0;
 }
 
+/* --- the follower --------------------------------------------------------------------------------------- */
+
+/* How many calls it follows at once, and how long before it looks for others. */
+#define N_FOLLOWED 20
+#define FOLLOW_US (5 * G_USEC_PER_SEC)
+#define FOLLOW_SLICE_US (G_USEC_PER_SEC / 10)
+
+/* A handle says that the call has ended; so does the record from then on. */
+static void
+say_end (StrandStore *store, const char *key)
+{
+  g_autoptr(StrandRecord) record = strand_store_get (store, key, NULL);
+
+  if (record != NULL)
+    actors_say ("saw %s %s %" G_GUINT64_FORMAT " %" G_GINT64_FORMAT, key,
+                strand_status_to_string (strand_record_get_status (record)),
+                strand_record_get_revision (record), strand_record_get_int (record, STRAND_FIELD_FENCE));
+}
+
+static gboolean
+follow (StrandHandle *handle, gint64 until_us)
+{
+  gboolean ended = FALSE;
+
+  while (!ended && !is_told_to_end && g_get_monotonic_time () < until_us)
+    ended = strand_handle_wait (handle, FOLLOW_SLICE_US, NULL);
+  return ended;
+}
+
+static void
+follow_some (StrandStore *store)
+{
+  const StrandFilter waiting = { .statuses = 1 << STRAND_STATUS_PENDING | 1 << STRAND_STATUS_RUNNING };
+  g_autoptr(StrandPage) page = strand_store_list (store, &waiting, NULL, N_FOLLOWED, NULL);
+  GPtrArray *records = page != NULL ? strand_page_get_records (page) : NULL;
+  gint64 until_us = g_get_monotonic_time () + FOLLOW_US;
+  g_autoptr(GPtrArray) handles = g_ptr_array_new_with_free_func (g_object_unref);
+
+  if (records == NULL || records->len == 0)
+    g_usleep (PAUSE_US);
+  for (guint i = 0; records != NULL && i < records->len; i++)
+    {
+      StrandHandle *handle = strand_handle_new (store, strand_record_get_key (records->pdata[i]), NULL);
+
+      if (handle != NULL)
+        g_ptr_array_add (handles, handle);
+    }
+  for (guint i = 0; i < handles->len; i++)
+    if (follow (handles->pdata[i], until_us))
+      say_end (store, strand_handle_get_key (handles->pdata[i]));
+}
+
+static int
+play_follower (const Part *part)
+{
+  g_autoptr(StrandStore) store = stage_open_store (part->type, part->place, PATIENCE_US);
+
+  signal (SIGTERM, on_end_signal);
+  while (!is_told_to_end)
+    follow_some (store);
+  strand_store_close (store);
+  return 0;
+}
+
 /* --- the worker ----------------------------------------------------------------------------------------- */
 
 /* Says what was claimed, and gives a thread's call its fence: as much of it as counts claims. */
@@ -358,5 +423,7 @@ actors_play (const Part *part)
 {
   prctl (PR_SET_PDEATHSIG, SIGKILL);
   actors_open_log (part->log, part->number);
-  return strcmp (part->role, "writer") == 0 ? play_writer (part) : play_worker (part);
+  if (strcmp (part->role, "writer") == 0)
+    return play_writer (part);
+  return strcmp (part->role, "follower") == 0 ? play_follower (part) : play_worker (part);
 }

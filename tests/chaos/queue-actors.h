@@ -1,4 +1,4 @@
-/* queue-actors.h — the programs that chaos-queue starts and kills: writers and workers.
+/* queue-actors.h — the programs that chaos-queue starts and kills: writers, workers and followers.
  *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
@@ -16,7 +16,7 @@ G_BEGIN_DECLS
 /* What an actor is told on its command line. */
 typedef struct
 {
-  const char *role; /* "writer" or "worker" */
+  const char *role; /* "writer", "worker" or "follower" */
   const char *type; /* of the store */
   const char *place;
   const char *runner;

@@ -58,6 +58,7 @@ typedef struct
 typedef struct
 {
   gint64 from_us, to_us;
+  gboolean elsewhere; /* only for the other host */
 } Outage;
 
 typedef struct
@@ -194,6 +195,29 @@ hear_claim (Checker *self, gint64 time_us, int actor, char **words)
   g_array_append_val (call->claims, claim);
 }
 
+static void
+begin_outage (Checker *self, gint64 time_us, gboolean elsewhere)
+{
+  Outage outage = { time_us, G_MAXINT64, elsewhere };
+
+  g_array_append_val (self->outages, outage);
+}
+
+/* There is one of each at a time. */
+static void
+end_outage (Checker *self, gint64 time_us, gboolean elsewhere)
+{
+  for (guint i = self->outages->len; i > 0; i--)
+    {
+      Outage *outage = &g_array_index (self->outages, Outage, i - 1);
+
+      if (outage->elsewhere != elsewhere)
+        continue;
+      outage->to_us = time_us;
+      return;
+    }
+}
+
 /* What was done to actors and to the store. */
 static void
 hear_deed (Checker *self, gint64 time_us, char **words)
@@ -202,13 +226,13 @@ hear_deed (Checker *self, gint64 time_us, char **words)
   Actor *actor = words[1] != NULL ? get_actor (self, atoi (words[1])) : NULL;
 
   if (strcmp (deed, "outage") == 0)
-    {
-      Outage outage = { time_us, G_MAXINT64 };
-
-      g_array_append_val (self->outages, outage);
-    }
-  else if (strcmp (deed, "outage-over") == 0 && self->outages->len > 0)
-    g_array_index (self->outages, Outage, self->outages->len - 1).to_us = time_us;
+    begin_outage (self, time_us, FALSE);
+  else if (strcmp (deed, "outage-over") == 0)
+    end_outage (self, time_us, FALSE);
+  else if (strcmp (deed, "cut") == 0)
+    begin_outage (self, time_us, TRUE);
+  else if (strcmp (deed, "cut-over") == 0)
+    end_outage (self, time_us, TRUE);
   else if (actor == NULL)
     return;
   else if (strcmp (deed, "kill") == 0 || strcmp (deed, "gone") == 0)
@@ -227,6 +251,30 @@ hear_worker (Checker *self, gint64 time_us, int number, const char *process)
   actor->begun_us = time_us;
   actor->process = g_strdup (process);
   g_hash_table_insert (self->processes, actor->process, actor);
+}
+
+/* What a follower saw of a call after its end: as good as what the observer saw, and no different. */
+static void
+hear_sight (Checker *self, char **words)
+{
+  const Seen *before = g_hash_table_lookup (self->seen, words[0]);
+  guint64 revision = g_ascii_strtoull (words[2], NULL, 10);
+  g_autoptr(GEnumClass) statuses = g_type_class_ref (STRAND_TYPE_STATUS);
+  GEnumValue *status = g_enum_get_value_by_nick (statuses, words[1]);
+  Seen *seen;
+
+  self->findings->n_sights++;
+  if (status == NULL || !strand_status_is_terminal ((StrandStatus) status->value))
+    checker_fault (self->findings, "a handle said that call '%s' had ended, and it was %s", words[0],
+                   words[1]);
+  else if (before != NULL && before->revision != revision)
+    checker_fault (self->findings, "call '%s' had ended and was seen to change", words[0]);
+  else if (before == NULL)
+    {
+      seen = g_new0 (Seen, 1);
+      *seen = (Seen){ revision, g_ascii_strtoll (words[3], NULL, 10), (StrandStatus) status->value };
+      g_hash_table_insert (self->seen, g_strdup (words[0]), seen);
+    }
 }
 
 static void
@@ -253,6 +301,8 @@ hear (Checker *self, const char *line)
     hear_end (self, words[3]);
   else if (strcmp (words[2], "claim") == 0 && n == 5)
     hear_claim (self, time_us, number, words + 3);
+  else if (strcmp (words[2], "saw") == 0 && n == 7)
+    hear_sight (self, words + 3);
   else if (strcmp (words[2], "worker") == 0 && n == 5)
     hear_worker (self, time_us, number, words[3]);
   else if (strcmp (words[2], "accepted") == 0 && n == 4)
@@ -295,15 +345,15 @@ typedef struct
   gboolean lost_last;
 } Deaths;
 
-/* Whether the store could not be reached at some time between the two. */
+/* Whether the store could not be reached by the actor at some time between the two. */
 static gboolean
-was_away (Checker *self, gint64 from_us, gint64 to_us)
+was_away (Checker *self, Actor *actor, gint64 from_us, gint64 to_us)
 {
   for (guint i = 0; i < self->outages->len; i++)
     {
       Outage *outage = &g_array_index (self->outages, Outage, i);
 
-      if (outage->from_us <= to_us && outage->to_us >= from_us)
+      if ((actor->elsewhere || !outage->elsewhere) && outage->from_us <= to_us && outage->to_us >= from_us)
         return TRUE;
     }
   return FALSE;
@@ -352,7 +402,7 @@ time_recovery (Checker *self, Call *call, Actor *dead, gint64 noticed_us)
   gint64 taken_us = noticed_us - dead->killed_us;
   gint64 next_us = find_next_claim (call, dead);
 
-  if (dead->touched || taken_us < 0 || was_away (self, dead->killed_us, MAX (noticed_us, next_us)))
+  if (dead->touched || taken_us < 0 || was_away (self, dead, dead->killed_us, MAX (noticed_us, next_us)))
     return;
   if (dead->elsewhere)
     {
@@ -374,7 +424,7 @@ judge_loss (Checker *self, Call *call, const char *key, Actor *actor, gint64 tim
 {
   gboolean was_told = actor->ended_us > 0 && actor->ended_us <= time_us;
   /* Nobody can give back to a store that takes nothing, nor renew there. */
-  gboolean excused = actor->touched || was_away (self, time_us - 10 * G_USEC_PER_SEC, time_us);
+  gboolean excused = actor->touched || was_away (self, actor, time_us - 10 * G_USEC_PER_SEC, time_us);
 
   if (was_told && !excused)
     checker_fault (self->findings, "worker %d ended in peace and left call '%s' behind", actor->number, key);

@@ -28,6 +28,7 @@ typedef struct
   guint n_refused;
   guint n_records; /* accepted ones, and those whose writer was killed before it heard of it */
   guint n_completed, n_failed, n_cancelled, n_dead;
+  guint n_sights;     /* ends that followers saw */
   guint n_runs;       /* functions that began */
   guint n_lost;       /* accepted, and no record, or one that has not ended */
   guint n_duplicates; /* runs beyond one an attempt */
@@ -40,8 +41,11 @@ typedef struct
   Times other_host; /* until it was pending again: workers of the other host */
 } Findings;
 
-/* @seen: key → Seen. @lease_us: how long leases last. Reads the whole log and the whole store, both at rest. */
-void checker_look (Findings *findings, const char *log, StrandStore *store, GHashTable *seen, gint64 lease_us);
+/* @seen: key → Seen; gets what followers saw. @lease_us: how long leases last. Reads the whole log and the
+ * whole store, both at rest.
+ */
+void checker_look (Findings *findings, const char *log, StrandStore *store, GHashTable *seen,
+                   gint64 lease_us);
 void checker_fault (Findings *findings, const char *format, ...) G_GNUC_PRINTF (2, 3);
 void findings_clear (Findings *findings);
 

@@ -1,8 +1,9 @@
 /* queue-stage.c — the stores of chaos-queue, and how each is taken away for a while.
  *
  * A store of files lies on a small disk of its own, which is made full; a redis server is killed and comes
- * back with what it has on disk, or is stopped, so that its connections are open and nobody answers.
- *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
+ * back with what it has on disk, or is stopped, so that its connections are open and nobody answers. The
+ * other host reaches it through a line (queue-network.c), which can be cut. SPDX-License-Identifier:
+ * LGPL-2.1-or-later */
 #include "config.h"
 
 #include "queue-stage.h"
@@ -14,6 +15,7 @@
 #include <sys/statvfs.h>
 
 #include "../plugins/store-world.h"
+#include "queue-network.h"
 #ifdef WITH_REDIS
 #include "../plugins/redis-server.h"
 #endif
@@ -25,11 +27,13 @@ struct _Stage
 {
   const char *type;
   char *folder;
-  char *place; /* a path, or a uri */
+  char *place;           /* a path, or a uri */
+  char *place_elsewhere; /* for who has crossed the line; NULL without one */
   gboolean own_disk;
   gboolean full;
 #ifdef WITH_REDIS
   RedisServer *server;
+  Network *network; /* NULL where the machine has none of its own for it */
   gboolean frozen;
 #endif
 };
@@ -47,10 +51,23 @@ stage_is_possible (const char *type)
 }
 
 #ifdef WITH_REDIS
+/* For who is on the other host. Nobody else is in the server's network. */
+#define PORT "6379"
+
 static void
 set_up_redis (Stage *self)
 {
-  self->server = redis_server_start (REDIS_OPTIONS ("--appendonly", "yes", "--appendfsync", "always"));
+  self->network = network_new ();
+  g_print ("# the other host: %s\n", self->network != NULL ? "its own network" : "the same network");
+  if (self->network != NULL)
+    {
+      self->server =
+          redis_server_start (REDIS_OPTIONS ("--appendonly", "yes", "--appendfsync", "always", "--port", PORT,
+                                             "--bind", NETWORK_ADDRESS, "--protected-mode", "no"));
+      self->place_elsewhere = g_strdup ("redis://" NETWORK_ADDRESS ":" PORT);
+    }
+  else
+    self->server = redis_server_start (REDIS_OPTIONS ("--appendonly", "yes", "--appendfsync", "always"));
   self->place = g_strdup (self->server->uri);
 }
 #endif
@@ -90,6 +107,7 @@ stage_free (Stage *self)
   stage_end_outage (self);
 #ifdef WITH_REDIS
   g_clear_pointer (&self->server, redis_server_free);
+  g_clear_pointer (&self->network, network_free);
 #endif
   if (self->own_disk)
     umount2 (self->folder, MNT_DETACH);
@@ -97,6 +115,7 @@ stage_free (Stage *self)
     store_world_remove_tree (self->folder);
   g_free (self->folder);
   g_free (self->place);
+  g_free (self->place_elsewhere);
   g_free (self);
 }
 
@@ -104,6 +123,36 @@ const char *
 stage_get_place (Stage *self)
 {
   return self->place;
+}
+
+const char *
+stage_get_place_elsewhere (Stage *self)
+{
+  return self->place_elsewhere != NULL ? self->place_elsewhere : self->place;
+}
+
+gboolean
+stage_has_line (Stage *self)
+{
+  return self->place_elsewhere != NULL;
+}
+
+gboolean
+stage_cross (Stage *self)
+{
+#ifdef WITH_REDIS
+  if (self->network != NULL)
+    return network_cross (self->network);
+#endif
+  return TRUE;
+}
+
+void
+stage_cut_line (Stage *self, gboolean cut)
+{
+#ifdef WITH_REDIS
+  network_cut (self->network, cut);
+#endif
 }
 
 StrandStore *

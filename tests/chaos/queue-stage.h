@@ -15,8 +15,18 @@ void stage_free (Stage *self);
 /* Whether this machine has what the store needs. */
 gboolean stage_is_possible (const char *type);
 
-/* What actors need to open the store. @patience_us: how long to wait for a server. */
+/* Moves this process to the other host, where that has a network of its own: between fork and exec. FALSE if
+ * that fails. */
+gboolean stage_cross (Stage *self);
+
+/* Whether there is a line between the hosts; then it is cut, or mended. */
+gboolean stage_has_line (Stage *self);
+void stage_cut_line (Stage *self, gboolean cut);
+
+/* What actors need to open the store, here and on the other host. @patience_us: how long to wait for a
+ * server. */
 const char *stage_get_place (Stage *self);
+const char *stage_get_place_elsewhere (Stage *self);
 StrandStore *stage_open_store (const char *type, const char *place, gint64 patience_us);
 
 /* Takes the store away, in one of the ways there are; NULL where there is none, else how. */
