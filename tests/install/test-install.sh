@@ -5,7 +5,7 @@
 # those that the library itself needs of everybody (sanitizers).        SPDX-License-Identifier: LGPL-2.1-or-later
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/tap.sh"
-build=$1 final=$2 root=$work/root prefix=$work/root$2 cc=$3 cxx=$4
+source=$here/../.. build=$1 final=$2 root=$work/root prefix=$work/root$2 cc=$3 cxx=$4
 shift 4
 # clang takes a g_autoptr that only holds something for unused.
 flags="-Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initializers -Wno-unused-variable -Werror $*"
@@ -16,6 +16,66 @@ install_everything () {
   pc=$(find "$prefix" -name strand-1.pc) && [ -n "$pc" ] || return
   # A staged tree is moved before use; here it is used where it stands.
   sed -i "s|^prefix=.*|prefix=$prefix|" "$pc"
+}
+
+# $1: a folder of the source, all of which goes to $2.
+of_folder () {
+  (cd "$source/$1" && find . -type f) | grep -v -x -e './meson.build' -e '.*/__pycache__/.*' | sed "s|^\.|$2|"
+}
+
+# What there is in the source for others than strand itself, and what was built for them: a file that is new there
+# is installed, or this test tells.
+promised_files () {
+  printf "$prefix/%s\n" bin/strand libexec/strand-helper lib/sysusers.d/strand.conf \
+    lib/systemd/system/strand-worker@.service include/strand-1/strand-version.h include/strand-1/strand-conformance.h
+  (cd "$source/core" && ls ./*.h) | grep -v -e -private | sed "s|^\.|$prefix/include/strand-1|"
+  printf "$libdir/lib%s\n" strand-1.so strand-1.so.0 strand-1.so.0.0.0 strand-conformance-1.so \
+    strand-conformance-1.so.0 strand-conformance-1.so.0.0.0
+  printf "$libdir/pkgconfig/%s.pc\n" strand-1 strand-conformance-1
+  (cd "$build/plugins" && ls ./*/*.so) | sed "s|.*/|$plugindir/|"
+  printf "$moduledir/%s.so\n" demo conformance-functions
+  of_folder sdk/templates "$prefix/share/strand-1/templates"
+  of_folder sdk/completion "$prefix/share/bash-completion/completions"
+  (cd "$source/sdk/man" && ls) | sed "s|.*\.\([1-8]\)\$|$prefix/share/man/man\1/&|"
+  [ -e "$build/core/Strand-1.typelib" ] || return 0 # a build for C alone
+  echo "$libdir/girepository-1.0/Strand-1.typelib"
+  echo "$prefix/share/gir-1.0/Strand-1.gir"
+  of_folder sdk/gjs "$prefix/share/gjs-1.0"
+  of_folder sdk/python "$packages"
+  [ ! -e "$build/sdk/vala/strand-1.vapi" ] || printf "$prefix/share/vala/vapi/%s\n" strand-1.vapi strand-1.deps
+}
+
+# The reference is made, and installed, where it is asked for.
+everything_is_there_and_no_more () {
+  promised_files | sort >"$work/promised"
+  find "$root" ! -type d ! -path "$prefix/share/doc/*" | sort | diff "$work/promised" -
+}
+
+templates_are_the_sources () {
+  for kind in "$source"/sdk/templates/*/; do
+    diff -r "$kind" "$prefix/share/strand-1/templates/$(basename "$kind")" || return
+  done
+}
+
+unit_starts_the_program () {
+  grep -x "ExecStart=$final/bin/strand worker .*" "$prefix/lib/systemd/system/strand-worker@.service"
+}
+
+completion_completes () {
+  bash -c '. "$1" && complete -p strand' bash "$prefix/share/bash-completion/completions/strand"
+}
+
+gjs_finds_its_override () {
+  [ -e "$build/core/Strand-1.typelib" ] && command -v gjs || return 0
+  same function "$(GJS_PATH=$prefix/share/gjs-1.0 GI_TYPELIB_PATH=$libdir/girepository-1.0 staged \
+    gjs -c 'print (typeof imports.gi.Strand.promisify)' 2>&1)"
+}
+
+# What else it uses, the file beside it names.
+vala_finds_its_vapi () {
+  [ -e "$build/sdk/vala/strand-1.vapi" ] && command -v valac || return 0
+  valac --cc="$cc" --vapidir="$prefix/share/vala/vapi" --pkg strand-1 -o "$work/sum" "$source/sdk/examples/sum.vala" \
+    && same 42 "$(staged "$work/sum" 2>&1 | head -n 1)"
 }
 
 headers_are_public () {
@@ -86,10 +146,7 @@ conformance_passes () {
 
 # Where a program finds the package, the overrides and the typelib without being told, but for the staging.
 python_finds_it () {
-  package=$(find "$prefix" -path '*/strand/__init__.py') && override=$(find "$prefix" -path '*/gi/overrides/Strand.py')
-  packages=$(dirname "$(dirname "$package")")
-  [ -n "$package" ] || return 0 # a build without bindings
-  [ "$override" = "$packages/gi/overrides/Strand.py" ] || return
+  [ -e "$build/core/Strand-1.typelib" ] || return 0
   case $1 in
     /usr | /usr/local) /usr/bin/python3 -c 'import sys; sys.exit (sys.argv[1] not in sys.path)' "${packages#"$root"}" || return ;;
   esac
@@ -107,14 +164,19 @@ EOF
     /usr/bin/python3 "$work/program.py" 2>&1)"
 }
 
-plan 19
+plan 25
 check 'install' install_everything
 PKG_CONFIG_PATH=$(dirname "$(find "$prefix" -name strand-1.pc)")
 export PKG_CONFIG_PATH
 libdir=$(pkg-config --variable=libdir strand-1)
 plugindir=$(pkg-config --variable=plugindir strand-1)
 moduledir=$(pkg-config --variable=moduledir strand-1)
+packages=$(find "$prefix" -name dist-packages -o -name site-packages)
 
+check 'install/everything-is-there-and-no-more' everything_is_there_and_no_more
+check 'install/templates-are-the-sources' templates_are_the_sources
+check 'install/unit-starts-the-program' unit_starts_the_program
+check 'install/completion-completes' completion_completes
 check 'install/headers-are-the-public-ones' headers_are_public
 check 'pkg-config/variables-name-the-folders' variables_name_folders
 check 'pkg-config/library-needs-no-private-flag' same '' "$(pkg-config --libs strand-1 | grep -o -e '-lltdl')"
@@ -134,5 +196,7 @@ check 'conformance/compiles-as-c++17' compiles "$cxx -x c++ -std=c++17" strand-c
 check 'conformance/test-builds' build_conformance
 check 'conformance/test-passes' conformance_passes "$work/conformance"
 check 'conformance/command-passes' conformance_passes "$prefix/bin/strand" conformance taskrunner/thread ends results
+check 'gjs/finds-its-override' gjs_finds_its_override
+check 'vala/finds-its-vapi' vala_finds_its_vapi
 check 'python/finds-package-overrides-and-typelib' python_finds_it "$final"
 finish
