@@ -46,7 +46,8 @@ void runner_close (StrandConformance *self, StrandTaskrunner *runner);
 StrandTask *runner_task (StrandConformance *self, StrandTaskrunner *runner, const char *name);
 StrandTask *runner_task_for (StrandTaskrunner *runner, const char *signature, StrandFunc func, gpointer data);
 
-/* Waits until the call has ended, or its function has made the file. */
+/* Waits until the call has ended, or its function has written the file: at least a byte, for some count them.
+ */
 void runner_await (StrandConformance *self, StrandHandle *handle);
 void runner_await_file (StrandConformance *self, const char *name);
 

@@ -193,7 +193,7 @@ runner_await (StrandConformance *self, StrandHandle *handle)
 void
 runner_await_file (StrandConformance *self, const char *name)
 {
-  strand_conformance_wait (self, strand_conformance_has_file (self, name));
+  strand_conformance_wait (self, runner_file_size (self, name) > 0);
 }
 
 StrandHandle *
