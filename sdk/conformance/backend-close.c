@@ -239,9 +239,7 @@ post_on_and_on (gpointer data)
       g_autoptr(StrandHandle) handle = strand_task_call (poster->task, "(s)", "x");
 
       g_atomic_int_inc (&poster->n_posted);
-      while (!strand_handle_is_ready (handle))
-        if (!g_main_context_iteration (context, FALSE))
-          g_usleep (50);
+      runner_run_until_ended (handle);
       if (strand_handle_get_status (handle) == STRAND_STATUS_FAILED)
         g_assert_error (strand_handle_get_error (handle), STRAND_ERROR, STRAND_ERROR_CLOSED);
     }

@@ -292,9 +292,7 @@ call_on_and_on (gpointer data)
       g_autoptr(StrandHandle) handle = strand_task_call (caller->task, "(s)", text);
       g_autoptr(GVariant) value = NULL;
 
-      while (!strand_handle_is_ready (handle))
-        if (!g_main_context_iteration (context, FALSE))
-          g_usleep (50);
+      runner_run_until_ended (handle);
       value = strand_handle_get_result (handle, NULL);
       caller->n_right += value != NULL && g_strcmp0 (g_variant_get_string (value, NULL), text) == 0;
     }

@@ -23,15 +23,6 @@ count_calls (StrandConformance *self)
   return strand_conformance_is_quick (self) ? 60 : 2000 / RUNNER_SLOWNESS;
 }
 
-/* Waits with a context of its own. */
-static void
-await_here (StrandHandle *handle, GMainContext *context)
-{
-  while (!strand_handle_is_ready (handle))
-    if (!g_main_context_iteration (context, FALSE))
-      g_thread_yield ();
-}
-
 static gpointer
 call_for_values (gpointer data)
 {
@@ -45,7 +36,7 @@ call_for_values (gpointer data)
       g_autoptr(StrandHandle) handle = strand_task_call (caller->task, "(s)", text);
       g_autoptr(GVariant) value = NULL;
 
-      await_here (handle, context);
+      runner_run_until_ended (handle);
       value = strand_handle_get_result (handle, NULL);
       caller->n_right += value != NULL && g_strcmp0 (g_variant_get_string (value, NULL), text) == 0;
     }
@@ -69,7 +60,7 @@ call_and_cancel (gpointer data)
 
       if (i % 2 == 0)
         strand_handle_cancel (handle);
-      await_here (handle, context);
+      runner_run_until_ended (handle);
       caller->n_cancelled += strand_handle_get_status (handle) == STRAND_STATUS_CANCELLED;
       caller->n_failed += strand_handle_get_status (handle) == STRAND_STATUS_FAILED &&
                           g_strcmp0 (strand_handle_get_error (handle)->message, message) == 0;

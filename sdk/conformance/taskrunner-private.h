@@ -51,6 +51,10 @@ StrandTask *runner_task_for (StrandTaskrunner *runner, const char *signature, St
 void runner_await (StrandConformance *self, StrandHandle *handle);
 void runner_await_file (StrandConformance *self, const char *name);
 
+/* For threads that make calls on and on, with a thread-default context of their own: runs it until the call
+ * has ended, for calls may run in it. Has no deadline: the case has one, which ends its process. */
+void runner_run_until_ended (StrandHandle *handle);
+
 /* A call with paths in the case's folder as its arguments. */
 StrandHandle *runner_call_paths (StrandConformance *self, StrandTask *task, const char *first,
                                  const char *second, StrandOptions *options);

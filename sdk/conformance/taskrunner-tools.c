@@ -196,6 +196,22 @@ runner_await_file (StrandConformance *self, const char *name)
   strand_conformance_wait (self, runner_file_size (self, name) > 0);
 }
 
+static void
+note_ended (GObject *handle, GAsyncResult *result, gpointer ended)
+{
+  *(gboolean *) ended = TRUE;
+}
+
+void
+runner_run_until_ended (StrandHandle *handle)
+{
+  gboolean ended = FALSE;
+
+  strand_handle_wait_async (handle, NULL, note_ended, &ended);
+  while (!ended)
+    g_main_context_iteration (g_main_context_get_thread_default (), TRUE);
+}
+
 StrandHandle *
 runner_call_paths (StrandConformance *self, StrandTask *task, const char *first, const char *second,
                    StrandOptions *options)
