@@ -11,6 +11,10 @@ from strand import CoroutineTaskrunner, MultiprocessTaskrunner, ThreadTaskrunner
 from support import PATIENCE, Collector
 
 
+async def _awaited(handle):
+    return await handle
+
+
 class Awaiting(unittest.IsolatedAsyncioTestCase):
     async def test_value(self):
         for runner in (ThreadTaskrunner, MultiprocessTaskrunner, CoroutineTaskrunner):
@@ -27,6 +31,22 @@ class Awaiting(unittest.IsolatedAsyncioTestCase):
                 with self.assertRaises(sample_functions.OwnError) as caught:
                     await runner(sample_functions.fail)("own", "gone", 7)
                 self.assertEqual(caught.exception.number, 7)
+
+    async def test_helpers_of_asyncio_take_handles(self):
+        task = ThreadTaskrunner(sample_functions.square)
+        self.assertEqual(await asyncio.wait_for(task(3), PATIENCE), 9)
+        ended, _ = await asyncio.wait([asyncio.ensure_future(_awaited(task(4)))], timeout=PATIENCE)
+        self.assertEqual([each.result() for each in ended], [16])
+        self.assertEqual(await asyncio.shield(asyncio.ensure_future(task(5))), 25)
+
+    async def test_calls_within_a_coroutine_that_is_a_call(self):
+        task = ThreadTaskrunner(sample_functions.square)
+
+        @as_task("coroutine")
+        async def sum_of_squares(count):
+            return sum(await asyncio.gather(*map(task, range(count))))
+
+        self.assertEqual(await sum_of_squares(4), 14)
 
     async def test_many_at_once(self):
         task = ThreadTaskrunner(sample_functions.square)

@@ -13,6 +13,7 @@ import gi
 gi.require_version("Strand", "1")
 from gi.repository import GLib, GObject, Strand  # noqa: E402
 
+from strand.backends import ThreadBackend  # noqa: E402
 from strand.results import ComputationResult, ComputationStatus, SerializationFormat  # noqa: E402
 from strand.stores import (  # noqa: E402
     ComputationStore,
@@ -207,6 +208,23 @@ class Missing:
             self.store[key] = ComputationResult(key, ComputationStatus.COMPLETED)
             self.assertEqual(self.store[key].value, key)
             self.assertIn(key, list(self.store))
+
+
+class TestSettings(Case):
+    def test_setting_that_is_out_of_range_is_an_error(self):
+        for settings, reason in (
+            ({"cleanup_probability": 2.0}, "'cleanup-probability' of 'filesystem' is from 0.0 to 1.0, not 2.0"),
+            ({"cleanup_probability": -0.1}, "'cleanup-probability'"),
+            ({"ttl_seconds": -5}, "'ttl'"),
+        ):
+            with self.assertRaisesRegex(ValueError, reason):
+                FileSystemStore(self.folder, **settings)
+        store = FileSystemStore(self.folder, cleanup_probability=1.0, ttl_seconds=None)
+        self.assertEqual((store.cleanup_probability, store.ttl_seconds), (1.0, None))
+
+    def test_backend_setting_that_is_out_of_range_is_an_error(self):
+        with self.assertRaisesRegex(ValueError, "'workers' of 'thread'"):
+            ThreadBackend(MemoryStore(), workers=-1)
 
 
 class TestFileSystem(AnyStore, Missing, Case):

@@ -316,6 +316,10 @@ class Decorator(unittest.TestCase):
         runner = Strand.Stack.get_default().ref_target("thread")
         self.assertEqual(as_task(runner)(sample_functions.square)(5).get_result(PATIENCE), 25)
 
+    def test_arguments_are_bound_after_the_target(self):
+        task = as_task("sync", 2, end="!")(lambda *args, **kwargs: (args, kwargs))
+        self.assertEqual(task(3, sep=","), ((2, 3), {"end": "!", "sep": ","}))
+
     def test_class_of_the_program(self):
         class Loud(ThreadTaskrunner):
             def __call__(self, *args, **kwargs):

@@ -30,9 +30,20 @@ _PAGE = 256
 
 
 def plugin_object(kind, name, **properties):
-    """A new object of a plugin's type. None leaves a property at its default."""
+    """A new object of a plugin's type. None leaves a property at its default; ValueError for what is out of range."""
     gtype = Strand.Plugins.get_default().load(kind, name)
-    return GObject.new(gtype, **{key: value for key, value in properties.items() if value is not None})
+    given = {key: value for key, value in properties.items() if value is not None}
+    for prop in GObject.list_properties(gtype):
+        _check_range(name, prop, given.get(prop.name.replace("-", "_")))
+    return GObject.new(gtype, **given)
+
+
+def _check_range(name, prop, value):
+    """GObject itself would warn, and take the default."""
+    least, most = getattr(prop, "minimum", None), getattr(prop, "maximum", None)
+    if least is None or not isinstance(value, (int, float)) or least <= value <= most:
+        return
+    raise ValueError(f"'{prop.name}' of '{name}' is from {least} to {most}, not {value}")
 
 
 def microseconds(seconds):
