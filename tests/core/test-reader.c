@@ -412,7 +412,7 @@ test_call_of_a_silent_worker_is_run_again (Fixture *f, gconstpointer type)
   wait_until (strand_store_count (f->store, NULL, NULL) == 1);
   claimed = strand_store_claim (f->store, &claim, NULL, NULL);
   g_assert_cmpuint (claimed->len, ==, 1);
-  listen (f, "lease", SECOND / 2);
+  listen (f, "lease", 2 * SECOND); /* which it must not lose itself, or the call would be claimed once more */
   log = finish (f);
   g_assert_cmpstr (log, ==, "end 'again'");
   record = record_of (f, handle);
