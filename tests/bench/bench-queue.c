@@ -188,6 +188,15 @@ report (Bench *bench, const char *what, double value, const char *unit)
   bench_report (name, value, unit, 0, NULL);
 }
 
+/* Between two counts, which are work that the workers could do. */
+static void
+pause_before (gint64 deadline_us)
+{
+  if (g_get_monotonic_time () > deadline_us)
+    g_error ("Waited in vain for calls to be written, or to end");
+  g_usleep (1000);
+}
+
 /* Calls that nobody waits for, as a web server leaves them. */
 static void
 measure_launch (Bench *bench, guint n_calls)
@@ -195,13 +204,13 @@ measure_launch (Bench *bench, guint n_calls)
   g_autoptr(StrandFunction) function =
       strand_registry_lookup (strand_registry_get_default (), "bench.nothing", NULL);
   g_autoptr(StrandTask) task = strand_task_new (function, G_OBJECT (bench->backend));
-  gint64 before = count (bench, STRAND_STATUS_PENDING);
+  gint64 before = count (bench, STRAND_STATUS_PENDING), deadline_us = g_get_monotonic_time () + PATIENCE_US;
   double start = bench_seconds ();
 
   for (guint i = 0; i < n_calls; i++)
     strand_task_post (task, "(x)", (gint64) i);
   while (count (bench, STRAND_STATUS_PENDING) < before + n_calls)
-    g_usleep (1000); /* as below */
+    pause_before (deadline_us);
   report (bench, "launch", n_calls / (bench_seconds () - start), "calls/s");
 }
 
@@ -209,14 +218,14 @@ static void
 measure_drain (Bench *bench, guint n_workers)
 {
   g_autofree char *what = g_strdup_printf ("run what waits, %u worker processes", n_workers);
-  gint64 n_calls = count (bench, STRAND_STATUS_PENDING);
+  gint64 n_calls = count (bench, STRAND_STATUS_PENDING), deadline_us = g_get_monotonic_time () + PATIENCE_US;
   double start;
 
   start = bench_seconds ();
   for (guint i = 0; i < n_workers; i++)
     start_worker (bench);
   while (count (bench, STRAND_STATUS_PENDING) + count (bench, STRAND_STATUS_RUNNING) > 0)
-    g_usleep (1000); /* counting is work that the workers could do */
+    pause_before (deadline_us);
   report (bench, what, (double) n_calls / (bench_seconds () - start), "calls/s");
   stop_workers (bench);
 }
