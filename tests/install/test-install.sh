@@ -41,7 +41,9 @@ promised_files () {
   echo "$libdir/girepository-1.0/Strand-1.typelib"
   echo "$prefix/share/gir-1.0/Strand-1.gir"
   of_folder sdk/gjs "$prefix/share/gjs-1.0"
-  of_folder sdk/python "$packages"
+  of_folder sdk/python/strand "$packages/strand"
+  of_folder sdk/python/gi "$packages/gi"
+  echo "$moduledir/python.so"
   [ ! -e "$build/sdk/vala/strand-1.vapi" ] || printf "$prefix/share/vala/vapi/%s\n" strand-1.vapi strand-1.deps
 }
 
