@@ -131,12 +131,40 @@ sleep_locked (StrandReader *self, gboolean could_claim, gint64 again_us)
     g_cond_wait (&self->claimer_wakes, &self->lock);
 }
 
+void
+reader_note_outage (StrandReader *self, const GError *error)
+{
+  gboolean first;
+
+  g_mutex_lock (&self->lock);
+  first = self->outage == NULL;
+  if (first)
+    self->outage = g_thread_self ();
+  g_mutex_unlock (&self->lock);
+  if (first)
+    g_warning ("%s; trying again until the store answers", error->message);
+}
+
+/* A store that can be read may yet refuse to be written, so one thread's answer does not end what the other
+ * has said. */
+void
+reader_note_answer (StrandReader *self)
+{
+  gboolean over;
+
+  g_mutex_lock (&self->lock);
+  over = self->outage == g_thread_self ();
+  if (over)
+    self->outage = NULL;
+  g_mutex_unlock (&self->lock);
+  if (over)
+    g_message ("The store answers again");
+}
+
 /* What a claim that failed means for the next one: jitter, so that readers do not come back together. */
 static gint64
-pause_after (gint64 pause_us, const GError *error)
+pause_after (gint64 pause_us)
 {
-  if (pause_us == 0)
-    g_warning ("%s; trying again until the store answers", error->message);
   return CLAMP (pause_us * 2, SHORTEST_PAUSE_US, LONGEST_PAUSE_US);
 }
 
@@ -181,13 +209,14 @@ reader_claim (gpointer data)
       g_mutex_unlock (&self->lock);
       if (!claim_some (self, queues, owner, room, &again_us, &error))
         {
-          pause_us = pause_after (pause_us, error);
+          reader_note_outage (self, error);
+          pause_us = pause_after (pause_us);
           again_us =
               g_get_monotonic_time () + g_random_int_range ((gint32) pause_us / 2, (gint32) pause_us + 1);
         }
       else if (pause_us > 0)
         {
-          g_message ("The store answers again");
+          reader_note_answer (self);
           pause_us = 0;
         }
       g_mutex_lock (&self->lock);

@@ -630,9 +630,20 @@ renew_worker (StrandReader *self, gint64 asked_us)
       return TRUE;
     }
   if (written == NULL && !is_gone (error))
-    return FALSE;
-  g_message ("This worker stood still and was taken for dead; it goes on");
-  return enlist (self, asked_us, NULL);
+    {
+      reader_note_outage (self, error);
+      return FALSE;
+    }
+  if (written != NULL)
+    g_message ("This worker stood still and was taken for dead; it goes on");
+  else
+    g_message (
+        "The record of this worker is gone: others took it for dead, or the store has lost it; it goes on");
+  g_clear_error (&error);
+  if (enlist (self, asked_us, &error))
+    return TRUE;
+  reader_note_outage (self, error);
+  return FALSE;
 }
 
 /* --- the thread ----------------------------------------------------------------------------------------- */
@@ -715,10 +726,14 @@ keep (Keeper *keeper)
 
       if (is_asked_to_renew (self) || now_us >= keeper->renew_us)
         {
+          gboolean renewed;
+
           keeper->roster = TRUE;
           renew_calls (self, now_us);
-          keeper->renew_us =
-              now_us + (renew_worker (self, now_us) ? interval_us : MIN (interval_us, RENEW_AGAIN_US));
+          renewed = renew_worker (self, now_us);
+          if (renewed)
+            reader_note_answer (self);
+          keeper->renew_us = now_us + (renewed ? interval_us : MIN (interval_us, RENEW_AGAIN_US));
         }
       if (g_atomic_int_exchange (&keeper->roster, FALSE))
         call_roll (keeper);

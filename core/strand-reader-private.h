@@ -99,6 +99,7 @@ struct _StrandReader
   char *owner;           /* of what is claimed now; changed by the keeper alone, together with its record */
   gint64 enlisted_us;    /* when that record was renewed last, for certain; monotonic */
   gboolean renew_soon;   /* the claimer waits for it to be renewed */
+  GThread *outage;       /* whose word it is that the store does not answer; NULL while nobody says so */
   GQueue all;            /* of ReaderCall, by their links */
   GQueue ended;          /* of ReaderCall: the settler's work */
   GQueue resumed;        /* of ReaderCall: a middleware that answered LATER has decided */
@@ -131,6 +132,10 @@ void reader_chain_wake (StrandCall *attempt, gpointer data);
 /* strand-reader-alarm.c */
 void reader_set_alarm_locked (StrandReader *self);
 void reader_clear_alarm (StrandReader *self);
+
+/* strand-reader-claim.c: what the log says of a store that does not answer, once for both threads. */
+void reader_note_outage (StrandReader *self, const GError *error);
+void reader_note_answer (StrandReader *self);
 
 /* The threads. */
 gpointer reader_claim (gpointer reader);

@@ -353,6 +353,66 @@ test_stop_does_not_wait_for_the_store (Fixture *f, gconstpointer unused)
   g_assert_error (error, STRAND_ERROR, STRAND_ERROR_TIMED_OUT);
 }
 
+/* --- what the log says ---------------------------------------------------------------------------------- */
+
+static int n_told_of_outage, n_told_of_answer; /* atomic */
+
+static GLogWriterOutput
+count_messages (GLogLevelFlags level, const GLogField *fields, gsize n_fields, gpointer unused)
+{
+  for (gsize i = 0; i < n_fields; i++)
+    if (strcmp (fields[i].key, "MESSAGE") == 0)
+      {
+        const char *message = fields[i].value;
+
+        g_atomic_int_add (&n_told_of_outage,
+                          strstr (message, "the disk is full; trying again until") != NULL);
+        g_atomic_int_add (&n_told_of_answer, g_str_equal (message, "The store answers again"));
+      }
+  return g_log_writer_default (level, fields, n_fields, NULL);
+}
+
+/* An idle worker claims nothing for long, so it is its own lease that tells. */
+static void
+test_idle_worker_says_that_the_store_is_gone (Fixture *f, gconstpointer unused)
+{
+  g_autoptr(GError) error = NULL;
+
+  g_atomic_int_set (&n_told_of_outage, 0);
+  g_atomic_int_set (&n_told_of_answer, 0);
+  g_assert_true (strand_reader_listen (f->reader, &error));
+  g_assert_no_error (error);
+  for (int i = 1; i <= 2; i++)
+    {
+      set_mood (f->store, FALSE, TRUE);
+      wait_until (g_atomic_int_get (&n_told_of_outage) >= i);
+      set_mood (f->store, FALSE, FALSE);
+      wait_until (g_atomic_int_get (&n_told_of_answer) >= i);
+    }
+  stop_reader (f);
+}
+
+/* However often it is tried, and by however many threads. */
+static void
+test_outage_is_told_once (Fixture *f, gconstpointer unused)
+{
+  guint n_refused;
+
+  g_atomic_int_set (&n_told_of_outage, 0);
+  g_atomic_int_set (&n_told_of_answer, 0);
+  start_call (f, "lease.at-once");
+  set_mood (f->store, FALSE, TRUE);
+  gate_open (fixture_gate ());
+  n_refused = count_refused (f->store);
+  wait_until (count_refused (f->store) >= n_refused + 20);
+  wait_until (g_atomic_int_get (&n_told_of_outage) > 0);
+  g_assert_cmpint (g_atomic_int_get (&n_told_of_outage), ==, 1);
+  g_assert_cmpint (g_atomic_int_get (&n_told_of_answer), ==, 0);
+  set_mood (f->store, FALSE, FALSE);
+  wait_until (get_status (f) == STRAND_STATUS_COMPLETED);
+  stop_reader (f);
+}
+
 #define ADD(name, function) g_test_add ("/reader-lease/" name, Fixture, NULL, set_up, function, tear_down)
 
 int
@@ -363,6 +423,7 @@ main (int argc, char **argv)
 
   g_test_init (&argc, &argv, G_TEST_OPTION_ISOLATE_DIRS, NULL);
   g_log_set_always_fatal (G_LOG_FATAL_MASK | G_LOG_LEVEL_CRITICAL); /* of an outage one is warned */
+  g_log_set_writer_func (count_messages, NULL, NULL);
   registry = strand_registry_get_default ();
   strand_registry_add (registry, "lease.until-stopped", "-> x", NULL, run_until_stopped, NULL, NULL, &error);
   g_assert_no_error (error);
@@ -375,5 +436,7 @@ main (int argc, char **argv)
   ADD ("value-outlives-an-outage", test_value_outlives_an_outage);
   ADD ("last-crash-is-counted-once", test_last_crash_is_counted_once);
   ADD ("stop-does-not-wait-for-the-store", test_stop_does_not_wait_for_the_store);
+  ADD ("idle-worker-says-that-the-store-is-gone", test_idle_worker_says_that_the_store_is_gone);
+  ADD ("outage-is-told-once", test_outage_is_told_once);
   return g_test_run ();
 }

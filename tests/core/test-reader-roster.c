@@ -409,6 +409,7 @@ int
 main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, G_TEST_OPTION_ISOLATE_DIRS, NULL);
+  g_log_set_always_fatal (G_LOG_FATAL_MASK | G_LOG_LEVEL_CRITICAL); /* of an outage one is warned */
   fixture_add_functions ();
 
   ADD ("who-comes-back-has-another-name", test_who_comes_back_has_another_name);
