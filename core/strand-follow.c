@@ -135,14 +135,23 @@ show_state (StrandCall *call, StrandRecord *record)
     strand_call_set_metadata (call, name, value);
 }
 
+/* A call that stopped because its consumer here has failed says so here; its record knows only that it was
+ * told to. */
 static GError *
-error_of (StrandRecord *record)
+error_of (StrandCall *call, StrandRecord *record, StrandStatus *status)
 {
-  GError *error = strand_record_dup_error (record);
+  GError *error = *status == STRAND_STATUS_CANCELLED ? strand_call_dup_consumer_error (call) : NULL;
+
+  if (error != NULL)
+    {
+      *status = STRAND_STATUS_FAILED;
+      return error;
+    }
+  error = strand_record_dup_error (record);
 
   if (error != NULL)
     return error;
-  if (strand_record_get_status (record) == STRAND_STATUS_CANCELLED)
+  if (*status == STRAND_STATUS_CANCELLED)
     return g_error_new (G_IO_ERROR, G_IO_ERROR_CANCELLED, "The call '%s' was cancelled",
                         strand_record_get_key (record));
   return g_error_new (STRAND_ERROR, STRAND_ERROR_FAILED,
@@ -173,7 +182,7 @@ show_end (StrandCall *call, StrandRecord *record)
   GError *error = NULL;
 
   if (status != STRAND_STATUS_COMPLETED)
-    error = error_of (record);
+    error = error_of (call, record, &status);
   else
     {
       value = dup_result (call, record, &error);

@@ -228,6 +228,35 @@ test_what_emits_is_seen_to_run (Fixture *f, gconstpointer type)
   g_assert_cmpint (g_atomic_int_get (&n_early), ==, 0);
 }
 
+static gboolean
+choke (StrandCall *call, GVariant *item, gpointer unused, GError **error)
+{
+  g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA, "this is no invoice");
+  return FALSE;
+}
+
+/* Whoever consumes has the last word, as where the function runs here; others only see that it was stopped.
+ */
+static void
+test_failing_consumer_is_told_why (Fixture *f, gconstpointer type)
+{
+  g_autoptr(StrandFunction) function = fixture_function ("test.count");
+  g_autoptr(StrandTask) task = strand_task_new (function, G_OBJECT (f->backend));
+  g_autoptr(StrandHandle) handle = NULL;
+  g_autoptr(StrandRecord) record = NULL;
+  g_autofree char *log = NULL;
+
+  told_listen (f->told, task);
+  strand_task_on_iter (task, choke, NULL, NULL);
+  listen (f, NULL, 0);
+  handle = strand_task_call (task, "(u)", G_MAXUINT32);
+  log = finish (f);
+  g_assert_error (f->told->error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA);
+  g_assert_cmpint (strand_handle_get_status (handle), ==, STRAND_STATUS_FAILED);
+  record = record_of (f, handle);
+  g_assert_cmpint (strand_record_get_status (record), ==, STRAND_STATUS_CANCELLED);
+}
+
 static void
 test_retry_runs_again (Fixture *f, gconstpointer type)
 {
@@ -539,6 +568,7 @@ main (int argc, char **argv)
   ADD ("failure-keeps-its-cause", test_failure_keeps_its_cause);
   ADD ("items-come-in-order-before-the-end", test_items_come_in_order_before_the_end);
   ADD ("what-emits-is-seen-to-run", test_what_emits_is_seen_to_run);
+  ADD ("failing-consumer-is-told-why", test_failing_consumer_is_told_why);
   ADD ("retry-runs-again", test_retry_runs_again);
   ADD ("pending-call-is-cancelled-without-a-reader", test_pending_call_is_cancelled_without_a_reader);
   ADD ("running-call-is-cancelled", test_running_call_is_cancelled);
