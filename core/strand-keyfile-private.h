@@ -25,8 +25,9 @@ typedef struct
 {
   char *title;
   guint line;
-  gboolean duplicate; /* a group of this title stands further up */
-  GPtrArray *entries; /* of StrandKeyfileEntry, without duplicates */
+  gboolean duplicate;  /* a group of this title stands further up */
+  gboolean unreadable; /* a line of it is no text */
+  GPtrArray *entries;  /* of StrandKeyfileEntry, without duplicates */
   GHashTable *by_key;
 } StrandKeyfileGroup;
 

@@ -190,22 +190,28 @@ scan_pair (Scanner *scanner, const char *text, gsize length)
   g_hash_table_insert (scanner->group->by_key, entry->key, entry);
 }
 
-static void
-scan_line (Scanner *scanner, const char *text, gsize length)
+static gboolean
+check_is_text (Scanner *scanner, const char *text, gsize length)
 {
   const char *invalid = NULL;
 
   if (memchr (text, '\0', length) != NULL)
-    {
-      complain (scanner, "this line holds a NUL byte; a keyfile is text");
-      return;
-    }
-  if (!g_utf8_validate_len (text, length, &invalid))
-    {
-      complain (scanner, "byte %u of this line is not UTF-8; save the file as UTF-8",
-                (guint) (invalid - text) + 1);
-      return;
-    }
+    complain (scanner, "this line holds a NUL byte; a keyfile is text");
+  else if (!g_utf8_validate_len (text, length, &invalid))
+    complain (scanner, "byte %u of this line is not UTF-8; save the file as UTF-8",
+              (guint) (invalid - text) + 1);
+  else
+    return TRUE;
+  if (scanner->group != NULL)
+    scanner->group->unreadable = TRUE;
+  return FALSE;
+}
+
+static void
+scan_line (Scanner *scanner, const char *text, gsize length)
+{
+  if (!check_is_text (scanner, text, length))
+    return;
 
   while (length > 0 && g_ascii_isspace (*text))
     text++, length--;

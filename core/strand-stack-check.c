@@ -25,13 +25,21 @@ typedef struct
 static void
 complain_of_title (StrandChecker *self, StrandKeyfileGroup *group)
 {
-  static const char *const words[] = { "strand",     "store",   "serializer", "middleware",
-                                       "taskrunner", "backend", "reader",     "schedule", NULL };
-  g_auto(GStrv) parts = g_strsplit_set (group->title, " \t", 2);
-  g_autofree char *hint =
-      strand_schema_hint (parts[0], words, "groups are [strand], or [KIND NAME] with a KIND of");
+  static const char *const words[] = { "strand",  "store",  "serializer", "middleware", "taskrunner",
+                                       "backend", "reader", "schedule",   NULL };
+  g_autofree char *bare = g_strstrip (g_strdup (group->title)),
+                  *kinds = g_strjoinv (", ", (char **) words + 1);
+  g_auto(GStrv) parts = g_strsplit_set (bare, " \t", 2);
+  const char *nearest = parts[0] != NULL ? strand_suggest (parts[0], words) : NULL;
 
-  strand_checker_complain (self, group->line, group->title, NULL, "unknown group%s", hint);
+  if (*bare != '\0' && !g_str_equal (bare, group->title))
+    strand_checker_complain (self, group->line, group->title, NULL,
+                             "blanks stand around this title; write [%s]", bare);
+  else
+    strand_checker_complain (self, group->line, group->title, NULL,
+                             "unknown group; groups are [strand], or [KIND NAME] with a KIND of: %s%s%s%s",
+                             kinds, nearest != NULL ? "; did you mean '" : "", nearest != NULL ? nearest : "",
+                             nearest != NULL ? "'?" : "");
 }
 
 /* "backend jobs" to its kind and name; FALSE with a problem noted. */
@@ -85,13 +93,23 @@ find_property (StrandNode *node, const char *key, gboolean *file_key)
              : NULL;
 }
 
+/* "store of type 'redis'"; there is one type of reader. */
+static char *
+describe_node (StrandNode *node)
+{
+  if (node->kind >= STRAND_N_KINDS)
+    return g_strdup (strand_kind_to_string (node->kind));
+  return g_strdup_printf ("%s of type '%s'", strand_kind_to_string (node->kind),
+                          node->runner != NULL ? node->runner->type : node->type);
+}
+
 static void
 complain_of_key (StrandChecker *self, StrandNode *node, StrandKeyfileEntry *entry)
 {
   g_auto(GStrv) own = strand_node_list_keys (node);
   g_auto(GStrv) more = node->runner != NULL ? strand_node_list_keys (node->runner) : g_new0 (char *, 1);
   g_autoptr(GPtrArray) keys = g_ptr_array_new ();
-  g_autofree char *hint = NULL;
+  g_autofree char *described = describe_node (node), *hint = NULL;
 
   if (node->kind < STRAND_N_KINDS)
     g_ptr_array_add (keys, (gpointer) "type");
@@ -103,9 +121,8 @@ complain_of_key (StrandChecker *self, StrandNode *node, StrandKeyfileEntry *entr
   g_ptr_array_sort (keys, strand_compare_words);
   g_ptr_array_add (keys, NULL);
   hint = strand_schema_hint (entry->key, (const char *const *) keys->pdata, "keys there are");
-  strand_checker_complain (self, entry->line, node->title, entry->key, "unknown key for a %s of type '%s'%s",
-                           strand_kind_to_string (node->kind),
-                           node->runner != NULL ? node->runner->type : node->type, hint);
+  strand_checker_complain (self, entry->line, node->title, entry->key, "unknown key for a %s%s", described,
+                           hint);
 }
 
 static gboolean
@@ -168,11 +185,14 @@ check_required (StrandChecker *self, StrandKeyfileGroup *group, StrandNode *node
   g_autofree GParamSpec **properties =
       g_object_class_list_properties (G_OBJECT_CLASS (node->klass), &n_properties);
 
+  if (group->unreadable)
+    return; /* what is missing may stand there */
+
   for (guint i = 0; i < n_properties; i++)
     {
       g_autofree char *file_key = g_strconcat (properties[i]->name, "-file", NULL);
       gboolean secret = (properties[i]->flags & STRAND_PARAM_SECRET) != 0;
-      g_autofree char *allowed = NULL;
+      g_autofree char *allowed = NULL, *described = NULL;
 
       if ((properties[i]->flags & STRAND_PARAM_REQUIRED) == 0 || is_set (node, properties[i]) ||
           strand_keyfile_group_lookup (group, properties[i]->name) != NULL ||
@@ -180,10 +200,10 @@ check_required (StrandChecker *self, StrandKeyfileGroup *group, StrandNode *node
         continue;
       allowed =
           secret ? g_strdup ("the path of a file that holds it") : strand_schema_describe (properties[i]);
+      described = describe_node (node);
       strand_checker_complain (self, group->line, group->title, NULL,
-                               "the key '%s' is missing; a %s of type '%s' needs it; write %s",
-                               secret ? file_key : properties[i]->name, strand_kind_to_string (node->kind),
-                               node->type, allowed);
+                               "the key '%s' is missing; a %s needs it; write %s",
+                               secret ? file_key : properties[i]->name, described, allowed);
     }
 }
 

@@ -12,11 +12,30 @@
 /* The backend that a short form means. */
 #define SHORT_FORM_BACKEND "local"
 
-/* Why there is no such type. A backend's may be a taskrunner's. */
+/* What `type` may say, in order, NULL at the end. A backend's may be a taskrunner's. */
+static GPtrArray *
+list_types (StrandChecker *self, StrandKind kind)
+{
+  GPtrArray *types = g_ptr_array_new_with_free_func (g_free);
+
+  for (int i = 0; i < STRAND_N_KINDS; i++)
+    if (i == (int) kind || (kind == STRAND_KIND_BACKEND && i == STRAND_KIND_TASKRUNNER))
+      {
+        g_auto(GStrv) some = strand_plugins_list_types (self->plugins, i);
+
+        for (guint j = 0; some[j] != NULL; j++)
+          g_ptr_array_add (types, g_strdup (some[j]));
+      }
+  g_ptr_array_sort (types, strand_compare_words);
+  g_ptr_array_add (types, NULL);
+  return types;
+}
+
+/* Why there is no such type. */
 static GError *
 explain_missing (StrandChecker *self, StrandKind kind, const char *type, const GError *cause)
 {
-  g_autoptr(GPtrArray) types = g_ptr_array_new_with_free_func (g_free);
+  g_autoptr(GPtrArray) types = NULL;
   g_autofree char *hint = NULL;
   const char *elsewhere = NULL;
 
@@ -29,12 +48,8 @@ explain_missing (StrandChecker *self, StrandKind kind, const char *type, const G
 
       if (g_strv_contains ((const char *const *) some, type))
         elsewhere = strand_kind_to_string (i);
-      if (i == (int) kind || (kind == STRAND_KIND_BACKEND && i == STRAND_KIND_TASKRUNNER))
-        for (guint j = 0; some[j] != NULL; j++)
-          g_ptr_array_add (types, g_strdup (some[j]));
     }
-  g_ptr_array_sort (types, strand_compare_words);
-  g_ptr_array_add (types, NULL);
+  types = list_types (self, kind);
   hint = strand_schema_hint (type, (const char *const *) types->pdata, "types there are");
   if (elsewhere != NULL)
     return g_error_new (STRAND_ERROR, STRAND_ERROR_CONFIG, "'%s' is a type of %s, not of %s%s", type,
@@ -103,6 +118,17 @@ use_short_form (StrandChecker *self, StrandNode *node, GType runner_type)
   g_ptr_array_add (node->settings, setting);
 }
 
+static void
+complain_of_no_type (StrandChecker *self, StrandKeyfileGroup *group, StrandKind kind)
+{
+  g_autoptr(GPtrArray) types = list_types (self, kind);
+  g_autofree char *list = g_strjoinv (", ", (char **) types->pdata);
+
+  strand_checker_complain (self, group->line, group->title, NULL,
+                           "the key 'type' is missing; write one of: %s",
+                           *list != '\0' ? list : "(no plugin provides any)");
+}
+
 void
 strand_checker_resolve_type (StrandChecker *self, StrandKeyfileGroup *group, StrandNode *node)
 {
@@ -121,12 +147,8 @@ strand_checker_resolve_type (StrandChecker *self, StrandKeyfileGroup *group, Str
     }
   if (entry == NULL)
     {
-      g_auto(GStrv) types = strand_plugins_list_types (self->plugins, node->kind);
-      g_autofree char *list = types != NULL ? g_strjoinv (", ", types) : NULL;
-
-      strand_checker_complain (self, group->line, group->title, NULL,
-                               "the key 'type' is missing; write one of: %s",
-                               list != NULL && *list != '\0' ? list : "(no plugin provides any)");
+      if (!group->unreadable)
+        complain_of_no_type (self, group, node->kind);
       return;
     }
 
