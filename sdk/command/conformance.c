@@ -26,8 +26,9 @@
 /* What keeps waiting fails by itself at the deadline. What hangs elsewhere is killed this much later. */
 #define HANG_US (5 * G_USEC_PER_SEC)
 
-/* Of what a case's process has printed, the end says most. */
-#define MAX_LINES 40
+/* Of what a case's process has printed, the end says most; of what a sanitizer reports, the beginning. */
+#define FIRST_LINES 20
+#define LAST_LINES 40
 
 static struct
 {
@@ -222,19 +223,26 @@ on_output (GObject *source, GAsyncResult *result, gpointer data)
   g_main_loop_quit (child->loop);
 }
 
-/* The last lines of what a process has printed, as TAP's diagnostics. */
+/* The first and the last lines of what a process has printed, as TAP's diagnostics. */
 static void
 append_diagnostics (GString *text, const char *printed)
 {
   g_auto(GStrv) lines = g_strsplit (printed != NULL ? printed : "", "\n", -1);
-  guint n_lines = g_strv_length (lines), first = n_lines > MAX_LINES ? n_lines - MAX_LINES : 0;
+  guint n_lines = g_strv_length (lines);
 
-  for (guint i = first; i < n_lines; i++)
+  for (guint i = 0; i < n_lines; i++)
     {
-      g_autofree char *line = lines[i][0] != '\0' ? output_dup_printable (lines[i]) : NULL;
+      if (i == FIRST_LINES && n_lines > FIRST_LINES + LAST_LINES)
+        {
+          i = n_lines - LAST_LINES;
+          g_string_append_printf (text, "# [%u lines]\n", i - FIRST_LINES);
+        }
+      if (lines[i][0] != '\0')
+        {
+          g_autofree char *line = output_dup_printable (lines[i]);
 
-      if (line != NULL)
-        g_string_append_printf (text, "# %s\n", line);
+          g_string_append_printf (text, "# %s\n", line);
+        }
     }
 }
 
@@ -271,14 +279,12 @@ describe_end (Child *child)
   return NULL;
 }
 
-static GSubprocess *
-spawn_case (const char *clause, const char *const *words, const char *folder, GError **error)
+/* Of processes that find the plugin's file first. */
+static GSubprocessLauncher *
+new_launcher (GSubprocessFlags flags)
 {
-  g_autoptr(GSubprocessLauncher) launcher =
-      g_subprocess_launcher_new (G_SUBPROCESS_FLAGS_STDOUT_PIPE | G_SUBPROCESS_FLAGS_STDERR_PIPE);
+  GSubprocessLauncher *launcher = g_subprocess_launcher_new (flags);
 
-  g_subprocess_launcher_setenv (launcher, ENV_CASE, clause, TRUE);
-  g_subprocess_launcher_setenv (launcher, "TMPDIR", folder, TRUE);
   if (given.file != NULL)
     {
       g_autofree char *absolute = g_canonicalize_filename (given.file, NULL);
@@ -289,6 +295,17 @@ spawn_case (const char *clause, const char *const *words, const char *folder, GE
       g_subprocess_launcher_setenv (launcher, "STRAND_PLUGIN_PATH", folders, TRUE);
     }
   g_subprocess_launcher_set_child_setup (launcher, set_up_child, NULL, NULL);
+  return launcher;
+}
+
+static GSubprocess *
+spawn_case (const char *clause, const char *const *words, const char *folder, GError **error)
+{
+  g_autoptr(GSubprocessLauncher) launcher =
+      new_launcher (G_SUBPROCESS_FLAGS_STDOUT_PIPE | G_SUBPROCESS_FLAGS_STDERR_PIPE);
+
+  g_subprocess_launcher_setenv (launcher, ENV_CASE, clause, TRUE);
+  g_subprocess_launcher_setenv (launcher, "TMPDIR", folder, TRUE);
   return g_subprocess_launcher_spawnv (launcher, words, error);
 }
 
@@ -499,7 +516,29 @@ knows_need (const StrandConformanceSuite *suite, const char *name)
   return FALSE;
 }
 
-/* Whether there is something to run, before a process is started for it. */
+/* A mistake in the keyfile would fail every case alike. It is looked for in a process that has the variables
+ * and plugins of a case, and may die of the plugin; then the cases tell. */
+static gboolean
+check_keyfile (const char *path, GError **error)
+{
+  g_autoptr(GSubprocessLauncher) launcher =
+      new_launcher (G_SUBPROCESS_FLAGS_STDOUT_PIPE | G_SUBPROCESS_FLAGS_STDERR_MERGE);
+  g_autofree char *program = g_file_read_link ("/proc/self/exe", NULL);
+  const char *words[] = { program, "check", path, NULL };
+  g_autoptr(GSubprocess) process = NULL;
+  g_autofree char *mistakes = NULL;
+
+  g_subprocess_launcher_setenv (launcher, ENV_DIRECTORY, g_get_tmp_dir (), TRUE);
+  process = g_subprocess_launcher_spawnv (launcher, words, error);
+  if (process == NULL || !g_subprocess_communicate_utf8 (process, NULL, NULL, &mistakes, NULL, error))
+    return FALSE;
+  if (!g_subprocess_get_if_exited (process) || g_subprocess_get_exit_status (process) != STATUS_USAGE)
+    return TRUE;
+  g_set_error (error, STRAND_ERROR, STRAND_ERROR_CONFIG, "%s", g_strchomp (mistakes));
+  return FALSE;
+}
+
+/* Whether there is something to run, before a process is started for each case. */
 static gboolean
 check_subject (Subject *subject, const StrandConformanceSuite *suite, GError **error)
 {
@@ -516,10 +555,12 @@ check_subject (Subject *subject, const StrandConformanceSuite *suite, GError **e
   if (given.file != NULL)
     {
       infos = strand_plugins_inspect_file (given.file, error);
-      return infos != NULL;
+      if (infos == NULL)
+        return FALSE;
     }
-  /* A keyfile may name variables that only a case has. */
-  return subject->session->config != NULL ||
+  if (subject->session->config != NULL)
+    return check_keyfile (subject->session->config, error);
+  return given.file != NULL ||
          strand_plugins_has (strand_plugins_get_default (), subject->kind, subject->name, error);
 }
 
@@ -536,7 +577,7 @@ conformance_run (Session *session, char **arguments)
   if (arguments[0] == NULL || !g_utf8_validate (arguments[0], -1, NULL))
     return session_usage (session, "'conformance' takes a KIND/TYPE, or a KIND alone to list its clauses");
   parts = g_strsplit (arguments[0], "/", 2);
-  if (!strand_kind_from_string (parts[0], &subject.kind))
+  if (!strand_kind_from_string (parts[0], &subject.kind) || subject.kind >= STRAND_N_KINDS)
     return session_usage (
         session, "'%.100s' is no KIND/TYPE; kinds are taskrunner, backend, store, serializer, middleware",
         arguments[0]);

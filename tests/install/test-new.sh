@@ -150,7 +150,7 @@ shows_what_the_sanitizer_finds () {
   LD_PRELOAD=$(gcc -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0 staged strand conformance store/mine -c strand.conf \
     --file build/my-thing-store.so --quick get >"$work/report" 2>&1
   same 1 $? && cat "$work/report" && grep -q '^not ok 1 - get/unknown-key' "$work/report" \
-    && grep -q 'AddressSanitizer: heap-use-after-free' "$work/report" && [ "$(grep -c '^ok ' "$work/report")" = 2 ]
+    && grep -q 'ERROR: AddressSanitizer: heap-use-after-free' "$work/report" && [ "$(grep -c '^ok ' "$work/report")" = 2 ]
 }
 
 looks_where_it_was_installed () {

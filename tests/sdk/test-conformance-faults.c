@@ -9,6 +9,7 @@
 
 #include "fault-runner.h"
 
+#include <glib/gstdio.h>
 #include <string.h>
 
 static const Fault faults[] = {
@@ -101,11 +102,30 @@ test_mistakes_are_told (void)
 {
   expect_refusal ("takes a KIND/TYPE", NULL, NULL, NULL);
   expect_refusal ("'nonsense/x' is no KIND/TYPE", "nonsense/x", NULL, NULL);
+  expect_refusal ("'reader' is no KIND/TYPE", "reader", NULL, NULL); /* there is one type of it */
   expect_refusal ("no taskrunner 'nonsense'", "taskrunner/nonsense", NULL, NULL);
   expect_refusal ("No clause is called that", "taskrunner/sync", "ends/nonsense", NULL);
   expect_refusal ("'nonsense' is no need", "taskrunner/sync", "--lacks", "nonsense");
   expect_refusal ("nowhere.so", "taskrunner/sync", "--file", "nowhere.so");
   expect_refusal ("above 0", "taskrunner/sync", "--deadline", "0");
+}
+
+/* Not once for each case. */
+static void
+test_mistake_in_the_keyfile_is_told (void)
+{
+  g_autofree char *folder = g_dir_make_tmp (NULL, NULL), *plugin = fault_runner_file ("taskrunner");
+  g_autofree char *path = g_build_filename (folder, "mistake.conf", NULL);
+  g_autofree char *config = g_strconcat ("--config=", path, NULL),
+                  *file = g_strconcat ("--file=", plugin, NULL);
+  g_autoptr(GError) error = NULL;
+
+  g_file_set_contents (path, "[taskrunner broken]\ntype=faulty\nwrokers=1\n", -1, &error);
+  g_assert_no_error (error);
+  expect_refusal ("mistake.conf:3: [taskrunner broken] wrokers: unknown key", "taskrunner/broken", config,
+                  file);
+  g_unlink (path);
+  g_rmdir (folder);
 }
 
 static void
@@ -128,6 +148,7 @@ main (int argc, char **argv)
   g_test_add_func ("/strand-conformance/json", test_json);
   g_test_add_func ("/strand-conformance/a-kind-lists-its-clauses", test_a_kind_lists_its_clauses);
   g_test_add_func ("/strand-conformance/mistakes-are-told", test_mistakes_are_told);
+  g_test_add_func ("/strand-conformance/mistake-in-the-keyfile-is-told", test_mistake_in_the_keyfile_is_told);
   g_test_add_func ("/strand-conformance/file-must-be-the-one", test_file_must_be_the_one);
   fault_runner_add ("taskrunner", NULL, 1, faults);
   return g_test_run ();
