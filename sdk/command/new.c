@@ -339,7 +339,9 @@ new_run (Session *session, char **arguments)
   g_autoptr(GError) error = NULL;
 
   if (arguments[0] == NULL || arguments[1] == NULL || (arguments[2] != NULL && arguments[3] != NULL))
-    return session_usage (session, "'new' takes a kind, a name, and a folder if you like");
+    return session_usage (
+        session, "'new' takes a kind (store, taskrunner, backend, serializer, middleware or module), "
+                 "a name, and a folder if you like");
   project.kind = arguments[0];
   project.name = arguments[1];
   project.files = g_ptr_array_new_with_free_func (g_free);

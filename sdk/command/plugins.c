@@ -411,10 +411,11 @@ inspect_type (Session *session, const char *name)
       return STATUS_DONE;
     }
   parts = g_strsplit (name, "/", 2);
-  if (g_strv_length (parts) != 2 || !strand_kind_from_string (parts[0], &kind))
-    return session_usage (
-        session, "'%.100s' is no KIND/TYPE; kinds are taskrunner, backend, store, serializer, middleware",
-        name);
+  if (g_strv_length (parts) != 2 || !strand_kind_from_string (parts[0], &kind) || kind >= STRAND_N_KINDS)
+    return session_usage (session,
+                          "'%.100s' is no KIND/TYPE; kinds are taskrunner, backend, store, serializer, "
+                          "middleware; 'reader' and 'schedule' stand alone",
+                          name);
   if (session->config != NULL && !session_load_stack (session, &error))
     return session_complain (error);
   gtype = strand_plugins_load (strand_plugins_get_default (), kind, parts[1], &error);
@@ -429,6 +430,7 @@ Status
 plugins_inspect (Session *session, char **arguments)
 {
   if ((given.file != NULL) + (arguments[0] != NULL) != 1 || (arguments[0] != NULL && arguments[1] != NULL))
-    return session_usage (session, "'inspect' takes one KIND/TYPE, or 'reader' or 'schedule', or --file and a plugin file");
+    return session_usage (
+        session, "'inspect' takes one KIND/TYPE, or 'reader' or 'schedule', or --file and a plugin file");
   return given.file != NULL ? inspect_file (session) : inspect_type (session, arguments[0]);
 }

@@ -235,9 +235,9 @@ test_mistakes (Fixture *f, gconstpointer unused)
     const char *words[5];
     const char *answer;
   } mistakes[] = {
-    { { NULL }, "'new' takes a kind, a name" },
-    { { "store" }, "'new' takes a kind, a name" },
-    { { "store", "a", "b", "c" }, "'new' takes a kind, a name" },
+    { { NULL }, "'new' takes a kind (store, " },
+    { { "store" }, "'new' takes a kind (store, " },
+    { { "store", "a", "b", "c" }, "'new' takes a kind (store, " },
     { { "stroe", "a" }, "there is no kind 'stroe'; kinds are backend, " },
     { { "stroe", "a" }, "did you mean 'store'?" },
     { { "", "a" }, "there is no kind ''" },
