@@ -570,5 +570,22 @@ class Processes(Program):
             self.assertEqual(self.lines(source.replace("ANSWER", answer)), [said])
 
 
+class Missing(Case):
+    def test_python_without_pygobject_is_told(self):
+        done = self.run_program(
+            """
+            import sys, types
+
+            sys.modules["gi"] = types.ModuleType("gi")
+            try:
+                import strand
+            except ImportError as error:
+                print(error)
+            """
+        )
+        self.assertEqual(done.stderr, "")
+        self.assertIn("needs PyGObject", done.stdout)
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -33,6 +33,9 @@ inside its functions, because this package imports it.              SPDX-License
 
 import gi
 
+# Without PyGObject, the folder of gi/overrides makes an empty `gi`.
+if not hasattr(gi, "require_version"):
+    raise ImportError("strand needs PyGObject, which this Python lacks: install python3-gi, or PyGObject with pip")
 gi.require_version("Strand", "1")
 
 from strand.calls import launch, use_main_loop  # noqa: E402
