@@ -112,18 +112,12 @@ an_idle_one_closes (StrandConformance *self)
 }
 
 static void
-note_gone (gpointer data, GObject *where)
-{
-  g_atomic_int_set ((int *) data, TRUE);
-}
-
-static void
 an_unused_one_goes (StrandConformance *self)
 {
   StrandBackend *backend = backend_make (self);
   int gone = FALSE;
 
-  g_object_weak_ref (G_OBJECT (backend), note_gone, &gone);
+  g_object_weak_ref (G_OBJECT (backend), target_note_gone, &gone);
   g_object_unref (backend);
   strand_conformance_wait (self, g_atomic_int_get (&gone));
 }
@@ -207,7 +201,7 @@ dropped_with_calls_in_flight (StrandConformance *self)
   g_autoptr(Told) told = told_new ();
   int gone = FALSE;
 
-  g_object_weak_ref (G_OBJECT (backend), note_gone, &gone);
+  g_object_weak_ref (G_OBJECT (backend), target_note_gone, &gone);
   told_listen (told, task);
   for (guint i = 0; i < 20; i++)
     g_object_unref (runner_call_paths (self, task, "entered", "gate", NULL));
@@ -220,54 +214,17 @@ dropped_with_calls_in_flight (StrandConformance *self)
   backend_stop_readers (self, readers);
 }
 
-typedef struct
-{
-  StrandTask *task;
-  int n_posted; /* atomic */
-  int stop;     /* atomic */
-} Poster;
-
-static gpointer
-post_on_and_on (gpointer data)
-{
-  Poster *poster = data;
-  GMainContext *context = g_main_context_new ();
-
-  g_main_context_push_thread_default (context);
-  while (!g_atomic_int_get (&poster->stop))
-    {
-      g_autoptr(StrandHandle) handle = strand_task_call (poster->task, "(s)", "x");
-
-      g_atomic_int_inc (&poster->n_posted);
-      runner_run_until_ended (handle);
-      if (strand_handle_get_status (handle) == STRAND_STATUS_FAILED)
-        g_assert_error (strand_handle_get_error (handle), STRAND_ERROR, STRAND_ERROR_CLOSED);
-    }
-  g_main_context_pop_thread_default (context);
-  g_main_context_unref (context);
-  return NULL;
-}
-
 static void
 closing_races_calling (StrandConformance *self)
 {
   for (guint round = 0; round < 3; round++)
     {
       StrandBackend *backend = backend_make (self);
-      g_autoptr(StrandTask) task = backend_task (self, backend, "conformance.echo");
-      Poster poster = { task, 0, FALSE };
-      GThread *threads[4];
-      GError *error;
+      TargetPosters *posters = target_start_posting (self, backend);
+      GError *error = backend_close (self, backend, strand_conformance_get_deadline (self));
 
-      for (guint i = 0; i < G_N_ELEMENTS (threads); i++)
-        threads[i] = g_thread_new ("poster", post_on_and_on, &poster);
-      strand_conformance_wait (self, g_atomic_int_get (&poster.n_posted) > 20);
-      error = backend_close (self, backend, strand_conformance_get_deadline (self));
       g_clear_error (&error);
-      g_atomic_int_set (&poster.stop, TRUE);
-      for (guint i = 0; i < G_N_ELEMENTS (threads); i++)
-        g_thread_join (threads[i]);
-      g_clear_object (&task);
+      target_stop_posting (posters);
       backend_drop (self, backend);
     }
 }

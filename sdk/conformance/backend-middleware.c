@@ -59,6 +59,8 @@ border_free (Border *border)
   g_free (border);
 }
 
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (Border, border_free)
+
 static StrandHandle *
 call_mark (Border *border, StrandOptions *options)
 {
@@ -71,7 +73,7 @@ call_mark (Border *border, StrandOptions *options)
 static void
 submit_is_asked_once (StrandConformance *self)
 {
-  Border *border = border_new (self);
+  g_autoptr(Border) border = border_new (self);
   g_autoptr(StrandTask) task = backend_task (self, border->backend, "conformance.hold");
   g_autoptr(StrandHandle) handle = NULL;
 
@@ -82,9 +84,6 @@ submit_is_asked_once (StrandConformance *self)
   strand_conformance_create_file (self, "gate");
   runner_await (self, handle);
   g_assert_cmpuint (probe_read (border->outer, &border->outer->n_submit), ==, 1);
-  g_clear_object (&handle);
-  g_clear_object (&task);
-  border_free (border);
 }
 
 static void
@@ -101,7 +100,7 @@ keep_thread (MiddlewareProbe *probe, StrandCall *call, gpointer data)
 static void
 submit_is_in_the_callers_thread (StrandConformance *self)
 {
-  Border *border = border_new (self);
+  g_autoptr(Border) border = border_new (self);
   g_autoptr(StrandHandle) handle = NULL;
 
   border->outer->watch = keep_thread;
@@ -109,14 +108,12 @@ submit_is_in_the_callers_thread (StrandConformance *self)
   handle = call_mark (border, NULL);
   runner_await (self, handle);
   g_assert_true (border->thread == g_thread_self ());
-  g_clear_object (&handle);
-  border_free (border);
 }
 
 static void
 refused_at_the_door (StrandConformance *self)
 {
-  Border *border = border_new (self);
+  g_autoptr(Border) border = border_new (self);
   g_autoptr(StrandHandle) handle = NULL;
 
   border->outer->at_submit = STRAND_VERDICT_REFUSE;
@@ -126,14 +123,12 @@ refused_at_the_door (StrandConformance *self)
   g_assert_false (backend_has_record (border->backend, strand_handle_get_key (handle)));
   g_assert_cmpuint (probe_read (border->inner, &border->inner->n_submit), ==, 0);
   g_assert_false (strand_conformance_has_file (self, "marks"));
-  g_clear_object (&handle);
-  border_free (border);
 }
 
 static void
 answered_at_the_door (StrandConformance *self)
 {
-  Border *border = border_new (self);
+  g_autoptr(Border) border = border_new (self);
   g_autoptr(StrandHandle) handle = NULL;
   g_autoptr(GVariant) value = NULL;
 
@@ -144,14 +139,12 @@ answered_at_the_door (StrandConformance *self)
   value = strand_handle_get_result (handle, NULL);
   g_assert_cmpstr (g_variant_get_string (value, NULL), ==, "at the door");
   g_assert_cmpuint (probe_read (border->inner, &border->inner->n_submit), ==, 0);
-  g_clear_object (&handle);
-  border_free (border);
 }
 
 static void
 held_at_the_door (StrandConformance *self)
 {
-  Border *border = border_new (self);
+  g_autoptr(Border) border = border_new (self);
   g_autoptr(StrandHandle) handle = NULL, cancelled = NULL;
 
   border->outer->at_submit = STRAND_VERDICT_LATER;
@@ -165,9 +158,6 @@ held_at_the_door (StrandConformance *self)
   runner_await (self, handle);
   runner_assert_completed (handle);
   g_assert_cmpuint (runner_file_size (self, "marks"), ==, 1);
-  g_clear_object (&handle);
-  g_clear_object (&cancelled);
-  border_free (border);
 }
 
 static void
@@ -179,7 +169,7 @@ add_header (MiddlewareProbe *probe, StrandCall *call, gpointer data)
 static void
 headers_are_added (StrandConformance *self)
 {
-  Border *border = border_new (self);
+  g_autoptr(Border) border = border_new (self);
   g_autoptr(StrandHandle) handle = NULL;
   g_autoptr(StrandRecord) record = NULL;
   const char *header = NULL;
@@ -191,14 +181,12 @@ headers_are_added (StrandConformance *self)
   g_assert_true (
       g_variant_lookup (strand_record_get_variant (record, STRAND_FIELD_HEADERS), "x-probe", "&s", &header));
   g_assert_cmpstr (header, ==, "was here");
-  g_clear_object (&handle);
-  border_free (border);
 }
 
 static void
 each_attempt_is_asked (StrandConformance *self)
 {
-  Border *border = border_new (self);
+  g_autoptr(Border) border = border_new (self);
   g_autoptr(StrandOptions) options = strand_options_new ();
   g_autoptr(StrandHandle) handle = NULL;
 
@@ -210,14 +198,12 @@ each_attempt_is_asked (StrandConformance *self)
   g_assert_cmpuint (probe_read (border->outer, &border->outer->n_will_retry), ==, 2);
   g_assert_cmpuint (probe_read (border->inner, &border->inner->n_on_error), ==, 3);
   g_assert_cmpuint (probe_read (border->inner, &border->inner->n_after), ==, 0);
-  g_clear_object (&handle);
-  border_free (border);
 }
 
 static void
 refused_before (StrandConformance *self)
 {
-  Border *border = border_new (self);
+  g_autoptr(Border) border = border_new (self);
   g_autoptr(StrandOptions) options = strand_options_new ();
   g_autoptr(StrandHandle) handle = NULL;
   g_autoptr(StrandRecord) record = NULL;
@@ -232,14 +218,12 @@ refused_before (StrandConformance *self)
   g_assert_cmpuint (probe_read (border->outer, &border->outer->n_before), ==, 1);
   g_assert_cmpuint (probe_read (border->outer, &border->outer->n_on_error), ==, 1);
   g_assert_false (strand_conformance_has_file (self, "marks"));
-  g_clear_object (&handle);
-  border_free (border);
 }
 
 static void
 answered_before (StrandConformance *self)
 {
-  Border *border = border_new (self);
+  g_autoptr(Border) border = border_new (self);
   g_autoptr(StrandHandle) handle = NULL;
   g_autoptr(StrandRecord) record = NULL;
   g_autoptr(GVariant) value = NULL;
@@ -252,14 +236,12 @@ answered_before (StrandConformance *self)
   value = strand_record_dup_value (record, NULL);
   g_assert_cmpstr (g_variant_get_string (value, NULL), ==, "before");
   g_assert_cmpuint (probe_read (border->outer, &border->outer->n_after), ==, 1);
-  g_clear_object (&handle);
-  border_free (border);
 }
 
 static void
 held_before (StrandConformance *self)
 {
-  Border *border = border_new (self);
+  g_autoptr(Border) border = border_new (self);
   g_autoptr(StrandHandle) handle = NULL, cancelled = NULL;
 
   border->outer->at_before = STRAND_VERDICT_LATER;
@@ -274,15 +256,12 @@ held_before (StrandConformance *self)
   runner_await (self, handle);
   runner_assert_completed (handle);
   g_assert_cmpuint (runner_file_size (self, "marks"), ==, 1);
-  g_clear_object (&handle);
-  g_clear_object (&cancelled);
-  border_free (border);
 }
 
 static void
 complaints_are_warnings (StrandConformance *self)
 {
-  Border *border = border_new (self);
+  g_autoptr(Border) border = border_new (self);
   g_autoptr(StrandHandle) handle = NULL;
   g_autoptr(StrandRecord) record = NULL;
   GVariant *warnings;
@@ -295,8 +274,6 @@ complaints_are_warnings (StrandConformance *self)
   warnings = strand_record_get_variant (record, STRAND_FIELD_WARNINGS);
   g_assert_nonnull (warnings);
   g_assert_cmpuint (g_variant_n_children (warnings), ==, 2);
-  g_clear_object (&handle);
-  border_free (border);
 }
 
 const StrandConformanceCase backend_middleware_cases[] = {

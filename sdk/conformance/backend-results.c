@@ -4,48 +4,12 @@
 #include "config.h"
 #include "backend-private.h"
 
-#include <string.h>
-
-static const char *const all_types[] = {
-  "true",
-  "byte 0xff",
-  "int16 -3",
-  "uint32 7",
-  "uint64 18446744073709551615",
-  "1e308",
-  "'übel\"'",
-  "b'raw'",
-  "@ay []",
-  "objectpath '/a/b'",
-  "<<'nested'>>",
-  "@mi nothing",
-  "just 5",
-  "(1, 'x')",
-  "@a{sv} {}",
-  "{'k': <[1, 2]>}",
-  "[('a', 1.5), ('b', -0.0)]",
-  "@as []",
-};
-
 static void
 every_type_arrives (StrandConformance *self)
 {
   StrandBackend *backend = backend_make (self);
 
-  for (guint i = 0; i < G_N_ELEMENTS (all_types); i++)
-    {
-      g_autoptr(GError) error = NULL;
-      g_autoptr(GVariant) sent = g_variant_parse (NULL, all_types[i], NULL, NULL, &error);
-      g_autoptr(StrandHandle) handle = NULL;
-      g_autoptr(GVariant) value = NULL, inner = NULL;
-
-      g_assert_no_error (error);
-      handle = backend_call (self, backend, "conformance.value", g_variant_new ("(v)", sent), NULL);
-      runner_assert_completed (handle);
-      value = strand_handle_get_result (handle, NULL);
-      inner = g_variant_get_variant (value);
-      g_assert_cmpvariant (inner, sent);
-    }
+  target_check_every_type (self, backend);
   backend_end (self, backend);
 }
 
@@ -53,18 +17,8 @@ static void
 a_large_value_arrives (StrandConformance *self)
 {
   StrandBackend *backend = backend_make (self);
-  const gsize length = 8 * 1024 * 1024;
-  g_autofree char *text = g_malloc (length + 1);
-  g_autoptr(StrandHandle) handle = NULL;
-  g_autoptr(GVariant) value = NULL;
 
-  memset (text, 'b', length);
-  text[length] = '\0';
-  handle = backend_call (self, backend, "conformance.echo", g_variant_new ("(s)", text), NULL);
-  runner_assert_completed (handle);
-  value = strand_handle_get_result (handle, NULL);
-  g_assert_cmpuint (g_variant_get_size (value), ==, length + 1);
-  g_clear_object (&handle);
+  target_check_large_value (self, backend);
   backend_end (self, backend);
 }
 
@@ -82,38 +36,20 @@ nothing_is_no_value (StrandConformance *self)
   backend_end (self, backend);
 }
 
-static const struct
-{
-  const char *domain;
-  int code;
-  const char *message;
-} errors[] = {
-  { "a-domain-nobody-knows", 77, "it is “broken”" },
-  { "g-io-error-quark", G_IO_ERROR_CANCELLED, "not by anybody here" },
-  { "g-file-error-quark", G_FILE_ERROR_NOSPC, "no room" },
-};
-
 static void
 an_error_arrives (StrandConformance *self)
 {
   StrandBackend *backend = backend_make (self);
-  g_autoptr(StrandOptions) once = strand_options_new ();
 
-  strand_options_set_retries (once, 0);
-  for (guint i = 0; i < G_N_ELEMENTS (errors); i++)
+  for (const TargetError *expected = target_errors; expected->domain != NULL; expected++)
     {
-      g_autoptr(StrandHandle) handle =
-          backend_call (self, backend, "conformance.fail",
-                        g_variant_new ("(sis)", errors[i].domain, errors[i].code, errors[i].message), once);
+      g_autoptr(StrandHandle) handle = target_fail (self, backend, expected);
       g_autoptr(StrandRecord) record = backend_record (backend, strand_handle_get_key (handle));
       g_autoptr(GError) stored = strand_record_dup_error (record);
 
-      runner_assert_failed (handle, STRAND_STATUS_FAILED, g_quark_from_string (errors[i].domain),
-                            errors[i].code);
-      g_assert_cmpstr (strand_handle_get_error (handle)->message, ==, errors[i].message);
       g_assert_cmpint (strand_record_get_status (record), ==, STRAND_STATUS_FAILED);
-      g_assert_error (stored, g_quark_from_string (errors[i].domain), errors[i].code);
-      g_assert_cmpstr (stored->message, ==, errors[i].message);
+      g_assert_error (stored, g_quark_from_string (expected->domain), expected->code);
+      g_assert_cmpstr (stored->message, ==, expected->message);
     }
   backend_end (self, backend);
 }

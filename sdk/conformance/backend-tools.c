@@ -264,20 +264,14 @@ backend_end (StrandConformance *self, StrandBackend *backend)
 StrandTask *
 backend_task (StrandConformance *self, StrandBackend *backend, const char *name)
 {
-  g_autoptr(StrandFunction) function = strand_conformance_get_function (self, name);
-
-  return strand_task_new (function, G_OBJECT (backend));
+  return target_task (self, backend, name);
 }
 
 StrandHandle *
 backend_call (StrandConformance *self, StrandBackend *backend, const char *name, GVariant *arguments,
               StrandOptions *options)
 {
-  g_autoptr(StrandTask) task = backend_task (self, backend, name);
-  StrandHandle *handle = strand_task_call_full (task, arguments, NULL, options);
-
-  runner_await (self, handle);
-  return handle;
+  return target_call (self, backend, name, arguments, options);
 }
 
 /* Records. */

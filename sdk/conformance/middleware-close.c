@@ -5,19 +5,13 @@
 #include "middleware-private.h"
 
 static void
-note_gone (gpointer data, GObject *where)
-{
-  g_atomic_int_set ((int *) data, TRUE);
-}
-
-static void
 unused (StrandConformance *self)
 {
   StrandMiddleware *one = strand_conformance_make (self), *two = strand_conformance_make (self);
   int one_gone = FALSE, two_gone = FALSE;
 
-  g_object_weak_ref (G_OBJECT (one), note_gone, &one_gone);
-  g_object_weak_ref (G_OBJECT (two), note_gone, &two_gone);
+  g_object_weak_ref (G_OBJECT (one), target_note_gone, &one_gone);
+  g_object_weak_ref (G_OBJECT (two), target_note_gone, &two_gone);
   middleware_close (one);
   g_object_unref (two);
   strand_conformance_wait (self, g_atomic_int_get (&one_gone) && g_atomic_int_get (&two_gone));
@@ -33,7 +27,7 @@ used (StrandConformance *self)
   for (guint i = 0; i < 20; i++)
     world_pass (world);
   subject = world_close_and_keep (world);
-  g_object_weak_ref (G_OBJECT (subject), note_gone, &gone);
+  g_object_weak_ref (G_OBJECT (subject), target_note_gone, &gone);
   strand_middleware_close (subject);
   strand_middleware_close (subject);
   g_object_unref (subject);
@@ -50,7 +44,7 @@ dropped_without_close (StrandConformance *self)
   for (guint i = 0; i < 20; i++)
     world_pass (world);
   subject = world_close_and_keep (world);
-  g_object_weak_ref (G_OBJECT (subject), note_gone, &gone);
+  g_object_weak_ref (G_OBJECT (subject), target_note_gone, &gone);
   g_object_unref (subject);
   strand_conformance_wait (self, g_atomic_int_get (&gone));
 }

@@ -4,8 +4,6 @@
 #include "config.h"
 #include "middleware-private.h"
 
-#include <string.h>
-
 #define HOUR_US (G_GINT64_CONSTANT (3600) * G_USEC_PER_SEC)
 
 static void
@@ -25,46 +23,12 @@ a_call_passes (StrandConformance *self)
   world_close (world);
 }
 
-static const char *const all_types[] = {
-  "true",
-  "byte 0xff",
-  "int16 -3",
-  "uint32 7",
-  "int64 -9223372036854775808",
-  "1e308",
-  "'übel\"'",
-  "b'raw'",
-  "@ay []",
-  "objectpath '/a/b'",
-  "<<'nested'>>",
-  "@mi nothing",
-  "just 5",
-  "(1, 'x')",
-  "@a{sv} {}",
-  "{'k': <[1, 2]>}",
-  "[('a', 1.5), ('b', -0.0)]",
-  "@as []",
-};
-
 static void
 arguments_and_values_of_every_type (StrandConformance *self)
 {
   World *world = world_new (self);
 
-  for (guint i = 0; i < G_N_ELEMENTS (all_types); i++)
-    {
-      g_autoptr(GError) error = NULL;
-      g_autoptr(GVariant) sent = g_variant_parse (NULL, all_types[i], NULL, NULL, &error);
-      g_autoptr(StrandHandle) handle = NULL;
-      g_autoptr(GVariant) value = NULL, inner = NULL;
-
-      g_assert_no_error (error);
-      handle = world_call (world, "conformance.value", g_variant_new ("(v)", sent), NULL);
-      runner_assert_completed (handle);
-      value = strand_handle_get_result (handle, NULL);
-      inner = g_variant_get_variant (value);
-      g_assert_cmpvariant (inner, sent);
-    }
+  target_check_every_type (self, world->backend);
   world_close (world);
 }
 
@@ -72,18 +36,8 @@ static void
 large_arguments (StrandConformance *self)
 {
   World *world = world_new (self);
-  const gsize length = 8 * 1024 * 1024;
-  g_autofree char *text = g_malloc (length + 1);
-  g_autoptr(StrandHandle) handle = NULL;
-  g_autoptr(GVariant) value = NULL;
 
-  memset (text, 'm', length);
-  text[length] = '\0';
-  handle = world_call (world, "conformance.echo", g_variant_new ("(s)", text), NULL);
-  runner_assert_completed (handle);
-  value = strand_handle_get_result (handle, NULL);
-  g_assert_cmpuint (g_variant_get_size (value), ==, length + 1);
-  g_clear_object (&handle);
+  target_check_large_value (self, world->backend);
   world_close (world);
 }
 
@@ -128,30 +82,12 @@ an_object_is_the_same (StrandConformance *self)
 static void
 an_error_is_the_same (StrandConformance *self)
 {
-  static const struct
-  {
-    const char *domain;
-    int code;
-    const char *message;
-  } errors[] = {
-    { "a-domain-nobody-knows", 77, "it is “broken”" },
-    { "g-io-error-quark", G_IO_ERROR_CANCELLED, "not by anybody here" },
-    { "g-file-error-quark", G_FILE_ERROR_NOSPC, "" },
-  };
   World *world = world_new (self);
-  g_autoptr(StrandOptions) once = strand_options_new ();
 
-  strand_options_set_retries (once, 0);
-  for (guint i = 0; i < G_N_ELEMENTS (errors); i++)
+  for (const TargetError *expected = target_errors; expected->domain != NULL; expected++)
     {
-      g_autoptr(StrandHandle) handle =
-          world_call (world, "conformance.fail",
-                      g_variant_new ("(sis)", errors[i].domain, errors[i].code, errors[i].message), once);
-
-      runner_assert_failed (handle, STRAND_STATUS_FAILED, g_quark_from_string (errors[i].domain),
-                            errors[i].code);
-      g_assert_cmpstr (strand_handle_get_error (handle)->message, ==, errors[i].message);
-      g_assert_error (world->outer->error, g_quark_from_string (errors[i].domain), errors[i].code);
+      g_object_unref (target_fail (self, world->backend, expected));
+      g_assert_error (world->outer->error, g_quark_from_string (expected->domain), expected->code);
     }
   world_close (world);
 }

@@ -108,9 +108,7 @@ world_close (World *world)
 StrandTask *
 world_task (World *world, const char *name)
 {
-  g_autoptr(StrandFunction) function = strand_conformance_get_function (world->self, name);
-
-  return strand_task_new (function, G_OBJECT (world->backend));
+  return target_task (world->self, world->backend, name);
 }
 
 StrandTask *
@@ -136,9 +134,7 @@ world_call_task (World *world, StrandTask *task, GVariant *arguments, StrandOpti
 StrandHandle *
 world_call (World *world, const char *name, GVariant *arguments, StrandOptions *options)
 {
-  g_autoptr(StrandTask) task = world_task (world, name);
-
-  return world_call_task (world, task, arguments, options);
+  return target_call (world->self, world->backend, name, arguments, options);
 }
 
 GVariant *

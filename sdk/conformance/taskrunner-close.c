@@ -117,65 +117,22 @@ then_it_takes_no_calls (StrandConformance *self)
   g_object_unref (runner);
 }
 
-typedef struct
-{
-  StrandTask *task;
-  int n_posted; /* atomic */
-  int stop;     /* atomic */
-} Poster;
-
-static gpointer
-post_on_and_on (gpointer data)
-{
-  Poster *poster = data;
-  GMainContext *context = g_main_context_new ();
-
-  /* Whatever becomes of the calls comes to nobody; their handles tell. */
-  g_main_context_push_thread_default (context);
-  while (!g_atomic_int_get (&poster->stop))
-    {
-      g_autoptr(StrandHandle) handle = strand_task_call (poster->task, "(s)", "x");
-
-      g_atomic_int_inc (&poster->n_posted);
-      runner_run_until_ended (handle);
-      if (strand_handle_get_status (handle) != STRAND_STATUS_COMPLETED &&
-          !g_error_matches (strand_handle_get_error (handle), G_IO_ERROR, G_IO_ERROR_CANCELLED))
-        g_assert_error (strand_handle_get_error (handle), STRAND_ERROR, STRAND_ERROR_CLOSED);
-    }
-  g_main_context_pop_thread_default (context);
-  g_main_context_unref (context);
-  return NULL;
-}
-
 static void
 closing_races_calling (StrandConformance *self)
 {
   for (guint round = 0; round < 3; round++)
     {
       StrandTaskrunner *runner = runner_make (self);
-      g_autoptr(StrandTask) task = runner_task (self, runner, "conformance.echo");
-      Poster poster = { task, 0, FALSE };
+      TargetPosters *posters = target_start_posting (self, runner);
       Closing closing = { FALSE, FALSE, NULL };
-      GThread *threads[4];
 
-      for (guint i = 0; i < G_N_ELEMENTS (threads); i++)
-        threads[i] = g_thread_new ("poster", post_on_and_on, &poster);
-      strand_conformance_wait (self, g_atomic_int_get (&poster.n_posted) > 50);
       strand_taskrunner_close_async (runner, strand_conformance_get_deadline (self), NULL, on_closed,
                                      &closing);
       strand_conformance_wait (self, closing.over);
       g_clear_error (&closing.error);
-      g_atomic_int_set (&poster.stop, TRUE);
-      for (guint i = 0; i < G_N_ELEMENTS (threads); i++)
-        g_thread_join (threads[i]);
+      target_stop_posting (posters);
       g_object_unref (runner);
     }
-}
-
-static void
-note_gone (gpointer data, GObject *where)
-{
-  g_atomic_int_set ((int *) data, TRUE);
 }
 
 static void
@@ -186,7 +143,7 @@ dropped_with_calls_in_flight (StrandConformance *self)
   g_autoptr(Told) told = told_new ();
   int gone = FALSE;
 
-  g_object_weak_ref (G_OBJECT (runner), note_gone, &gone);
+  g_object_weak_ref (G_OBJECT (runner), target_note_gone, &gone);
   told_listen (told, task);
   for (guint i = 0; i < 20; i++)
     g_object_unref (runner_call_paths (self, task, "entered", "gate", NULL));
@@ -204,7 +161,7 @@ dropped_unused (StrandConformance *self)
   StrandTaskrunner *runner = runner_make (self);
   int gone = FALSE;
 
-  g_object_weak_ref (G_OBJECT (runner), note_gone, &gone);
+  g_object_weak_ref (G_OBJECT (runner), target_note_gone, &gone);
   g_object_unref (runner);
   g_assert_true (g_atomic_int_get (&gone));
 }
@@ -234,7 +191,7 @@ dropped_in_a_callback (StrandConformance *self)
   int gone = FALSE;
 
   owner.runner = runner_make (self);
-  g_object_weak_ref (G_OBJECT (owner.runner), note_gone, &gone);
+  g_object_weak_ref (G_OBJECT (owner.runner), target_note_gone, &gone);
   owner.task = runner_task (self, owner.runner, "conformance.nothing");
   strand_task_on_end (owner.task, drop_everything, &owner, NULL);
   task = g_object_ref (owner.task);

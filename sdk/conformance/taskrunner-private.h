@@ -6,7 +6,7 @@
  *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-#include "conformance-private.h"
+#include "target-private.h"
 
 G_BEGIN_DECLS
 

@@ -6,17 +6,6 @@
 
 #include <string.h>
 
-/* Calls a function of the module and waits. @arguments: floating, or NULL */
-static StrandHandle *
-call_and_await (StrandConformance *self, StrandTaskrunner *runner, const char *name, GVariant *arguments)
-{
-  g_autoptr(StrandTask) task = runner_task (self, runner, name);
-  StrandHandle *handle = strand_task_call_value (task, arguments);
-
-  runner_await (self, handle);
-  return handle;
-}
-
 static GVariant *
 get_value (StrandHandle *handle)
 {
@@ -32,7 +21,7 @@ value_arrives (StrandConformance *self)
 {
   StrandTaskrunner *runner = runner_make (self);
   g_autoptr(StrandHandle) handle =
-      call_and_await (self, runner, "conformance.add", g_variant_new ("(xx)", 20, 22));
+      target_call (self, runner, "conformance.add", g_variant_new ("(xx)", 20, 22), NULL);
   g_autoptr(GVariant) value = get_value (handle);
 
   runner_assert_completed (handle);
@@ -58,53 +47,12 @@ callback_gets_the_value (StrandConformance *self)
   runner_close (self, runner);
 }
 
-/* One of each type, with the values that are easily lost. */
-static const char *const all_types[] = {
-  "true",
-  "byte 0xff",
-  "int16 -32768",
-  "uint16 65535",
-  "int32 -2147483648",
-  "uint32 4294967295",
-  "int64 -9223372036854775808",
-  "uint64 18446744073709551615",
-  "handle -1",
-  "1e308",
-  "-0.0",
-  "''",
-  "'a \"quoted\" \\u20ac'",
-  "objectpath '/a/b'",
-  "signature 'a{sv}'",
-  "b'bytes \\377'",
-  "@as []",
-  "@mi nothing",
-  "just 5",
-  "@mms just nothing",
-  "{'one': <1>, 'two': <'zwei'>}",
-  "(1, 'two', 3.0, @ai [])",
-  "<<<'boxed'>>>",
-  "@() ()",
-  "{uint64 1: ['a', 'b']}",
-};
-
 static void
 every_type_arrives (StrandConformance *self)
 {
   StrandTaskrunner *runner = runner_make (self);
 
-  for (guint i = 0; i < G_N_ELEMENTS (all_types); i++)
-    {
-      g_autoptr(GError) error = NULL;
-      g_autoptr(GVariant) sent = g_variant_parse (NULL, all_types[i], NULL, NULL, &error);
-      g_autoptr(StrandHandle) handle = NULL;
-      g_autoptr(GVariant) value = NULL, inner = NULL;
-
-      g_assert_no_error (error);
-      handle = call_and_await (self, runner, "conformance.value", g_variant_new ("(v)", sent));
-      value = get_value (handle);
-      inner = g_variant_get_variant (value);
-      g_assert_cmpvariant (inner, sent);
-    }
+  target_check_every_type (self, runner);
   runner_close (self, runner);
 }
 
@@ -112,19 +60,8 @@ static void
 large_value_arrives (StrandConformance *self)
 {
   StrandTaskrunner *runner = runner_make (self);
-  gsize length = 8 * 1024 * 1024;
-  g_autofree char *text = g_malloc (length + 1);
-  g_autoptr(StrandHandle) handle = NULL;
-  g_autoptr(GVariant) value = NULL;
 
-  for (gsize i = 0; i < length; i++)
-    text[i] = (char) ('a' + i % 23);
-  text[length] = '\0';
-  handle = call_and_await (self, runner, "conformance.echo", g_variant_new ("(s)", text));
-  value = get_value (handle);
-  g_assert_cmpuint (strlen (g_variant_get_string (value, NULL)), ==, length);
-  g_assert_true (strcmp (g_variant_get_string (value, NULL), text) == 0);
-  g_clear_object (&handle);
+  target_check_large_value (self, runner);
   runner_close (self, runner);
 }
 
@@ -132,7 +69,7 @@ static void
 nothing_is_no_value (StrandConformance *self)
 {
   StrandTaskrunner *runner = runner_make (self);
-  g_autoptr(StrandHandle) handle = call_and_await (self, runner, "conformance.nothing", NULL);
+  g_autoptr(StrandHandle) handle = target_call (self, runner, "conformance.nothing", NULL, NULL);
 
   runner_assert_completed (handle);
   g_assert_null (strand_call_get_value (strand_handle_get_call (handle)));
@@ -141,15 +78,12 @@ nothing_is_no_value (StrandConformance *self)
 }
 
 static void
-error_is_kept (StrandConformance *self)
+errors_are_kept (StrandConformance *self)
 {
   StrandTaskrunner *runner = runner_make (self);
-  g_autoptr(StrandHandle) handle = call_and_await (
-      self, runner, "conformance.fail", g_variant_new ("(sis)", "my-error-quark", -7, "It broke: «äh»"));
 
-  runner_assert_failed (handle, STRAND_STATUS_FAILED, g_quark_from_static_string ("my-error-quark"), -7);
-  g_assert_cmpstr (strand_handle_get_error (handle)->message, ==, "It broke: «äh»");
-  g_clear_object (&handle);
+  for (guint i = 0; target_errors[i].domain != NULL; i++)
+    g_object_unref (target_fail (self, runner, &target_errors[i]));
   runner_close (self, runner);
 }
 
@@ -157,13 +91,10 @@ static void
 known_error_is_kept (StrandConformance *self)
 {
   StrandTaskrunner *runner = runner_make (self);
-  g_autoptr(StrandHandle) handle = call_and_await (
-      self, runner, "conformance.fail",
-      g_variant_new ("(sis)", g_quark_to_string (G_IO_ERROR), G_IO_ERROR_CANCELLED, "not by you"));
 
   /* Nobody has cancelled the call: it failed. */
-  runner_assert_failed (handle, STRAND_STATUS_FAILED, G_IO_ERROR, G_IO_ERROR_CANCELLED);
-  g_clear_object (&handle);
+  g_object_unref (
+      target_fail (self, runner, &(TargetError){ "g-io-error-quark", G_IO_ERROR_CANCELLED, "not by you" }));
   runner_close (self, runner);
 }
 
@@ -171,7 +102,7 @@ static void
 null_without_error_fails (StrandConformance *self)
 {
   StrandTaskrunner *runner = runner_make (self);
-  g_autoptr(StrandHandle) handle = call_and_await (self, runner, "conformance.null", NULL);
+  g_autoptr(StrandHandle) handle = target_call (self, runner, "conformance.null", NULL, NULL);
 
   runner_assert_failed (handle, STRAND_STATUS_FAILED, STRAND_ERROR, STRAND_ERROR_FAILED);
   g_assert_nonnull (strstr (strand_handle_get_error (handle)->message, "'conformance.null'"));
@@ -183,7 +114,7 @@ static void
 wrong_type_fails (StrandConformance *self)
 {
   StrandTaskrunner *runner = runner_make (self);
-  g_autoptr(StrandHandle) handle = call_and_await (self, runner, "conformance.lie", NULL);
+  g_autoptr(StrandHandle) handle = target_call (self, runner, "conformance.lie", NULL, NULL);
 
   runner_assert_failed (handle, STRAND_STATUS_FAILED, STRAND_ERROR, STRAND_ERROR_TYPE);
   g_clear_object (&handle);
@@ -217,7 +148,7 @@ static void
 object_is_refused (StrandConformance *self)
 {
   StrandTaskrunner *runner = runner_make (self);
-  g_autoptr(StrandHandle) handle = call_and_await (self, runner, "conformance.object", NULL);
+  g_autoptr(StrandHandle) handle = target_call (self, runner, "conformance.object", NULL, NULL);
   gint64 started_us;
 
   g_assert_cmpint (strand_handle_get_status (handle), ==, STRAND_STATUS_FAILED);
@@ -236,7 +167,7 @@ const StrandConformanceCase taskrunner_results_cases[] = {
   { "results/nothing", "A function that returns nothing completes without a value.", nothing_is_no_value },
   { "results/error-kept",
     "An error arrives with its domain, code and message, also of a domain that nobody knows.",
-    error_is_kept },
+    errors_are_kept },
   { "results/cancelled-error-kept",
     "A function that fails with `G_IO_ERROR_CANCELLED` though nobody cancelled it has failed, and was not cancelled.",
     known_error_is_kept },

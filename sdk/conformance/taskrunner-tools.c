@@ -168,9 +168,7 @@ runner_close (StrandConformance *self, StrandTaskrunner *runner)
 StrandTask *
 runner_task (StrandConformance *self, StrandTaskrunner *runner, const char *name)
 {
-  g_autoptr(StrandFunction) function = strand_conformance_get_function (self, name);
-
-  return strand_task_new (function, G_OBJECT (runner));
+  return target_task (self, runner, name);
 }
 
 StrandTask *
