@@ -17,6 +17,7 @@
 #include "sqlite-watch.h"
 #include "sqlite-bell.h"
 #include "sqlite-work.h"
+#include "watch-rest.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -35,17 +36,6 @@
 
 /* How long to wait for SQLite's write lock before the next look tries again; a write holds it for 20 µs. */
 #define SETTLING_US 2000
-
-/* How long to stay ready for the next who watches: a program that waits for one call after the other would
- * else pay a thread and a connection, about a millisecond, for each. */
-#define REST_US G_USEC_PER_SEC
-
-typedef enum
-{
-  BUSY,
-  RESTING,
-  ENDED,
-} WatchState;
 
 /* How many changes are read at once, so that a bulk of them does not fill the memory. */
 #define PAGE_SIZE 1000
@@ -67,9 +57,7 @@ struct _SqliteWatch
   int kick_fd;
   int stopped; /* atomic */
 
-  GMutex lock; /* guards the next two */
-  WatchState state;
-  gint64 rest_end_us; /* monotonic; G_MAXINT64 while it does not rest */
+  WatchRest rest;
 
   /* The thread's alone, once it runs. */
   int bell_fd;   /* inotify: the log's times */
@@ -109,7 +97,7 @@ watch_unref (SqliteWatch *self)
     close (self->hint_fd);
   if (self->kick_fd >= 0)
     close (self->kick_fd);
-  g_mutex_clear (&self->lock);
+  watch_rest_clear (&self->rest);
   g_weak_ref_clear (&self->store);
   g_free (self->folder);
   g_free (self->name);
@@ -367,33 +355,6 @@ timeout_until (gint64 time_us)
   return (int) CLAMP ((time_us - g_get_monotonic_time () + 999) / 1000, 0, LAST_SECOND_LOOK_MS);
 }
 
-static gint64
-get_rest_end (SqliteWatch *self)
-{
-  gint64 rest_end_us;
-
-  g_mutex_lock (&self->lock);
-  rest_end_us = self->rest_end_us;
-  g_mutex_unlock (&self->lock);
-  return rest_end_us;
-}
-
-/* Whether nobody has come. Then nobody can come any more, and writers need not know of us. */
-static gboolean
-end_rest (SqliteWatch *self)
-{
-  gboolean over;
-
-  g_mutex_lock (&self->lock);
-  over = self->state == RESTING && g_get_monotonic_time () >= self->rest_end_us;
-  if (over)
-    self->state = ENDED;
-  g_mutex_unlock (&self->lock);
-  if (over)
-    disconnect (self);
-  return over;
-}
-
 static void
 hear_kicks (SqliteWatch *self)
 {
@@ -419,9 +380,9 @@ run (gpointer data)
                                { hinted ? -1 : self->hint_fd, POLLIN, 0 } };
       gboolean rung, due;
 
-      poll (fds, 3, timeout_until (MIN (second.look_us, get_rest_end (self))));
+      poll (fds, 3, timeout_until (MIN (second.look_us, watch_rest_get_end (&self->rest))));
       hear_kicks (self);
-      if (g_atomic_int_get (&self->stopped) || end_rest (self))
+      if (g_atomic_int_get (&self->stopped) || watch_rest_is_over (&self->rest))
         break;
       rung = fds[0].revents != 0 && read_events (self, self->bell_fd);
       due = g_get_monotonic_time () >= second.look_us;
@@ -438,6 +399,7 @@ run (gpointer data)
       if (due)
         look_again (self, &second);
     }
+  disconnect (self); /* writers need not know of us any more */
   watch_unref (self);
   return NULL;
 }
@@ -455,8 +417,7 @@ watch_new (StrandStore *store, const SqliteSettings *settings, const char *const
   self->folder = g_path_get_dirname (settings->path);
   self->name = g_path_get_basename (settings->path);
   self->log = g_strconcat (settings->path, "-wal", NULL);
-  g_mutex_init (&self->lock);
-  self->rest_end_us = G_MAXINT64;
+  watch_rest_init (&self->rest);
   self->seat = -1;
   self->kick_fd = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
   self->bell_fd = inotify_init1 (IN_CLOEXEC | IN_NONBLOCK);
@@ -503,28 +464,14 @@ kick (SqliteWatch *self)
 void
 sqlite_watch_rest (SqliteWatch *self)
 {
-  g_mutex_lock (&self->lock);
-  if (self->state == BUSY)
-    {
-      self->state = RESTING;
-      self->rest_end_us = g_get_monotonic_time () + REST_US;
-    }
-  g_mutex_unlock (&self->lock);
+  watch_rest_begin (&self->rest);
   kick (self);
 }
 
 gboolean
 sqlite_watch_resume (SqliteWatch *self)
 {
-  gboolean goes_on;
-
-  g_mutex_lock (&self->lock);
-  goes_on = self->state != ENDED;
-  if (goes_on)
-    self->state = BUSY;
-  self->rest_end_us = G_MAXINT64;
-  g_mutex_unlock (&self->lock);
-  return goes_on;
+  return watch_rest_resume (&self->rest);
 }
 
 void
