@@ -360,17 +360,23 @@ exchange_watch (StrandFilesystemStore *self, FilesystemWatch **where, Filesystem
     filesystem_watch_stop (old);
 }
 
+/* Calls of this are never two at once. */
 static gboolean
 strand_filesystem_store_set_watching (StrandStore *store, gboolean watching, GError **error)
 {
   StrandFilesystemStore *self = STRAND_FILESYSTEM_STORE (store);
-  FilesystemWatch *watch = NULL;
+  FilesystemWatch *watch;
 
-  if (watching && (!filesystem_place_check (&self->place, error) ||
-                   (watch = filesystem_watch_start (store, &self->place, NULL, error)) == NULL))
-    return FALSE;
-  exchange_watch (self, &self->watch, watch);
-  return TRUE;
+  if (!watching && self->watch != NULL)
+    filesystem_watch_rest (self->watch);
+  if (!watching || (self->watch != NULL && filesystem_watch_resume (self->watch)))
+    return TRUE;
+  watch = filesystem_place_check (&self->place, error)
+              ? filesystem_watch_start (store, &self->place, NULL, error)
+              : NULL;
+  if (watch != NULL)
+    exchange_watch (self, &self->watch, watch);
+  return watch != NULL;
 }
 
 /* Those who wait were told to look at once when they began to, so what an old watch would have told between
@@ -396,6 +402,8 @@ strand_filesystem_store_close (StrandStore *store)
 {
   StrandFilesystemStore *self = STRAND_FILESYSTEM_STORE (store);
 
+  exchange_watch (self, &self->watch, NULL);
+  exchange_watch (self, &self->queue_watch, NULL);
   g_mutex_lock (&self->lock);
   g_clear_pointer (&self->queues, filesystem_queues_free);
   g_mutex_unlock (&self->lock);

@@ -13,6 +13,7 @@
 #include "config.h"
 
 #include "filesystem-watch.h"
+#include "watch-rest.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -51,6 +52,7 @@ struct _FilesystemWatch
   int kick_fd;
   int stopped; /* atomic */
   gboolean for_queues;
+  WatchRest rest;
 
   /* The thread's alone, once it runs. */
   int inotify_fd;
@@ -70,15 +72,23 @@ directory_free (gpointer data)
 }
 
 static void
+close_inotify (FilesystemWatch *self)
+{
+  if (self->inotify_fd >= 0)
+    close (self->inotify_fd);
+  self->inotify_fd = -1;
+}
+
+static void
 watch_unref (FilesystemWatch *self)
 {
   if (!g_atomic_ref_count_dec (&self->refs))
     return;
 
-  if (self->inotify_fd >= 0)
-    close (self->inotify_fd);
+  close_inotify (self);
   if (self->kick_fd >= 0)
     close (self->kick_fd);
+  watch_rest_clear (&self->rest);
   g_hash_table_unref (self->by_wd);
   g_ptr_array_unref (self->directories);
   g_weak_ref_clear (&self->store);
@@ -181,8 +191,7 @@ open_root (FilesystemWatch *self)
   if (fd < 0)
     return FALSE;
 
-  if (self->inotify_fd >= 0)
-    close (self->inotify_fd);
+  close_inotify (self);
   self->inotify_fd = fd;
   g_hash_table_remove_all (self->by_wd);
   for (guint i = 0; i < self->directories->len; i++)
@@ -256,6 +265,15 @@ look_by_hand (FilesystemWatch *self)
     }
 }
 
+/* For poll(). */
+static int
+timeout_until (gint64 time_us)
+{
+  if (time_us == G_MAXINT64)
+    return -1;
+  return (int) CLAMP ((time_us - g_get_monotonic_time () + 999) / 1000, 0, G_MAXINT);
+}
+
 static gpointer
 run (gpointer data)
 {
@@ -266,13 +284,15 @@ run (gpointer data)
     {
       gboolean by_hand = peek_root (self)->wd < 0 || self->blind;
       struct pollfd fds[2] = { { self->inotify_fd, POLLIN, 0 }, { self->kick_fd, POLLIN, 0 } };
-      int n_ready = poll (fds, 2, by_hand ? wait_ms : -1);
+      int n_ready = poll (fds, 2, by_hand ? wait_ms : timeout_until (watch_rest_get_end (&self->rest)));
       guint64 kicks;
 
       if (n_ready > 0 && fds[1].revents != 0 && read (self->kick_fd, &kicks, sizeof kicks) > 0)
         wait_ms = SHORTEST_WAIT_MS;
       else
         wait_ms = MIN (wait_ms * 3 / 2, LONGEST_WAIT_MS);
+      if (watch_rest_is_over (&self->rest))
+        break;
       if (n_ready > 0 && fds[0].revents != 0)
         handle_events (self);
       if (by_hand && !g_atomic_int_get (&self->stopped))
@@ -280,6 +300,7 @@ run (gpointer data)
       if (peek_root (self)->wd >= 0 && !self->blind)
         wait_ms = SHORTEST_WAIT_MS;
     }
+  close_inotify (self); /* a user may have few of them */
   watch_unref (self);
   return NULL;
 }
@@ -341,6 +362,7 @@ filesystem_watch_start (StrandStore *store, FilesystemPlace *place, const char *
   g_atomic_ref_count_init (&self->refs);
   g_weak_ref_init (&self->store, store);
   self->for_queues = queues != NULL;
+  watch_rest_init (&self->rest);
   self->directories = g_ptr_array_new_with_free_func (directory_free);
   self->by_wd = g_hash_table_new (NULL, NULL);
   self->inotify_fd = -1;
@@ -369,6 +391,23 @@ filesystem_watch_kick (FilesystemWatch *self)
 
   if (write (self->kick_fd, &one, sizeof one) < 0)
     g_assert (errno == EAGAIN); /* kicked 2^64 times already */
+}
+
+void
+filesystem_watch_rest (FilesystemWatch *self)
+{
+  watch_rest_begin (&self->rest);
+  filesystem_watch_kick (self);
+}
+
+/* What it looked for by the clock, it looks for at once. */
+gboolean
+filesystem_watch_resume (FilesystemWatch *self)
+{
+  gboolean goes_on = watch_rest_resume (&self->rest);
+
+  filesystem_watch_kick (self);
+  return goes_on;
 }
 
 void

@@ -13,6 +13,12 @@ typedef struct _FilesystemWatch FilesystemWatch;
 FilesystemWatch *filesystem_watch_start (StrandStore *store, FilesystemPlace *place,
                                          const char *const *queues, GError **error);
 
+/* Nobody watches for the moment: it goes on for a while without need, and then ends by itself. */
+void filesystem_watch_rest (FilesystemWatch *self);
+
+/* As filesystem_watch_start(), where it rests; FALSE if it has ended. */
+gboolean filesystem_watch_resume (FilesystemWatch *self);
+
 /* Ends and frees it, without waiting for its thread. */
 void filesystem_watch_stop (FilesystemWatch *self);
 

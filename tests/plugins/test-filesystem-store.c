@@ -456,6 +456,66 @@ test_watcher_wakes_for_another_process (Fixture *f, gconstpointer unused)
   store_bell_take_down (&bell);
 }
 
+/* The number of the thread that watches, 0 if there is none, -1 if there are several. */
+static int
+find_watch (void)
+{
+  g_autoptr(GDir) tasks = g_dir_open ("/proc/self/task", 0, NULL);
+  const char *task;
+  int found = 0;
+
+  while ((task = g_dir_read_name (tasks)) != NULL)
+    {
+      g_autofree char *file = g_build_filename ("/proc/self/task", task, "comm", NULL);
+      g_autofree char *name = NULL;
+
+      if (g_file_get_contents (file, &name, NULL, NULL) && strcmp (name, "strand-inotify\n") == 0)
+        found = found == 0 ? atoi (task) : -1;
+    }
+  return found;
+}
+
+static int
+watch_once (StrandStore *store)
+{
+  StoreBell bell;
+  int found;
+
+  store_bell_hang (&bell, store, "job-17");
+  found = find_watch ();
+  store_bell_take_down (&bell);
+  return found;
+}
+
+/* On a busy machine the rest may be over before it is. */
+static gboolean
+is_taken_up_again (StrandStore *store)
+{
+  int before = watch_once (store);
+
+  return before > 0 && watch_once (store) == before;
+}
+
+/* One who comes while the watch rests, and one who comes when it has ended. */
+static void
+test_watch_that_rests_is_taken_up_again (Fixture *f, gconstpointer unused)
+{
+  g_autoptr(StrandStore) other = open_root (f->root);
+  StoreBell bell;
+
+  wait_still (is_taken_up_again (f->store));
+  store_bell_hang (&bell, f->store, "job-17");
+  put (other, "job-17");
+  store_bell_await (&bell, "job-17", TRUE);
+  store_bell_take_down (&bell);
+
+  wait_still (find_watch () == 0);
+  store_bell_hang (&bell, f->store, "job-18");
+  put (other, "job-18");
+  store_bell_await (&bell, "job-18", TRUE);
+  store_bell_take_down (&bell);
+}
+
 /* A folder may be full of records before it is watched; here it comes with them. */
 static void
 test_watcher_is_told_what_a_new_folder_brings (Fixture *f, gconstpointer unused)
@@ -912,6 +972,7 @@ main (int argc, char **argv)
   ADD ("only-dead-writers-temporary-files-are-collected",
        test_only_dead_writers_temporary_files_are_collected);
   ADD ("watcher-wakes-for-another-process", test_watcher_wakes_for_another_process);
+  ADD ("watch-that-rests-is-taken-up-again", test_watch_that_rests_is_taken_up_again);
   ADD ("watcher-is-told-what-a-new-folder-brings", test_watcher_is_told_what_a_new_folder_brings);
   ADD ("old-directory-gets-an-index", test_old_directory_gets_an_index);
   ADD ("cleanup-finds-records-without-entries", test_cleanup_finds_records_without_entries);
