@@ -5,8 +5,8 @@
  * so they never run inside a store. Automatic cleanup is part of a visit and calls methods, never the public
  * functions: a cleanup cannot start another one.
  *
- * What a store needs for this lies in a StoreState beside the object; its watchers in strand-watchers.c.
- *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
+ * What a store needs for this lies in a StrandStoreState beside the object; its watchers in
+ * strand-watchers.c. SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "config.h"
 
 #include "strand-store-private.h"
@@ -50,7 +50,7 @@ typedef struct
   gboolean cleaning;
   gint64 clean_after_us; /* monotonic */
   char *clean_cursor;
-} StoreState;
+} StrandStoreState;
 
 static GQuark state_quark; /* set with the interface, before there can be a store */
 
@@ -66,10 +66,10 @@ static void strand_store_default_init (StrandStoreInterface *iface);
  */
 G_DEFINE_INTERFACE (StrandStore, strand_store, G_TYPE_OBJECT)
 
-static StoreState *
+static StrandStoreState *
 state_new (void)
 {
-  StoreState *state = g_new0 (StoreState, 1);
+  StrandStoreState *state = g_new0 (StrandStoreState, 1);
 
   state->watchers = strand_watchers_new ();
   g_mutex_init (&state->lock);
@@ -85,7 +85,7 @@ state_new (void)
 static void
 state_free (gpointer data)
 {
-  StoreState *state = data;
+  StrandStoreState *state = data;
 
   strand_watchers_abandon (state->watchers);
   strand_watchers_unref (state->watchers);
@@ -95,11 +95,11 @@ state_free (gpointer data)
   g_free (state);
 }
 
-static StoreState *
-peek_state (StrandStore *self)
+static StrandStoreState *
+strand_store_peek_state (StrandStore *self)
 {
   static GMutex making;
-  StoreState *state = g_object_get_qdata (G_OBJECT (self), state_quark);
+  StrandStoreState *state = g_object_get_qdata (G_OBJECT (self), state_quark);
 
   if (state != NULL)
     return state;
@@ -118,7 +118,7 @@ peek_state (StrandStore *self)
 
 /* Whether this visit should clean up, which it then must. */
 static gboolean
-take_cleaning_locked (StoreState *state)
+strand_store_take_cleaning_locked (StrandStoreState *state)
 {
   if (!state->auto_cleanup || state->cleaning || g_random_double () >= state->cleanup_probability ||
       strand_clock_monotonic_us () < state->clean_after_us)
@@ -131,7 +131,7 @@ take_cleaning_locked (StoreState *state)
 gboolean
 strand_store_enter (StrandStore *self, StrandVisit *visit, GError **error)
 {
-  StoreState *state = peek_state (self);
+  StrandStoreState *state = strand_store_peek_state (self);
   gboolean closed;
 
   visit->methods = STRAND_STORE_GET_IFACE (self);
@@ -144,7 +144,7 @@ strand_store_enter (StrandStore *self, StrandVisit *visit, GError **error)
       state->n_visits++;
       visit->ttl_us = state->ttl_us;
       visit->max_record_size = state->max_record_size;
-      visit->clean = take_cleaning_locked (state);
+      visit->clean = strand_store_take_cleaning_locked (state);
     }
   g_mutex_unlock (&state->lock);
 
@@ -176,7 +176,7 @@ is_expired (StrandRecord *record)
 
 /* Removes a record that has outlived its ttl, if it is still the one that was read. */
 static gboolean
-discard (StrandStore *self, StrandVisit *visit, StrandRecord *record)
+strand_store_discard (StrandStore *self, StrandVisit *visit, StrandRecord *record)
 {
   g_autoptr(GError) error = NULL;
   const char *key = strand_record_get_key (record);
@@ -204,9 +204,9 @@ cleanup_by_listing (StrandStore *self, StrandVisit *visit, gint64 now_us, gint64
 
   if (budget_us >= 0)
     {
-      g_mutex_lock (&peek_state (self)->lock);
-      cursor = g_steal_pointer (&peek_state (self)->clean_cursor);
-      g_mutex_unlock (&peek_state (self)->lock);
+      g_mutex_lock (&strand_store_peek_state (self)->lock);
+      cursor = g_steal_pointer (&strand_store_peek_state (self)->clean_cursor);
+      g_mutex_unlock (&strand_store_peek_state (self)->lock);
     }
 
   do
@@ -219,7 +219,7 @@ cleanup_by_listing (StrandStore *self, StrandVisit *visit, gint64 now_us, gint64
         {
           StrandRecord *record = g_ptr_array_index (strand_page_get_records (page), i);
 
-          if (strand_record_is_expired (record, now_us) && discard (self, visit, record))
+          if (strand_record_is_expired (record, now_us) && strand_store_discard (self, visit, record))
             {
               strand_watchers_announce (visit->watchers, self, strand_record_get_key (record));
               n_removed++;
@@ -232,10 +232,10 @@ cleanup_by_listing (StrandStore *self, StrandVisit *visit, gint64 now_us, gint64
 
   if (cursor != NULL)
     {
-      g_mutex_lock (&peek_state (self)->lock);
-      g_free (peek_state (self)->clean_cursor);
-      peek_state (self)->clean_cursor = g_steal_pointer (&cursor);
-      g_mutex_unlock (&peek_state (self)->lock);
+      g_mutex_lock (&strand_store_peek_state (self)->lock);
+      g_free (strand_store_peek_state (self)->clean_cursor);
+      strand_store_peek_state (self)->clean_cursor = g_steal_pointer (&cursor);
+      g_mutex_unlock (&strand_store_peek_state (self)->lock);
     }
   return n_removed;
 }
@@ -266,7 +266,7 @@ cleanup (StrandStore *self, StrandVisit *visit, gint64 budget_us, GError **error
 /* Nobody waits for an automatic cleanup, and the access that it came with has its own result: trouble is for
  * the log. */
 static void
-cleanup_automatically (StrandStore *self, StrandVisit *visit)
+strand_store_cleanup_automatically (StrandStore *self, StrandVisit *visit)
 {
   g_autoptr(GError) error = NULL;
   gint64 start_us = strand_clock_monotonic_us ();
@@ -280,17 +280,17 @@ cleanup_automatically (StrandStore *self, StrandVisit *visit)
     strand_debug (STRAND_TOPIC_STORE, "Automatic cleanup removed %" G_GINT64_FORMAT " expired records",
                   n_removed);
 
-  g_mutex_lock (&peek_state (self)->lock);
-  peek_state (self)->cleaning = FALSE;
-  peek_state (self)->clean_after_us = now_us + CLEANUP_REST_FACTOR * (now_us - start_us);
-  g_mutex_unlock (&peek_state (self)->lock);
+  g_mutex_lock (&strand_store_peek_state (self)->lock);
+  strand_store_peek_state (self)->cleaning = FALSE;
+  strand_store_peek_state (self)->clean_after_us = now_us + CLEANUP_REST_FACTOR * (now_us - start_us);
+  g_mutex_unlock (&strand_store_peek_state (self)->lock);
 }
 
 void
 strand_store_leave (StrandStore *self, StrandVisit *visit)
 {
   if (visit->clean)
-    cleanup_automatically (self, visit);
+    strand_store_cleanup_automatically (self, visit);
   strand_store_end_visit (self);
 }
 
@@ -298,7 +298,7 @@ strand_store_leave (StrandStore *self, StrandVisit *visit)
 gboolean
 strand_store_begin_visit (StrandStore *self)
 {
-  StoreState *state = peek_state (self);
+  StrandStoreState *state = strand_store_peek_state (self);
   gboolean closed;
 
   g_mutex_lock (&state->lock);
@@ -312,7 +312,7 @@ strand_store_begin_visit (StrandStore *self)
 void
 strand_store_end_visit (StrandStore *self)
 {
-  StoreState *state = peek_state (self);
+  StrandStoreState *state = strand_store_peek_state (self);
 
   g_mutex_lock (&state->lock);
   state->n_visits--;
@@ -374,7 +374,7 @@ get_in_visit (StrandStore *self, StrandVisit *visit, const char *key, gboolean *
   if (record == NULL || !is_expired (record))
     return record;
 
-  *discarded = discard (self, visit, record);
+  *discarded = strand_store_discard (self, visit, record);
   g_set_error (error, STRAND_ERROR, STRAND_ERROR_NOT_FOUND,
                "its time to live is over; no record has this key any more");
   strand_record_unref (record);
@@ -394,7 +394,7 @@ strand_store_put_prepared (StrandStore *self, StrandVisit *visit, StrandRecord *
 
   if (expected == 0 && g_error_matches (local_error, STRAND_ERROR, STRAND_ERROR_EXISTS))
     old = visit->methods->get (self, strand_record_get_key (record), NULL);
-  if (old != NULL && is_expired (old) && discard (self, visit, old))
+  if (old != NULL && is_expired (old) && strand_store_discard (self, visit, old))
     return visit->methods->put (self, record, expected, error);
 
   if (local_error != NULL)
@@ -698,7 +698,7 @@ drop_expired (StrandStore *self, StrandVisit *visit, StrandPage *page)
 
       if (!strand_record_is_expired (record, now_us))
         continue;
-      if (discard (self, visit, record))
+      if (strand_store_discard (self, visit, record))
         g_ptr_array_add (gone, g_strdup (strand_record_get_key (record)));
       g_ptr_array_remove_index (strand_page_get_records (page), i - 1);
     }
@@ -887,7 +887,7 @@ strand_store_watch (StrandStore *self, const char *key, StrandWatchFunc func, gp
   g_return_val_if_fail (STRAND_IS_STORE (self), 0);
   g_return_val_if_fail (func != NULL, 0);
 
-  return strand_watchers_add (peek_state (self)->watchers, self, key, func, user_data, destroy);
+  return strand_watchers_add (strand_store_peek_state (self)->watchers, self, key, func, user_data, destroy);
 }
 
 /**
@@ -909,7 +909,7 @@ strand_store_unwatch (StrandStore *self, guint id)
   g_return_if_fail (STRAND_IS_STORE (self));
   g_return_if_fail (id != 0);
 
-  strand_watchers_remove (peek_state (self)->watchers, self, id);
+  strand_watchers_remove (strand_store_peek_state (self)->watchers, self, id);
 }
 
 /**
@@ -929,11 +929,11 @@ strand_store_changed (StrandStore *self, const char *key)
 {
   g_return_if_fail (STRAND_IS_STORE (self));
 
-  strand_watchers_announce (peek_state (self)->watchers, self, key);
+  strand_watchers_announce (strand_store_peek_state (self)->watchers, self, key);
   if (STRAND_STORE_GET_IFACE (self)->set_watching_queues == NULL)
-    strand_watchers_announce_queue (peek_state (self)->watchers, self, NULL);
+    strand_watchers_announce_queue (strand_store_peek_state (self)->watchers, self, NULL);
   else
-    strand_watchers_announce_every_queue (peek_state (self)->watchers, self);
+    strand_watchers_announce_every_queue (strand_store_peek_state (self)->watchers, self);
 }
 
 /**
@@ -962,7 +962,8 @@ strand_store_watch_queue (StrandStore *self, const char *queue, StrandWatchFunc 
   g_return_val_if_fail (STRAND_IS_STORE (self), 0);
   g_return_val_if_fail (func != NULL, 0);
 
-  return strand_watchers_add_queue (peek_state (self)->watchers, self, queue, func, user_data, destroy);
+  return strand_watchers_add_queue (strand_store_peek_state (self)->watchers, self, queue, func, user_data,
+                                    destroy);
 }
 
 /**
@@ -982,7 +983,7 @@ strand_store_queue_changed (StrandStore *self, const char *queue)
 {
   g_return_if_fail (STRAND_IS_STORE (self));
 
-  strand_watchers_announce_queue (peek_state (self)->watchers, self, queue);
+  strand_watchers_announce_queue (strand_store_peek_state (self)->watchers, self, queue);
 }
 
 /**
@@ -999,12 +1000,12 @@ strand_store_queue_changed (StrandStore *self, const char *queue)
 void
 strand_store_close (StrandStore *self)
 {
-  StoreState *state;
+  StrandStoreState *state;
   gboolean first;
 
   g_return_if_fail (STRAND_IS_STORE (self));
 
-  state = peek_state (self);
+  state = strand_store_peek_state (self);
   g_mutex_lock (&state->lock);
   first = !state->closed;
   state->closed = TRUE;
@@ -1066,7 +1067,7 @@ strand_store_override_properties (GObjectClass *klass, guint first_id)
 static gboolean
 set_common (StrandStore *self, const char *name, const GValue *value)
 {
-  StoreState *state = peek_state (self);
+  StrandStoreState *state = strand_store_peek_state (self);
   gboolean known = TRUE;
 
   g_mutex_lock (&state->lock);
@@ -1088,7 +1089,7 @@ set_common (StrandStore *self, const char *name, const GValue *value)
 static gboolean
 get_common (StrandStore *self, const char *name, GValue *value)
 {
-  StoreState *state = peek_state (self);
+  StrandStoreState *state = strand_store_peek_state (self);
   gboolean known = TRUE;
 
   g_mutex_lock (&state->lock);
