@@ -1,4 +1,5 @@
-/* strand-store-private.h — what a store and its watchers say to each other.
+/* strand-store-private.h — what the files of a store's border share, and what a store and its watchers say to
+ * each other.
  *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
@@ -37,6 +38,33 @@ void strand_watchers_announce_every_queue (StrandWatchers *self, StrandStore *st
 /* Work was found: where changes are looked for, look again soon. */
 void strand_watchers_poll_soon (StrandWatchers *self);
 
+/* How many records are looked at at once: large enough to make paging cheap, small enough that a page of
+ * ordinary records is some hundred KiB. */
+#define STRAND_STORE_PAGE_SIZE 256
+
+/* What lies beside every store. */
+typedef struct
+{
+  StrandWatchers *watchers;
+
+  GMutex lock; /* guards everything below */
+  GCond left;  /* a visit has ended */
+
+  gint64 ttl_us;
+  gint64 max_record_size;
+  double cleanup_probability;
+  gboolean auto_cleanup;
+
+  guint n_visits;
+  gboolean closed;
+
+  gboolean cleaning;
+  gint64 clean_after_us; /* monotonic */
+  char *clean_cursor;
+} StrandStoreState;
+
+StrandStoreState *strand_store_peek_state (StrandStore *self);
+
 /* What one public function does with a store, from door to door. */
 typedef struct
 {
@@ -68,6 +96,13 @@ void strand_store_announce_put (StrandStore *self, StrandVisit *visit, StrandRec
 
 /* Forgets what the call of a record has emitted. Trouble is for the log. */
 void strand_store_forget_items (StrandStore *self, StrandVisit *visit, StrandRecord *record);
+
+/* Removes a record that has outlived its ttl, if it is still the one that was read. */
+gboolean strand_store_discard (StrandStore *self, StrandVisit *visit, StrandRecord *record);
+
+/* strand-store-cleanup.c: whether this visit should clean up, which it then must. */
+gboolean strand_store_take_cleaning_locked (StrandStoreState *state);
+void strand_store_cleanup_automatically (StrandStore *self, StrandVisit *visit);
 
 /* The item log of stores without one of their own. */
 gboolean strand_items_append (StrandStore *self, StrandStoreInterface *methods, const char *key,

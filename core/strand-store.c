@@ -2,11 +2,11 @@
  *
  * Each public function is one visit: enter() looks at the door (closed? time to clean up?), the method runs
  * without any lock of ours, leave() tells close() that the house is empty. Watchers are told after the visit,
- * so they never run inside a store. Automatic cleanup is part of a visit and calls methods, never the public
- * functions: a cleanup cannot start another one.
+ * so they never run inside a store.
  *
  * What a store needs for this lies in a StrandStoreState beside the object; its watchers in
- * strand-watchers.c. SPDX-License-Identifier: LGPL-2.1-or-later */
+ * strand-watchers.c.
+ *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "config.h"
 
 #include "strand-store-private.h"
@@ -20,37 +20,6 @@
 
 #define DEFAULT_CLEANUP_PROBABILITY 0.1
 #define DEFAULT_MAX_RECORD_SIZE (64 * 1024 * 1024)
-
-/* An access that cleans up is late by this much at most: below what a person notices. */
-#define CLEANUP_BUDGET_US (20 * 1000)
-
-/* After a cleanup, none for 50 times as long as it took: a store full of fresh records loses 2 % to looking.
- */
-#define CLEANUP_REST_FACTOR 50
-
-/* How many records cleanup and count take at once: large enough to make paging cheap, small enough that a
- * page of ordinary records is some hundred KiB. */
-#define PAGE_SIZE 256
-
-typedef struct
-{
-  StrandWatchers *watchers;
-
-  GMutex lock; /* guards everything below */
-  GCond left;  /* a visit has ended */
-
-  gint64 ttl_us;
-  gint64 max_record_size;
-  double cleanup_probability;
-  gboolean auto_cleanup;
-
-  guint n_visits;
-  gboolean closed;
-
-  gboolean cleaning;
-  gint64 clean_after_us; /* monotonic */
-  char *clean_cursor;
-} StrandStoreState;
 
 static GQuark state_quark; /* set with the interface, before there can be a store */
 
@@ -95,7 +64,7 @@ state_free (gpointer data)
   g_free (state);
 }
 
-static StrandStoreState *
+StrandStoreState *
 strand_store_peek_state (StrandStore *self)
 {
   static GMutex making;
@@ -114,18 +83,6 @@ strand_store_peek_state (StrandStore *self)
   g_mutex_unlock (&making);
 
   return state;
-}
-
-/* Whether this visit should clean up, which it then must. */
-static gboolean
-strand_store_take_cleaning_locked (StrandStoreState *state)
-{
-  if (!state->auto_cleanup || state->cleaning || g_random_double () >= state->cleanup_probability ||
-      strand_clock_monotonic_us () < state->clean_after_us)
-    return FALSE;
-
-  state->cleaning = TRUE;
-  return TRUE;
 }
 
 gboolean
@@ -175,7 +132,7 @@ is_expired (StrandRecord *record)
 }
 
 /* Removes a record that has outlived its ttl, if it is still the one that was read. */
-static gboolean
+gboolean
 strand_store_discard (StrandStore *self, StrandVisit *visit, StrandRecord *record)
 {
   g_autoptr(GError) error = NULL;
@@ -188,102 +145,6 @@ strand_store_discard (StrandStore *self, StrandVisit *visit, StrandRecord *recor
   strand_debug (STRAND_TOPIC_STORE, "Could not remove expired record '%s': %s", key,
                 error != NULL ? error->message : "no reason given");
   return FALSE;
-}
-
-/* The default for stores without a method of their own. Goes on where the last limited cleanup stopped, so
- * that many small ones see the whole store. */
-static gint64
-cleanup_by_listing (StrandStore *self, StrandVisit *visit, gint64 now_us, gint64 budget_us, GError **error)
-{
-  const StrandFilter filter = { .kind = "*",
-                                .statuses = 1 << STRAND_STATUS_COMPLETED | 1 << STRAND_STATUS_FAILED |
-                                            1 << STRAND_STATUS_CANCELLED };
-  gint64 start_us = strand_clock_monotonic_us ();
-  g_autofree char *cursor = NULL;
-  gint64 n_removed = 0;
-
-  if (budget_us >= 0)
-    {
-      g_mutex_lock (&strand_store_peek_state (self)->lock);
-      cursor = g_steal_pointer (&strand_store_peek_state (self)->clean_cursor);
-      g_mutex_unlock (&strand_store_peek_state (self)->lock);
-    }
-
-  do
-    {
-      g_autoptr(StrandPage) page = visit->methods->list (self, &filter, cursor, PAGE_SIZE, error);
-
-      if (page == NULL)
-        return -1;
-      for (guint i = 0; i < strand_page_get_records (page)->len; i++)
-        {
-          StrandRecord *record = g_ptr_array_index (strand_page_get_records (page), i);
-
-          if (strand_record_is_expired (record, now_us) && strand_store_discard (self, visit, record))
-            {
-              strand_watchers_announce (visit->watchers, self, strand_record_get_key (record));
-              n_removed++;
-            }
-        }
-      g_free (cursor);
-      cursor = g_strdup (strand_page_get_next (page));
-    }
-  while (cursor != NULL && (budget_us < 0 || strand_clock_monotonic_us () - start_us < budget_us));
-
-  if (cursor != NULL)
-    {
-      g_mutex_lock (&strand_store_peek_state (self)->lock);
-      g_free (strand_store_peek_state (self)->clean_cursor);
-      strand_store_peek_state (self)->clean_cursor = g_steal_pointer (&cursor);
-      g_mutex_unlock (&strand_store_peek_state (self)->lock);
-    }
-  return n_removed;
-}
-
-/* A store that removes records in its own way knows nothing of logs that are not its own. */
-static gint64
-cleanup_by_method (StrandStore *self, StrandVisit *visit, gint64 now_us, gint64 budget_us, GError **error)
-{
-  gint64 deadline_us = budget_us < 0 ? G_MAXINT64 : strand_clock_monotonic_us () + budget_us;
-  gint64 n_removed = visit->methods->cleanup_expired (self, now_us, budget_us, error);
-
-  if (n_removed > 0 && visit->methods->append_items == NULL &&
-      !strand_items_sweep (self, visit->methods, deadline_us, error))
-    return -1;
-  return n_removed;
-}
-
-static gint64
-cleanup (StrandStore *self, StrandVisit *visit, gint64 budget_us, GError **error)
-{
-  gint64 now_us = strand_clock_now_us ();
-
-  if (visit->methods->cleanup_expired != NULL)
-    return cleanup_by_method (self, visit, now_us, budget_us, error);
-  return cleanup_by_listing (self, visit, now_us, budget_us, error);
-}
-
-/* Nobody waits for an automatic cleanup, and the access that it came with has its own result: trouble is for
- * the log. */
-static void
-strand_store_cleanup_automatically (StrandStore *self, StrandVisit *visit)
-{
-  g_autoptr(GError) error = NULL;
-  gint64 start_us = strand_clock_monotonic_us ();
-  gint64 n_removed = cleanup (self, visit, CLEANUP_BUDGET_US, &error);
-  gint64 now_us = strand_clock_monotonic_us ();
-
-  if (n_removed < 0)
-    strand_debug (STRAND_TOPIC_STORE, "Automatic cleanup: %s",
-                  error != NULL ? error->message : "failed without saying why");
-  else if (n_removed > 0)
-    strand_debug (STRAND_TOPIC_STORE, "Automatic cleanup removed %" G_GINT64_FORMAT " expired records",
-                  n_removed);
-
-  g_mutex_lock (&strand_store_peek_state (self)->lock);
-  strand_store_peek_state (self)->cleaning = FALSE;
-  strand_store_peek_state (self)->clean_after_us = now_us + CLEANUP_REST_FACTOR * (now_us - start_us);
-  g_mutex_unlock (&strand_store_peek_state (self)->lock);
 }
 
 void
@@ -765,7 +626,8 @@ count_by_listing (StrandStore *self, StrandVisit *visit, const StrandFilter *fil
 
   do
     {
-      g_autoptr(StrandPage) page = visit->methods->list (self, filter, cursor, PAGE_SIZE, error);
+      g_autoptr(StrandPage) page =
+          visit->methods->list (self, filter, cursor, STRAND_STORE_PAGE_SIZE, error);
 
       if (page == NULL)
         return -1;
@@ -818,172 +680,6 @@ strand_store_count (StrandStore *self, const StrandFilter *filter, GError **erro
       g_propagate_error (error, g_steal_pointer (&local_error));
     }
   return n;
-}
-
-/**
- * strand_store_cleanup_expired:
- * @self: a store
- * @budget_us: about how long it may take, in microseconds, or -1 to look at every record
- * @error: return location for a [error@Strand.Error]
- *
- * Removes records that have outlived their ttl, and tells their watchers. With a budget, several cleanups one
- * after the other see the whole store.
- *
- * Blocks; any thread that owns no main context. Fails with `STRAND_ERROR_CLOSED`, or as the store's medium
- * does.
- *
- * Returns: how many were removed, or -1 with @error set
- * Since: 1.0
- */
-gint64
-strand_store_cleanup_expired (StrandStore *self, gint64 budget_us, GError **error)
-{
-  g_autoptr(GError) local_error = NULL;
-  gint64 n;
-  StrandVisit visit;
-
-  g_return_val_if_fail (STRAND_IS_STORE (self), -1);
-  g_return_val_if_fail (budget_us >= -1, -1);
-  g_return_val_if_fail (error == NULL || *error == NULL, -1);
-
-  if (!strand_store_enter (self, &visit, error))
-    {
-      strand_store_explain (self, error, "remove expired records", NULL);
-      return -1;
-    }
-  n = cleanup (self, &visit, budget_us, &local_error);
-  strand_store_leave (self, &visit);
-
-  if (n < 0)
-    {
-      strand_store_explain (self, &local_error, "remove expired records", NULL);
-      g_propagate_error (error, g_steal_pointer (&local_error));
-    }
-  return n;
-}
-
-/**
- * strand_store_watch:
- * @self: a store
- * @key: (nullable): the key to watch, or `NULL` for every key
- * @func: (scope notified) (closure user_data) (destroy destroy): what to call
- * @user_data: data for @func
- * @destroy: (nullable): what to call when @user_data is no longer needed: in strand_store_unwatch(), or if
- * @func calls that itself, when @func has returned
- *
- * Has @func called for every write and removal after this returns, by this process or another. Watch first
- * and read then, and no change is missed. Where the store cannot notice other processes' writes, a thread
- * looks for them every 10 ms, and as nothing changes ever less often, up to once a second.
- *
- * May block while the store starts to watch; any thread that owns no main context.
- *
- * Returns: an id for strand_store_unwatch(), never 0
- * Since: 1.0
- */
-guint
-strand_store_watch (StrandStore *self, const char *key, StrandWatchFunc func, gpointer user_data,
-                    GDestroyNotify destroy)
-{
-  g_return_val_if_fail (STRAND_IS_STORE (self), 0);
-  g_return_val_if_fail (func != NULL, 0);
-
-  return strand_watchers_add (strand_store_peek_state (self)->watchers, self, key, func, user_data, destroy);
-}
-
-/**
- * strand_store_unwatch:
- * @self: a store
- * @id: what strand_store_watch() returned
- *
- * Ends a watch. When this returns, the function is not running on another thread and will not be called
- * again. It may be called by the function itself, and then does not wait.
- *
- * Blocks while the function runs on another thread; any thread. The caller must hold no lock that the
- * function takes.
- *
- * Since: 1.0
- */
-void
-strand_store_unwatch (StrandStore *self, guint id)
-{
-  g_return_if_fail (STRAND_IS_STORE (self));
-  g_return_if_fail (id != 0);
-
-  strand_watchers_remove (strand_store_peek_state (self)->watchers, self, id);
-}
-
-/**
- * strand_store_changed:
- * @self: a store
- * @key: (nullable): the key of the record, or `NULL` if any of them may have changed
- *
- * For implementations: tells watchers that a record was written or removed other than by strand_store_put()
- * and strand_store_remove(). Call it without locks that a method takes.
- *
- * Any thread.
- *
- * Since: 1.0
- */
-void
-strand_store_changed (StrandStore *self, const char *key)
-{
-  g_return_if_fail (STRAND_IS_STORE (self));
-
-  strand_watchers_announce (strand_store_peek_state (self)->watchers, self, key);
-  if (STRAND_STORE_GET_IFACE (self)->set_watching_queues == NULL)
-    strand_watchers_announce_queue (strand_store_peek_state (self)->watchers, self, NULL);
-  else
-    strand_watchers_announce_every_queue (strand_store_peek_state (self)->watchers, self);
-}
-
-/**
- * strand_store_watch_queue:
- * @self: a store
- * @queue: (nullable): the queue to watch, or `NULL` for every queue
- * @func: (scope notified) (closure user_data) (destroy destroy): what to call, with the queue's name (or
- *   `NULL`) for a key
- * @user_data: data for @func
- * @destroy: (nullable): what to call when @user_data is no longer needed, as for strand_store_watch()
- *
- * Has @func called when this process or another may have left work in a queue, after this returns. It may be
- * called without work: claim, and see. Watch first and claim then, and no work is missed. Where the store
- * cannot notice other processes' writes, @func is called every 10 ms, and as nothing is claimed ever less
- * often, up to once a second. Calls whose time comes later are told of by strand_store_claim() instead.
- *
- * May block while the store starts to watch; any thread that owns no main context.
- *
- * Returns: an id for strand_store_unwatch(), never 0
- * Since: 1.0
- */
-guint
-strand_store_watch_queue (StrandStore *self, const char *queue, StrandWatchFunc func, gpointer user_data,
-                          GDestroyNotify destroy)
-{
-  g_return_val_if_fail (STRAND_IS_STORE (self), 0);
-  g_return_val_if_fail (func != NULL, 0);
-
-  return strand_watchers_add_queue (strand_store_peek_state (self)->watchers, self, queue, func, user_data,
-                                    destroy);
-}
-
-/**
- * strand_store_queue_changed:
- * @self: a store
- * @queue: (nullable): the queue, or `NULL` if any of them may have work
- *
- * For implementations: tells those who wait for work that another process may have left some. Call it without
- * locks that a method takes.
- *
- * Any thread.
- *
- * Since: 1.0
- */
-void
-strand_store_queue_changed (StrandStore *self, const char *queue)
-{
-  g_return_if_fail (STRAND_IS_STORE (self));
-
-  strand_watchers_announce_queue (strand_store_peek_state (self)->watchers, self, queue);
 }
 
 /**
@@ -1040,151 +736,4 @@ strand_store_measure (StrandRecord *record)
   for (guint i = 0; i < STRAND_N_FIELDS; i++)
     size += field_size (record, i);
   return size;
-}
-
-/**
- * strand_store_override_properties:
- * @klass: (type GObject.ObjectClass): the class that implements a store
- * @first_id: the id of the first of the `STRAND_STORE_N_PROPERTIES` properties
- *
- * For implementations: takes over the properties that every store has, in `class_init`.
- *
- * Since: 1.0
- */
-void
-strand_store_override_properties (GObjectClass *klass, guint first_id)
-{
-  g_return_if_fail (G_IS_OBJECT_CLASS (klass));
-  g_return_if_fail (first_id > 0);
-
-  g_object_class_override_property (klass, first_id, "ttl");
-  g_object_class_override_property (klass, first_id + 1, "auto-cleanup");
-  g_object_class_override_property (klass, first_id + 2, "cleanup-probability");
-  g_object_class_override_property (klass, first_id + 3, "max-record-size");
-}
-
-/* FALSE if that is no property that every store has. */
-static gboolean
-set_common (StrandStore *self, const char *name, const GValue *value)
-{
-  StrandStoreState *state = strand_store_peek_state (self);
-  gboolean known = TRUE;
-
-  g_mutex_lock (&state->lock);
-  if (strcmp (name, "ttl") == 0)
-    state->ttl_us = g_value_get_int64 (value);
-  else if (strcmp (name, "auto-cleanup") == 0)
-    state->auto_cleanup = g_value_get_boolean (value);
-  else if (strcmp (name, "cleanup-probability") == 0)
-    state->cleanup_probability = g_value_get_double (value);
-  else if (strcmp (name, "max-record-size") == 0)
-    state->max_record_size = g_value_get_int64 (value);
-  else
-    known = FALSE;
-  g_mutex_unlock (&state->lock);
-  return known;
-}
-
-/* FALSE if that is no property that every store has. */
-static gboolean
-get_common (StrandStore *self, const char *name, GValue *value)
-{
-  StrandStoreState *state = strand_store_peek_state (self);
-  gboolean known = TRUE;
-
-  g_mutex_lock (&state->lock);
-  if (strcmp (name, "ttl") == 0)
-    g_value_set_int64 (value, state->ttl_us);
-  else if (strcmp (name, "auto-cleanup") == 0)
-    g_value_set_boolean (value, state->auto_cleanup);
-  else if (strcmp (name, "cleanup-probability") == 0)
-    g_value_set_double (value, state->cleanup_probability);
-  else if (strcmp (name, "max-record-size") == 0)
-    g_value_set_int64 (value, state->max_record_size);
-  else
-    known = FALSE;
-  g_mutex_unlock (&state->lock);
-  return known;
-}
-
-/**
- * strand_store_set_common_property:
- * @self: a store
- * @value: what `set_property` was given
- * @pspec: what `set_property` was given
- *
- * For implementations: sets a property that every store has. Warns of one that is none of them.
- *
- * Since: 1.0
- */
-void
-strand_store_set_common_property (StrandStore *self, const GValue *value, GParamSpec *pspec)
-{
-  g_return_if_fail (STRAND_IS_STORE (self));
-  g_return_if_fail (G_IS_PARAM_SPEC (pspec));
-
-  if (!set_common (self, pspec->name, value))
-    G_OBJECT_WARN_INVALID_PROPERTY_ID (self, pspec->param_id, pspec);
-}
-
-/**
- * strand_store_set_common_value:
- * @self: a store
- * @name: the property's name
- * @value: its value
- *
- * For implementations in languages that cannot pass on a `GParamSpec`: as strand_store_set_common_property().
- *
- * Since: 1.0
- */
-void
-strand_store_set_common_value (StrandStore *self, const char *name, const GValue *value)
-{
-  g_return_if_fail (STRAND_IS_STORE (self));
-  g_return_if_fail (name != NULL);
-  g_return_if_fail (G_IS_VALUE (value));
-
-  if (!set_common (self, name, value))
-    g_warning ("'%s' is no property that every store has", name);
-}
-
-/**
- * strand_store_get_common_property:
- * @self: a store
- * @value: what `get_property` was given
- * @pspec: what `get_property` was given
- *
- * For implementations: gets a property that every store has. Warns of one that is none of them.
- *
- * Since: 1.0
- */
-void
-strand_store_get_common_property (StrandStore *self, GValue *value, GParamSpec *pspec)
-{
-  g_return_if_fail (STRAND_IS_STORE (self));
-  g_return_if_fail (G_IS_PARAM_SPEC (pspec));
-
-  if (!get_common (self, pspec->name, value))
-    G_OBJECT_WARN_INVALID_PROPERTY_ID (self, pspec->param_id, pspec);
-}
-
-/**
- * strand_store_get_common_value:
- * @self: a store
- * @name: the property's name
- * @value: a value of the property's type, to be set
- *
- * For implementations in languages that cannot pass on a `GParamSpec`: as strand_store_get_common_property().
- *
- * Since: 1.0
- */
-void
-strand_store_get_common_value (StrandStore *self, const char *name, GValue *value)
-{
-  g_return_if_fail (STRAND_IS_STORE (self));
-  g_return_if_fail (name != NULL);
-  g_return_if_fail (G_IS_VALUE (value));
-
-  if (!get_common (self, name, value))
-    g_warning ("'%s' is no property that every store has", name);
 }
