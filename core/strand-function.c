@@ -147,6 +147,12 @@ parse_signature (StrandFunction *self, const char *signature, GError **error)
     }
 
   g_string_append_c (types, ')');
+  if (!g_variant_type_string_is_valid (types->str))
+    {
+      g_set_error_literal (error, STRAND_ERROR, STRAND_ERROR_INVALID_ARGUMENT,
+                           "a parameter's type nests as deep as types may, and a tuple has to go round it");
+      return FALSE;
+    }
   self->n_parameters = names->len;
   g_ptr_array_add (names, NULL);
   self->parameter_names = (GStrv) g_ptr_array_free (g_steal_pointer (&names), FALSE);

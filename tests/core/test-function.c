@@ -104,6 +104,24 @@ test_bad_signature_is_an_error (void)
     }
 }
 
+/* Alone such a type is one; the tuple of all arguments would be a level deeper. */
+static void
+test_too_deep_parameter_is_an_error (void)
+{
+  for (gsize depth = 1; depth <= 130; depth++)
+    {
+      g_autofree char *arrays = g_strnfill (depth, 'a');
+      g_autofree char *signature = g_strconcat ("a:", arrays, "y", NULL);
+      g_autoptr(GError) error = NULL;
+      g_autoptr(StrandFunction) function =
+          strand_function_new ("test.f", signature, NULL, STRAND_TRAIT_NONE, nothing, NULL, NULL, &error);
+
+      g_assert_cmpint (function != NULL, ==, depth <= 127);
+      if (function == NULL)
+        g_assert_error (error, STRAND_ERROR, STRAND_ERROR_INVALID_ARGUMENT);
+    }
+}
+
 static void
 test_bad_name_is_an_error (void)
 {
@@ -308,6 +326,7 @@ main (int argc, char **argv)
   g_test_add_func ("/function/signature-is-read-and-written-back", test_signature_is_read_and_written_back);
   g_test_add_func ("/function/names-are-in-order", test_names_are_in_order);
   g_test_add_func ("/function/bad-signature-is-an-error", test_bad_signature_is_an_error);
+  g_test_add_func ("/function/too-deep-parameter-is-an-error", test_too_deep_parameter_is_an_error);
   g_test_add_func ("/function/bad-name-is-an-error", test_bad_name_is_an_error);
   g_test_add_func ("/function/data-goes-with-the-function", test_data_goes_with_the_function);
   g_test_add_func ("/function/binding", test_binding);
