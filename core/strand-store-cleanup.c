@@ -9,6 +9,7 @@
 #include "strand-store-private.h"
 
 #include "strand-clock.h"
+#include "strand-deadline-private.h"
 #include "strand-log.h"
 
 /* An access that cleans up is late by this much at most: below what a person notices. */
@@ -85,7 +86,7 @@ cleanup_by_listing (StrandStore *self, StrandVisit *visit, gint64 now_us, gint64
 static gint64
 cleanup_by_method (StrandStore *self, StrandVisit *visit, gint64 now_us, gint64 budget_us, GError **error)
 {
-  gint64 deadline_us = budget_us < 0 ? G_MAXINT64 : strand_clock_monotonic_us () + budget_us;
+  gint64 deadline_us = budget_us < 0 ? G_MAXINT64 : strand_deadline (strand_clock_monotonic_us (), budget_us);
   gint64 n_removed = visit->methods->cleanup_expired (self, now_us, budget_us, error);
 
   if (n_removed > 0 && visit->methods->append_items == NULL &&

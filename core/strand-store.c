@@ -2,7 +2,7 @@
  *
  * Each public function is one visit: enter() looks at the door (closed? time to clean up?), the method runs
  * without any lock of ours, leave() tells close() that the house is empty. Watchers are told after the visit,
- * so they never run inside a store.
+ * so they never run inside a method; only what a cleanup removes is told while the visit goes on.
  *
  * What a store needs for this lies in a StrandStoreState beside the object; its watchers in
  * strand-watchers.c.
@@ -689,7 +689,8 @@ strand_store_count (StrandStore *self, const StrandFilter *filter, GError **erro
  * Ends all use: methods that run now are waited for, later ones fail with `STRAND_ERROR_CLOSED`, watchers are
  * told nothing more, and the store lets go of its files and connections. Closing twice does nothing.
  *
- * Blocks; any thread that owns no main context.
+ * Blocks; any thread that owns no main context. Not in a function that watches the store, which may run while
+ * a method is waited for.
  *
  * Since: 1.0
  */
