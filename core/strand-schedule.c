@@ -121,7 +121,7 @@ static void tick (gpointer schedule);
 
 /* Has somebody look, now or after the look that is under way. */
 static void
-want_tick_locked (StrandSchedule *self)
+schedule_want_tick_locked (StrandSchedule *self)
 {
   if (!self->started)
     return;
@@ -167,7 +167,7 @@ arm_locked (StrandSchedule *self)
   self->timer = strand_clock_add_timer (strand_clock_monotonic_us () + wait_us, on_alarm, alarm, alarm_free);
   /* A manual clock may have been advanced before the timer was there. */
   if (strand_clock_now_us () >= self->next_us)
-    want_tick_locked (self);
+    schedule_want_tick_locked (self);
 }
 
 static void
@@ -181,7 +181,7 @@ on_alarm (gpointer data)
     {
       self->timer = 0;
       if (strand_clock_now_us () >= self->next_us)
-        want_tick_locked (self);
+        schedule_want_tick_locked (self);
       else
         arm_locked (self);
     }
@@ -189,7 +189,7 @@ on_alarm (gpointer data)
 }
 
 static void
-disarm_locked (StrandSchedule *self)
+schedule_disarm_locked (StrandSchedule *self)
 {
   guint64 timer = self->timer;
 
@@ -219,7 +219,7 @@ complain (StrandSchedule *self, const GError *problem)
 
 /* One look, and what follows of it. FALSE with an error of the store. */
 static gboolean
-look (StrandSchedule *self, gint64 *next_us, GError **error)
+schedule_look (StrandSchedule *self, gint64 *next_us, GError **error)
 {
   g_autoptr(GError) problem = NULL;
 
@@ -231,17 +231,17 @@ look (StrandSchedule *self, gint64 *next_us, GError **error)
 
 /* After a look: waits, unless something has happened meanwhile. */
 static void
-go_on_locked (StrandSchedule *self, gint64 next_us)
+schedule_go_on_locked (StrandSchedule *self, gint64 next_us)
 {
   gboolean again;
 
-  disarm_locked (self);
+  schedule_disarm_locked (self);
   again = self->again;
   self->next_us = next_us;
   self->again = FALSE;
   self->ticking = FALSE;
   if (again)
-    want_tick_locked (self);
+    schedule_want_tick_locked (self);
   else
     arm_locked (self);
   g_cond_broadcast (&self->changed);
@@ -254,13 +254,13 @@ tick (gpointer data)
   g_autoptr(GError) error = NULL;
   gint64 next_us = G_MAXINT64;
 
-  if (!look (self, &next_us, &error))
+  if (!schedule_look (self, &next_us, &error))
     {
       complain (self, error);
       next_us = strand_clock_now_us () + TROUBLE_US;
     }
   g_mutex_lock (&self->lock);
-  go_on_locked (self, next_us);
+  schedule_go_on_locked (self, next_us);
   g_mutex_unlock (&self->lock);
 }
 
@@ -270,7 +270,7 @@ on_record_changed (StrandStore *store, const char *key, gpointer data)
   StrandSchedule *self = data;
 
   g_mutex_lock (&self->lock);
-  want_tick_locked (self);
+  schedule_want_tick_locked (self);
   g_mutex_unlock (&self->lock);
 }
 
@@ -346,11 +346,11 @@ strand_schedule_start (StrandSchedule *self, GError **error)
   self->adopted = FALSE;
   key = g_strconcat ("strand.schedule.", self->name, NULL);
   self->watch = strand_store_watch (schedule_peek_store (self), key, on_record_changed, self, NULL);
-  good = look (self, &next_us, error);
+  good = schedule_look (self, &next_us, error);
 
   g_mutex_lock (&self->lock);
   self->started &= good; /* it may have been stopped meanwhile */
-  go_on_locked (self, next_us);
+  schedule_go_on_locked (self, next_us);
   g_mutex_unlock (&self->lock);
   if (!good)
     {
@@ -383,7 +383,7 @@ strand_schedule_stop (StrandSchedule *self)
   self->again = FALSE;
   while (self->ticking)
     g_cond_wait (&self->changed, &self->lock);
-  disarm_locked (self);
+  schedule_disarm_locked (self);
   g_mutex_unlock (&self->lock);
   if (started)
     strand_store_unwatch (schedule_peek_store (self), self->watch);
