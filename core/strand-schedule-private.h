@@ -75,6 +75,12 @@ gboolean schedule_change_paused (StrandSchedule *self, gboolean paused, GError *
 char *schedule_run_now (StrandSchedule *self, GError **error);
 gboolean schedule_read_paused (StrandRecord *record);
 
+/* strand-schedule-wait.c */
+void schedule_want_tick_locked (StrandSchedule *self);
+void schedule_disarm_locked (StrandSchedule *self);
+gboolean schedule_look (StrandSchedule *self, gint64 *next_us, GError **error);
+void schedule_go_on_locked (StrandSchedule *self, gint64 next_us);
+
 /* strand-schedule-launch.c: the calls. */
 GVariant *schedule_parse_arguments (StrandFunction *function, const char *text, GError **error);
 gboolean schedule_can_launch (StrandSchedule *self, GError **error);
