@@ -70,6 +70,7 @@ GArray *schedule_timing_list_last (ScheduleTiming *self, gint64 first_us, gint64
 
 /* strand-schedule-state.c: what stands in the store. */
 StrandStore *schedule_peek_store (StrandSchedule *self);
+char *schedule_record_key (StrandSchedule *self);
 gboolean schedule_tick (StrandSchedule *self, gint64 *next_us, GError **problem, GError **error);
 gboolean schedule_change_paused (StrandSchedule *self, gboolean paused, GError **error);
 char *schedule_run_now (StrandSchedule *self, GError **error);

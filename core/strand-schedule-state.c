@@ -32,8 +32,8 @@ schedule_peek_store (StrandSchedule *self)
 /* --- what the record says beside its fields ----------------------------------------------------------------
  */
 
-static char *
-record_key (StrandSchedule *self)
+char *
+schedule_record_key (StrandSchedule *self)
 {
   return g_strconcat ("strand.schedule.", self->name, NULL);
 }
@@ -112,7 +112,7 @@ write_record (StrandSchedule *self, StrandRecord *record, GError **error)
 static StrandRecord *
 read_record (StrandSchedule *self, GError **error)
 {
-  g_autofree char *key = record_key (self);
+  g_autofree char *key = schedule_record_key (self);
   g_autoptr(GError) local_error = NULL;
   StrandRecord *record = strand_store_get (schedule_peek_store (self), key, &local_error);
 

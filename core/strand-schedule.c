@@ -186,7 +186,7 @@ strand_schedule_start (StrandSchedule *self, GError **error)
     return TRUE;
 
   self->adopted = FALSE;
-  key = g_strconcat ("strand.schedule.", self->name, NULL);
+  key = schedule_record_key (self);
   self->watch = strand_store_watch (schedule_peek_store (self), key, on_record_changed, self, NULL);
   good = schedule_look (self, &next_us, error);
 
@@ -300,7 +300,7 @@ strand_schedule_get_state (StrandSchedule *self, gint64 *next_us, gint64 *last_u
 
   if (!prepare (self, error))
     return FALSE;
-  key = g_strconcat ("strand.schedule.", self->name, NULL);
+  key = schedule_record_key (self);
   record = strand_store_get (schedule_peek_store (self), key, &local_error);
   if (record == NULL && !g_error_matches (local_error, STRAND_ERROR, STRAND_ERROR_NOT_FOUND))
     {
