@@ -2,7 +2,8 @@
  *
  * g_variant_new() makes a value for each element, then copies them together. Where a function takes only
  * numbers, their place in the tuple's bytes is known beforehand, and writing them there costs a quarter of
- * that. SPDX-License-Identifier: LGPL-2.1-or-later */
+ * that.
+ *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "config.h"
 #include "strand-function-private.h"

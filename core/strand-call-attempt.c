@@ -2,7 +2,8 @@
  *
  * A stored call never runs itself. Its backend makes one attempt after the other, each a call of its own, and
  * tells the stored call what to show. The attempt holds its stored call; the stored call holds the attempt
- * under way, and lets it go when it ends. SPDX-License-Identifier: LGPL-2.1-or-later */
+ * under way, and lets it go when it ends.
+ *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "config.h"
 #include "strand-call-private.h"

@@ -1,8 +1,8 @@
 /* strand-call-items.c — what a function emits while it runs, on its way to on_iter.
  *
  * Items wait in a queue of the call (of the stored call, where an attempt emits). With a consumer the queue
- * is bounded by making the producer wait; without one, by dropping the oldest. SPDX-License-Identifier:
- * LGPL-2.1-or-later */
+ * is bounded by making the producer wait; without one, by dropping the oldest.
+ *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "config.h"
 #include "strand-call-private.h"

@@ -3,7 +3,8 @@
  * The default backend is the pattern: the new one is of the same class with the same properties, except for
  * those named. A property that the backend does not have but its store does gives the new backend a store of
  * its own, made from the pattern's store in the same way. So this knows no backend or store, and whatever a
- * plugin's property is called can be said here. SPDX-License-Identifier: LGPL-2.1-or-later */
+ * plugin's property is called can be said here.
+ *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "config.h"
 #include "strand-error.h"

@@ -2,7 +2,8 @@
  *
  * strand's own waits (sleeping, waiting for a call, emitting) park a coroutine by themselves, so most
  * functions need nothing of this. Yielding and awaiting make sense in a coroutine only and are errors
- * elsewhere. SPDX-License-Identifier: LGPL-2.1-or-later */
+ * elsewhere.
+ *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
 #include "strand-context.h"

@@ -5,7 +5,8 @@
  * that finds the stack empty and nobody dispatching wakes the context, so a burst costs one wake-up.
  *
  * There is one delivery for each context and priority in use. It is found through a cache in the thread,
- * so making a call takes no shared lock.              SPDX-License-Identifier: LGPL-2.1-or-later */
+ * so making a call takes no shared lock.
+ *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "config.h"
 #include "strand-delivery-private.h"

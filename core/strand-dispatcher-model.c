@@ -3,7 +3,8 @@
  * Calls may be enqueued on any thread and by the thousand. The list is the main context's: it keeps rows of
  * its own, brings them up to date once a turn, and says so with one items-changed, however much has come or
  * gone since. Rows that go are let go in turns as well: a handle's end costs about a microsecond, and ten
- * thousand at once would be seen.                              SPDX-License-Identifier: LGPL-2.1-or-later */
+ * thousand at once would be seen.
+ *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "config.h"
 #include "strand-dispatcher-private.h"

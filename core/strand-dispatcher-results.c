@@ -2,7 +2,8 @@
  *
  * Results, statuses and errors are read from the calls themselves, in the order of enqueuing, so they depend
  * neither on callbacks nor on which call ended first, and no list of them is kept that could be shared or
- * wrong. SPDX-License-Identifier: LGPL-2.1-or-later */
+ * wrong.
+ *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "config.h"
 #include "strand-dispatcher-private.h"

@@ -9,8 +9,8 @@
  * the parent's line.
  *
  * Both ends are one build on one machine, so numbers are in its own byte order and values in GVariant's own
- * form. The parent believes nothing that it reads; a helper belongs to its parent. SPDX-License-Identifier:
- * LGPL-2.1-or-later */
+ * form. The parent believes nothing that it reads; a helper belongs to its parent.
+ *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
 #include <glib.h>

@@ -3,7 +3,8 @@
  * The main thread reads a call, claims it, runs its function and writes what became of it. A second thread,
  * the watch, sleeps on the control socket and on the parent's pidfd: it passes on cancellation and room for
  * items, and when the parent is gone it ends the process and everything that functions have started, however
- * busy the main thread is. SPDX-License-Identifier: LGPL-2.1-or-later */
+ * busy the main thread is.
+ *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "config.h"
 #include "strand-helper.h"

@@ -2,7 +2,8 @@
  *
  * A holder writes its name into the record. Whoever finds the record later asks whether that holder is still
  * there: a process on this host can be looked up, one on another host cannot, and then only the lease's
- * counter, standing still long enough, tells. SPDX-License-Identifier: LGPL-2.1-or-later */
+ * counter, standing still long enough, tells.
+ *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
 #include "strand-version.h"

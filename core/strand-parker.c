@@ -2,8 +2,8 @@
  *
  * The current parker is the thread's, and so is what strand notes of the call that a thread runs; both follow
  * the function when it is set aside. A StrandCond keeps a list of those who are parked beside a GCond for
- * threads, so the code that waits is the same for both.                SPDX-License-Identifier:
- * LGPL-2.1-or-later */
+ * threads, so the code that waits is the same for both.
+ *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "config.h"
 #include "strand-parker-private.h"

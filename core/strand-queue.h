@@ -1,8 +1,8 @@
 /* strand-queue.h — looking at queues, and governing them: for operators, from any process.
  *
  * A queue is a name that calls and readers have in common, so it needs not be made. What is said of one here
- * lies in the store, where every reader finds it. See docs/queues.md.      SPDX-License-Identifier:
- * LGPL-2.1-or-later */
+ * lies in the store, where every reader finds it. See docs/queues.md.
+ *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
 #include "strand-store.h"

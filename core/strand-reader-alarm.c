@@ -2,7 +2,8 @@
  *
  * The keeper renews them, and may be waiting for a store that does not answer; so the clock's thread tells
  * the time. What is stopped here is not lost for that: if nobody has taken it by the time the store answers
- * again, it is settled, or given back. SPDX-License-Identifier: LGPL-2.1-or-later */
+ * again, it is settled, or given back.
+ *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "config.h"
 #include "strand-reader-private.h"

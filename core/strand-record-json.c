@@ -4,7 +4,8 @@
  * driven by the table of fields in strand-record.c. A payload that is itself JSON is embedded as it is, so
  * that the record can be read by other programs, and comes out again byte for byte; it is passed over here,
  * not understood. Members are looked for where the writer would have put them, so that reading what strand
- * wrote finds each name at once; any other order is as right. SPDX-License-Identifier: LGPL-2.1-or-later */
+ * wrote finds each name at once; any other order is as right.
+ *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "config.h"
 #include "strand-record.h"

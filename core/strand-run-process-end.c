@@ -1,8 +1,8 @@
 /* strand-run-process-end.c — waiting for a process, and ending it.
  *
  * The guard does the ending; here it is asked, and waited for. A guard that does not do it is killed, after
- * which the process is killed from here (strand-run-process-link.c). SPDX-License-Identifier:
- * LGPL-2.1-or-later */
+ * which the process is killed from here (strand-run-process-link.c).
+ *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "config.h"
 #include "strand-deadline-private.h"

@@ -1,7 +1,8 @@
 /* strand-run-process-function.c — a function that is a process, under a guard.
  *
  * It runs on the main thread, with everything that a call has but a consumer. SIGTERM is its cancellation, so
- * it can clean up before the guard kills it. SPDX-License-Identifier: LGPL-2.1-or-later */
+ * it can clean up before the guard kills it.
+ *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "config.h"
 #include "strand-call.h"

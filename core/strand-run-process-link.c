@@ -2,8 +2,8 @@
  *
  * Whoever looks first receives for all: news goes into the process object and to every operation under way.
  * The guard's end is seen here too. One that ends before its process was killed; then the process is killed
- * from here, while its pidfd shows that its number still is its own. SPDX-License-Identifier:
- * LGPL-2.1-or-later */
+ * from here, while its pidfd shows that its number still is its own.
+ *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "config.h"
 #include "strand-error.h"

@@ -3,7 +3,8 @@
  * A step never blocks; it says for which descriptors, and until when, there is nothing to do. So the same
  * steps serve a thread, which sleeps in poll(), a coroutine, which is parked while its context polls, and a
  * callback. Each operation has an eventfd, because news of the process goes to one of several that may wait
- * for it, and that one tells the others. SPDX-License-Identifier: LGPL-2.1-or-later */
+ * for it, and that one tells the others.
+ *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "config.h"
 #include "strand-call-private.h"

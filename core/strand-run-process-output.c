@@ -2,7 +2,8 @@
  *
  * The guard itself must never wait for whoever reads its output, for it may have to end somebody meanwhile.
  * So it only takes what is there, and a thread for each stream writes it on. A reader that is too slow holds
- * back the process, as it would without a guard. SPDX-License-Identifier: LGPL-2.1-or-later */
+ * back the process, as it would without a guard.
+ *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "config.h"
 #include "strand-run-process-private.h"

@@ -3,7 +3,8 @@
  * Between the program and the process stands a guard: `strand-helper` in another mode, which starts the
  * process, hears what it says, sees it die, and ends it and all that came of it when it is told to, or when
  * the program is gone. Program and guard have one socket; its end on either side says that the other side is
- * no more. SPDX-License-Identifier: LGPL-2.1-or-later */
+ * no more.
+ *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
 #include "strand-run-process.h"

@@ -3,7 +3,8 @@
  * The steps of a start: is it running already, could its sign of readiness mislead, the guard, and then
  * whatever comes first of ready, dead, too late and cancelled. A start that fails is undone before it says
  * so. The guard is started with posix_spawn(), for a fork of a program with threads is good for nothing but
- * exec. SPDX-License-Identifier: LGPL-2.1-or-later */
+ * exec.
+ *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "config.h"
 #include "strand-deadline-private.h"

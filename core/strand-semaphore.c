@@ -2,8 +2,8 @@
  *
  * A place that is given back goes straight to whoever has waited longest, so nobody who comes later can take
  * it first. Those who wait do so on their own call's condition, where being told to stop wakes them too. Lock
- * order: the semaphore, then a call.                                         SPDX-License-Identifier:
- * LGPL-2.1-or-later */
+ * order: the semaphore, then a call.
+ *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "config.h"
 #include "strand-semaphore.h"

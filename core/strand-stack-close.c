@@ -2,7 +2,8 @@
  *
  * Readers and backends first, for they still use what is below them; then the taskrunners, which several
  * backends may share, and the middleware, which may have something to write; then the stores, which have to
- * take the last results. SPDX-License-Identifier: LGPL-2.1-or-later */
+ * take the last results.
+ *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "config.h"
 #include "strand-stack.h"

@@ -2,7 +2,8 @@
  *
  * A keyfile is read in three steps, one file each: strand-keyfile.c knows its text, strand-stack-check.c
  * makes a plan of it or finds what is wrong, strand-stack-build.c makes objects of a plan as they are asked
- * for. SPDX-License-Identifier: LGPL-2.1-or-later */
+ * for.
+ *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
 #include "strand-keyfile-private.h"

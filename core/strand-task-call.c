@@ -1,7 +1,8 @@
 /* strand-task-call.c — calling a task: from arguments to a call on its way to its target.
  *
  * Whatever is wrong with a call, it is made, and ends with the reason where its caller looks: in its
- * callbacks and its handle. SPDX-License-Identifier: LGPL-2.1-or-later */
+ * callbacks and its handle.
+ *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "config.h"
 #include "strand-task-private.h"

@@ -2,7 +2,8 @@
  *
  * What its calls need lies in a recipe: immutable, shared by all of them, made anew when the task is changed
  * or its stack reloaded. So calling takes one look at the recipe and no lock that another thread holds for
- * long, and a call in flight keeps the target it was given. SPDX-License-Identifier: LGPL-2.1-or-later */
+ * long, and a call in flight keeps the target it was given.
+ *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "config.h"
 #include "strand-task-private.h"

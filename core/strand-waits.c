@@ -9,8 +9,8 @@
  *
  * Everything here is under one lock that is taken by such waits only. Most are over after two looks: nobody
  * waits for the function that waits, and its taskrunner has places left. Lock order: this one, then a call's,
- * a taskrunner's or a waiter's own.                                  SPDX-License-Identifier:
- * LGPL-2.1-or-later */
+ * a taskrunner's or a waiter's own.
+ *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "config.h"
 #include "strand-waits-private.h"
