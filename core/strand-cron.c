@@ -67,9 +67,7 @@ static const struct
   { "@hourly", "0 * * * *" },
 };
 
-/* --- reading
- * ------------------------------------------------------------------------------------------------
- */
+/* --- reading ------------------------------------------------------------------------------------------ */
 
 static gboolean
 refuse (GError **error, Field field, const char *item, const char *why)
@@ -213,9 +211,7 @@ read_line (StrandCron *self, const char *line, GError **error)
   return FALSE;
 }
 
-/* --- the calendar
- * -------------------------------------------------------------------------------------------
- */
+/* --- the calendar ------------------------------------------------------------------------------------- */
 
 static gboolean
 has (StrandCron *self, Field field, guint number)
@@ -257,9 +253,7 @@ floor_divide (gint64 a, gint64 b)
   return a / b - (a % b < 0);
 }
 
-/* --- wall clocks
- * --------------------------------------------------------------------------------------------
- */
+/* --- wall clocks -------------------------------------------------------------------------------------- */
 
 static int
 interval_at (StrandCron *self, gint64 time_s)
@@ -311,9 +305,7 @@ moment_of (StrandCron *self, gint64 local_s)
   return start_of_interval (self, local_s - REACH, local_s - offset_s);
 }
 
-/* --- searching
- * ----------------------------------------------------------------------------------------------
- */
+/* --- searching ---------------------------------------------------------------------------------------- */
 
 /* Every hour: by the minutes that pass. -1 if there is none before @until_s. */
 static gint64

@@ -75,8 +75,7 @@ queue_check_name (const char *name, GError **error)
   return FALSE;
 }
 
-/* --- every record of a kind -------------------------------------------------------------------------------
- */
+/* --- every record of a kind --------------------------------------------------------------------------- */
 
 /* FALSE with an error. @n_left: (inout): how many records may be looked at */
 gboolean
@@ -105,8 +104,7 @@ queue_for_each (StrandStore *store, const StrandFilter *filter, gint64 *n_left, 
   return TRUE;
 }
 
-/* --- counting ---------------------------------------------------------------------------------------------
- */
+/* --- counting ----------------------------------------------------------------------------------------- */
 
 typedef struct
 {
@@ -345,8 +343,7 @@ strand_queue_show (StrandStore *store, const char *name, GError **error)
   return found != NULL ? strand_queue_info_copy (g_ptr_array_index (found, 0)) : NULL;
 }
 
-/* --- workers ----------------------------------------------------------------------------------------------
- */
+/* --- workers ------------------------------------------------------------------------------------------ */
 
 typedef struct
 {

@@ -130,8 +130,7 @@ on_work (StrandStore *store, const char *queue, gpointer data)
   g_mutex_unlock (&self->lock);
 }
 
-/* --- queues that an operator has paused ------------------------------------------------------------------
- */
+/* --- queues that an operator has paused --------------------------------------------------------------- */
 
 static char *
 state_key (const char *queue)
@@ -191,8 +190,7 @@ unwatch_queues (StrandReader *self)
   g_array_set_size (self->watches, 0);
 }
 
-/* --- from listen to stop ---------------------------------------------------------------------------------
- */
+/* --- from listen to stop ------------------------------------------------------------------------------ */
 
 static gboolean
 check_queues (StrandReader *self, GError **error)
@@ -601,8 +599,7 @@ strand_reader_stop_finish (StrandReader *self, GAsyncResult *result, GError **er
   return g_task_propagate_boolean (G_TASK (result), error);
 }
 
-/* --- the object ------------------------------------------------------------------------------------------
- */
+/* --- the object --------------------------------------------------------------------------------------- */
 
 static void
 strand_reader_get_property (GObject *object, guint id, GValue *value, GParamSpec *pspec)

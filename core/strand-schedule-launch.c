@@ -144,9 +144,7 @@ make_options (StrandSchedule *self, gint64 time_us)
   return options;
 }
 
-/* --- middleware
- * ---------------------------------------------------------------------------------------------
- */
+/* --- middleware --------------------------------------------------------------------------------------- */
 
 typedef struct
 {
@@ -194,9 +192,7 @@ is_let_through (GListModel *middleware, StrandCall *call, GError **error)
   return decision.verdict == STRAND_VERDICT_CONTINUE;
 }
 
-/* --- the record
- * ---------------------------------------------------------------------------------------------
- */
+/* --- the record --------------------------------------------------------------------------------------- */
 
 /* The call's end in its record is nothing to us. */
 static void

@@ -29,8 +29,7 @@ schedule_peek_store (StrandSchedule *self)
   return self->backend != NULL ? strand_backend_get_store (self->backend) : NULL;
 }
 
-/* --- what the record says beside its fields ----------------------------------------------------------------
- */
+/* --- what the record says beside its fields ----------------------------------------------------------- */
 
 char *
 schedule_record_key (StrandSchedule *self)
@@ -83,9 +82,7 @@ set_timing (StrandSchedule *self, StrandRecord *record)
   set_detail (record, "timing", g_variant_new_string (self->timing->text));
 }
 
-/* --- reading and writing
- * ------------------------------------------------------------------------------------
- */
+/* --- reading and writing ------------------------------------------------------------------------------ */
 
 static gboolean
 is_race (const GError *error)
@@ -158,9 +155,7 @@ change_record (StrandSchedule *self, ChangeFunc change, gpointer data, GError **
   return FALSE;
 }
 
-/* --- from one time to the next
- * ------------------------------------------------------------------------------
- */
+/* --- from one time to the next ------------------------------------------------------------------------ */
 
 /* The times that a call is to be left for, of those that are due; in order. */
 static GArray *
@@ -310,9 +305,7 @@ schedule_tick (StrandSchedule *self, gint64 *next_us, GError **problem, GError *
   return TRUE;
 }
 
-/* --- by hand
- * ------------------------------------------------------------------------------------------------
- */
+/* --- by hand ------------------------------------------------------------------------------------------ */
 
 static void
 set_paused (StrandSchedule *self, StrandRecord *record, gpointer paused)

@@ -116,9 +116,7 @@ on_record_changed (StrandStore *store, const char *key, gpointer data)
   g_mutex_unlock (&self->lock);
 }
 
-/* --- from start to stop
- * -------------------------------------------------------------------------------------
- */
+/* --- from start to stop ------------------------------------------------------------------------------- */
 
 static gboolean
 fail (StrandSchedule *self, GError **error, const char *why)
@@ -351,9 +349,7 @@ strand_schedule_next (StrandSchedule *self, gint64 after_us, GError **error)
   return next_us;
 }
 
-/* --- plumbing
- * -----------------------------------------------------------------------------------------------
- */
+/* --- plumbing ----------------------------------------------------------------------------------------- */
 
 static void
 strand_schedule_get_property (GObject *object, guint id, GValue *value, GParamSpec *pspec)

@@ -331,8 +331,7 @@ strand_store_forget_items (StrandStore *self, StrandVisit *visit, StrandRecord *
                   error != NULL ? error->message : "no reason given");
 }
 
-/* --- the store ---------------------------------------------------------------------------------------------
- */
+/* --- the store ---------------------------------------------------------------------------------------- */
 
 static void
 strand_store_default_init (StrandStoreInterface *iface)
