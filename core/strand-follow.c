@@ -6,8 +6,9 @@
  * also the backend: cancelling goes the other way, into the record.
  *
  * One reading of a record at a time: what changes meanwhile makes another one follow. The followers of a
- * store stand in a line for it, so that a burst of changes keeps one thread busy instead of waking several,
- * and changes that come while one waits there are read together. SPDX-License-Identifier: LGPL-2.1-or-later
+ * store stand in a line for it, so that a burst of changes keeps one thread busy instead of waking several;
+ * all that stand there are read with one question to the store, and changes that come while one waits there
+ * with one reading.                                 SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
 #include "config.h"
@@ -28,8 +29,8 @@
 /* How many items are read at once. */
 #define ITEMS_PAGE 64
 
-/* How many threads read for the followers of one store, and how many of these must wait for another thread.
- */
+/* How many threads read for the followers of one store, and how many of these must wait for another thread,
+ * which is also how many are read at once. */
 #define MAX_READERS 4
 #define WAITING_PER_READER 32
 
@@ -328,11 +329,12 @@ let_go (StrandFollower *self)
   strand_call_unref (call);
 }
 
+/* Makes of the call what was read: @record, or @error where there is none. Takes over both. */
 static void
-read_record (StrandFollower *self, StrandCall *call)
+take_record (StrandFollower *self, StrandCall *call, StrandRecord *read, GError *why)
 {
-  g_autoptr(GError) error = NULL;
-  g_autoptr(StrandRecord) record = strand_store_get (self->store, self->key, &error);
+  g_autoptr(StrandRecord) record = read;
+  g_autoptr(GError) error = why;
 
   if (record != NULL &&
       (strand_store_fail_lost (self->store, record) || strand_store_fail_expired (self->store, record)))
@@ -355,23 +357,6 @@ read_record (StrandFollower *self, StrandCall *call)
     let_go (self);
   else if (!strand_call_is_ended (call) && record != NULL)
     look_later (self, record);
-}
-
-static void
-follow_record (StrandFollower *self)
-{
-  do
-    {
-      StrandCall *call = ref_call (self);
-
-      g_atomic_int_set (&self->reading, READING);
-      if (call != NULL)
-        {
-          read_record (self, call);
-          strand_call_unref (call);
-        }
-    }
-  while (!g_atomic_int_compare_and_exchange (&self->reading, READING, READING_NOT));
 }
 
 static void
@@ -405,20 +390,68 @@ line_of (StrandStore *store)
   return line;
 }
 
-/* Reads for all that wait. */
+/* Those that are read next, out of the line. What changes from here on is read again. */
+static guint
+take_waiting_locked (FollowLine *line, StrandFollower **followers)
+{
+  guint n = 0;
+
+  while (n < WAITING_PER_READER && (followers[n] = g_queue_pop_head (&line->waiting)) != NULL)
+    g_atomic_int_set (&followers[n++]->reading, READING);
+  return n;
+}
+
+/* One question to the store for all of them. A call whose last handle is gone needs no answer. */
+static void
+read_records (StrandStore *store, StrandFollower *const *followers, guint n)
+{
+  StrandFollower *asking[WAITING_PER_READER];
+  StrandCall *calls[WAITING_PER_READER];
+  const char *keys[WAITING_PER_READER];
+  StrandRecord *records[WAITING_PER_READER];
+  GError *errors[WAITING_PER_READER];
+  guint n_asking = 0;
+
+  for (guint i = 0; i < n; i++)
+    {
+      calls[n_asking] = ref_call (followers[i]);
+      if (calls[n_asking] == NULL)
+        continue;
+      keys[n_asking] = followers[i]->key;
+      asking[n_asking++] = followers[i];
+    }
+  strand_store_get_batch (store, keys, n_asking, records, errors);
+  for (guint i = 0; i < n_asking; i++)
+    {
+      take_record (asking[i], calls[i], records[i], errors[i]);
+      strand_call_unref (calls[i]);
+    }
+}
+
+/* Reads for all that wait. One that has changed while it was read goes to the end of the line. */
 static void
 serve_line (gpointer data)
 {
   g_autoptr(StrandStore) store = data;
   FollowLine *line = line_of (store);
-  StrandFollower *follower;
+  StrandFollower *followers[WAITING_PER_READER];
+  guint n;
 
   g_mutex_lock (&line->lock);
-  while ((follower = g_queue_pop_head (&line->waiting)) != NULL)
+  while ((n = take_waiting_locked (line, followers)) > 0)
     {
       g_mutex_unlock (&line->lock);
-      follow_record (follower);
-      g_object_unref (follower);
+      read_records (store, followers, n);
+      g_mutex_lock (&line->lock);
+      for (guint i = 0; i < n; i++)
+        if (!g_atomic_int_compare_and_exchange (&followers[i]->reading, READING, READING_NOT))
+          {
+            g_queue_push_tail (&line->waiting, followers[i]);
+            followers[i] = NULL;
+          }
+      g_mutex_unlock (&line->lock);
+      for (guint i = 0; i < n; i++)
+        g_clear_object (&followers[i]);
       g_mutex_lock (&line->lock);
     }
   line->n_readers--;

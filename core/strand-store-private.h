@@ -81,6 +81,12 @@ void strand_store_leave (StrandStore *self, StrandVisit *visit);
 /* A method that failed must have said why. Adds what was being done, to which record (NULL: to none). */
 void strand_store_explain (StrandStore *self, GError **error, const char *doing, const char *key);
 
+/* What a store's method has read, as a caller may see it: NULL with @error if it is another key's, or has
+ * outlived its ttl. Takes over @record. @discarded: (out): set where it was removed for that, which watchers
+ * must hear of after the visit. */
+StrandRecord *strand_store_admit (StrandStore *self, StrandVisit *visit, StrandRecord *record,
+                                  const char *key, gboolean *discarded, GError **error);
+
 /* What a record must have before it is written: its new revision, a ttl, a bearable size. */
 gboolean strand_store_prepare (StrandVisit *visit, StrandRecord *record, guint64 expected, GError **error);
 

@@ -223,15 +223,11 @@ check_gotten (StrandStore *self, StrandRecord *record, const char *key, GError *
   return NULL;
 }
 
-/* @discarded: (out): whether an expired record was found, which watchers must hear of once the visit is over
- */
-static StrandRecord *
-get_in_visit (StrandStore *self, StrandVisit *visit, const char *key, gboolean *discarded, GError **error)
+StrandRecord *
+strand_store_admit (StrandStore *self, StrandVisit *visit, StrandRecord *record, const char *key,
+                    gboolean *discarded, GError **error)
 {
-  StrandRecord *record = visit->methods->get (self, key, error);
-
-  if (record != NULL)
-    record = check_gotten (self, record, key, error);
+  record = check_gotten (self, record, key, error);
   if (record == NULL || !is_expired (record))
     return record;
 
@@ -424,7 +420,9 @@ strand_store_get (StrandStore *self, const char *key, GError **error)
       strand_store_explain (self, error, "read", key);
       return NULL;
     }
-  record = get_in_visit (self, &visit, key, &discarded, &local_error);
+  record = visit.methods->get (self, key, &local_error);
+  if (record != NULL)
+    record = strand_store_admit (self, &visit, record, key, &discarded, &local_error);
   strand_store_leave (self, &visit);
 
   if (discarded)

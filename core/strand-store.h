@@ -159,6 +159,7 @@ typedef void (*StrandWatchFunc) (StrandStore *store, const char *key, gpointer u
  * @append_items: adds to what a call has emitted
  * @read_items: reads what a call has emitted
  * @remove_items: forgets what a call has emitted
+ * @get_batch: reads several records
  *
  * What a store implements. Methods are called by backends, readers, handles and the command line through
  * the functions below, on any thread and on several at once, never on a thread that owns a main context;
@@ -254,8 +255,13 @@ struct _StrandStoreInterface
    * record is removed by strand_store_remove(); cleanup_expired sees to it itself, where it has these. */
   gboolean (*remove_items) (StrandStore *self, const char *key, guint64 fence, GError **error);
 
+  /* Optional. As get for each key: records[i] is set where there is one, else errors[i]; both are NULL before.
+   * They need not be of one moment. */
+  void (*get_batch) (StrandStore *self, const char *const *keys, guint n, StrandRecord **records,
+                     GError **errors);
+
   /*< private >*/
-  gpointer reserved[6];
+  gpointer reserved[5];
 };
 
 /**

@@ -315,6 +315,85 @@ strand_store_renew (StrandStore *self, StrandRenewal *renewals, guint n, GError 
   return done;
 }
 
+/* --- reading -------------------------------------------------------------------------------------------- */
+
+static void
+get_each (StrandStore *self, StrandVisit *visit, const char *const *keys, guint n, StrandRecord **records,
+          GError **errors)
+{
+  for (guint i = 0; i < n; i++)
+    if (errors[i] == NULL)
+      records[i] = visit->methods->get (self, keys[i], &errors[i]);
+}
+
+/* Only good keys go to the store together; a bad one among them has its verdict already. */
+static void
+get_together (StrandStore *self, StrandVisit *visit, const char *const *keys, guint n, StrandRecord **records,
+              GError **errors)
+{
+  gboolean all_good = TRUE;
+
+  for (guint i = 0; i < n; i++)
+    all_good &= strand_key_check (keys[i], &errors[i]);
+  if (visit->methods->get_batch != NULL && all_good && n > 1)
+    visit->methods->get_batch (self, keys, n, records, errors);
+  else
+    get_each (self, visit, keys, n, records, errors);
+}
+
+/**
+ * strand_store_get_batch: (skip)
+ * @self: a store
+ * @keys: (array length=n): the records' keys
+ * @n: how many
+ * @records: (array length=n): set to the records, which are the caller's to change and to let go
+ * @errors: (array length=n): set where there is no record, as strand_store_get() would say it; the caller's
+ *   to free
+ *
+ * Reads records together where the store can, which is faster than one by one. Each is as it was at some
+ * moment meanwhile, not all at the same.
+ *
+ * Blocks; any thread that owns no main context.
+ *
+ * Since: 1.0
+ */
+void
+strand_store_get_batch (StrandStore *self, const char *const *keys, guint n, StrandRecord **records,
+                        GError **errors)
+{
+  g_autoptr(GError) closed = NULL;
+  g_autofree gboolean *discarded = g_new0 (gboolean, n);
+  gboolean open;
+  StrandVisit visit;
+
+  g_return_if_fail (STRAND_IS_STORE (self));
+  g_return_if_fail ((keys != NULL && records != NULL && errors != NULL) || n == 0);
+
+  for (guint i = 0; i < n; i++)
+    {
+      records[i] = NULL;
+      errors[i] = NULL;
+    }
+  open = strand_store_enter (self, &visit, &closed);
+  if (open)
+    get_together (self, &visit, keys, n, records, errors);
+  for (guint i = 0; i < n; i++)
+    if (records[i] != NULL)
+      records[i] = strand_store_admit (self, &visit, records[i], keys[i], &discarded[i], &errors[i]);
+    else if (!open)
+      errors[i] = g_error_copy (closed);
+  if (open)
+    strand_store_leave (self, &visit);
+
+  for (guint i = 0; i < n; i++)
+    {
+      if (discarded[i])
+        strand_watchers_announce (visit.watchers, self, keys[i]);
+      if (records[i] == NULL)
+        strand_store_explain (self, &errors[i], "read", keys[i]);
+    }
+}
+
 /* --- settling ------------------------------------------------------------------------------------------- */
 
 /* Whether the record may be handed to the store; if not, its verdict is there already. */

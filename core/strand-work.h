@@ -17,6 +17,10 @@ STRAND_AVAILABLE_IN_ALL
 gboolean strand_store_renew (StrandStore *self, StrandRenewal *renewals, guint n, GError **error);
 
 STRAND_AVAILABLE_IN_ALL
+void strand_store_get_batch (StrandStore *self, const char *const *keys, guint n, StrandRecord **records,
+                             GError **errors);
+
+STRAND_AVAILABLE_IN_ALL
 guint strand_store_put_batch (StrandStore *self, StrandRecord *const *records, const guint64 *expected,
                               guint n, GError **errors);
 

@@ -216,6 +216,40 @@ strand_redis_store_get (StrandStore *store, const char *key, GError **error)
   return read_record (pool, key, reply, error);
 }
 
+static void
+get_some (RedisPool *pool, const char *const *keys, guint n, StrandRecord **records, GError **errors)
+{
+  g_autoptr(GPtrArray) commands = g_ptr_array_new_with_free_func ((GDestroyNotify) redis_command_free);
+  g_autofree redisReply **replies = g_new0 (redisReply *, n);
+  g_autoptr(GError) trouble = NULL;
+
+  for (guint i = 0; i < n; i++)
+    g_ptr_array_add (commands, command_for_get (pool, keys[i]));
+  redis_pool_run (pool, (RedisCommand *const *) commands->pdata, n, replies, &trouble);
+
+  for (guint i = 0; i < n; i++)
+    {
+      if (replies[i] != NULL)
+        records[i] = read_record (pool, keys[i], replies[i], &errors[i]);
+      else
+        errors[i] = g_error_copy (trouble);
+      g_clear_pointer (&replies[i], freeReplyObject);
+    }
+}
+
+static void
+strand_redis_store_get_batch (StrandStore *store, const char *const *keys, guint n, StrandRecord **records,
+                              GError **errors)
+{
+  g_autoptr(GError) trouble = NULL;
+  RedisPool *pool = get_pool (STRAND_REDIS_STORE (store), &trouble);
+
+  for (guint i = 0; pool == NULL && i < n; i++)
+    errors[i] = g_error_copy (trouble);
+  for (guint i = 0; pool != NULL && i < n; i += STEP)
+    get_some (pool, keys + i, MIN (n - i, STEP), records + i, errors + i);
+}
+
 /* When it may be removed, and in how many ms the server shall do it if nobody else did. */
 static void
 add_expiry (RedisCommand *command, StrandRecord *record)
@@ -875,6 +909,7 @@ store_init (StrandStoreInterface *iface)
   iface->append_items = strand_redis_store_append_items;
   iface->read_items = strand_redis_store_read_items;
   iface->remove_items = strand_redis_store_remove_items;
+  iface->get_batch = strand_redis_store_get_batch;
   iface->set_watching = strand_redis_store_set_watching;
   iface->set_watching_queues = strand_redis_store_set_watching_queues;
   iface->close = strand_redis_store_close;

@@ -334,6 +334,73 @@ over_an_expired_one (StrandConformance *self)
   g_assert_cmpint (strand_record_get_status (kept), ==, STRAND_STATUS_PENDING);
 }
 
+/* Keys that are there, are not, come twice and have expired. */
+static void
+reads_together (StrandConformance *self)
+{
+  static const char *const keys[] = { "one", "gone", "two", "ended", "one", "three" };
+  g_autoptr(StrandStore) store = store_make (self);
+  StrandRecord *records[G_N_ELEMENTS (keys)];
+  GError *errors[G_N_ELEMENTS (keys)];
+
+  strand_clock_set_manual (STORE_NOW_US);
+  g_object_set (store, "auto-cleanup", FALSE, NULL);
+  store_put_key (store, "one");
+  store_put_key (store, "two");
+  store_put_key (store, "three");
+  store_put_ended (store, "ended", STORE_NOW_US, 10);
+  strand_clock_advance (10);
+  strand_store_get_batch (store, keys, G_N_ELEMENTS (keys), records, errors);
+
+  for (guint i = 0; i < G_N_ELEMENTS (keys); i++)
+    {
+      g_autoptr(StrandRecord) record = records[i];
+      g_autoptr(GError) error = errors[i];
+      g_autoptr(StrandRecord) alone = NULL;
+
+      if (i == 1 || i == 3)
+        {
+          g_assert_null (record);
+          g_assert_error (error, STRAND_ERROR, STRAND_ERROR_NOT_FOUND);
+          g_assert_nonnull (strstr (error->message, keys[i]));
+          continue;
+        }
+      g_assert_no_error (error);
+      alone = store_get (store, keys[i]);
+      store_assert_same (record, alone);
+    }
+  g_assert_true (records[0] != records[4]); /* each may be changed without the other */
+}
+
+static void
+reads_many (StrandConformance *self)
+{
+  guint n = store_times (self, 1000);
+  g_autoptr(StrandStore) store = store_make (self);
+  g_autoptr(GPtrArray) written = g_ptr_array_new_with_free_func ((GDestroyNotify) strand_record_unref);
+  g_autofree guint64 *expected = g_new0 (guint64, n);
+  g_autofree const char **keys = g_new (const char *, n);
+  g_autofree StrandRecord **records = g_new (StrandRecord *, n);
+  g_autofree GError **errors = g_new0 (GError *, n);
+
+  for (guint i = 0; i < n; i++)
+    {
+      g_autofree char *key = g_strdup_printf ("job-%u", i);
+
+      g_ptr_array_add (written, store_record (key));
+      keys[n - 1 - i] = strand_record_get_key (written->pdata[i]);
+    }
+  g_assert_cmpuint (
+      strand_store_put_batch (store, (StrandRecord *const *) written->pdata, expected, n, errors), ==, n);
+  strand_store_get_batch (store, keys, n, records, errors);
+  for (guint i = 0; i < n; i++)
+    {
+      g_assert_no_error (errors[i]);
+      g_assert_cmpstr (strand_record_get_key (records[i]), ==, keys[i]);
+      strand_record_unref (records[i]);
+    }
+}
+
 const StrandConformanceCase store_batch_cases[] = {
   { "batch/verdicts",
     "In a batch each record has the verdict that `put` would give; one that is refused "
@@ -344,5 +411,8 @@ const StrandConformanceCase store_batch_cases[] = {
   { "batch/told", "Watchers of keys and queues are told of a batch as of single writes.", batch_is_told },
   { "batch/expired", "In a batch, too, an expired record is not in the way of a new one.",
     over_an_expired_one },
+  { "batch/read", "Keys that are read together are answered each as `get` would, in their order.",
+    reads_together },
+  { "batch/read-many", "A thousand keys are read together.", reads_many },
   { 0 },
 };

@@ -39,7 +39,7 @@ static const Fault faults[] = {
   { "forgets-ttl", NULL,
     "put/every-field put/odd-numbers ttl/hidden ttl/not-early ttl/from-the-end ttl/own-first "
     "ttl/not-in-the-way ttl/rewritten ttl/other-kinds cleanup/all cleanup/small-steps cleanup/by-using "
-    "cleanup/items clock/back clock/ahead batch/expired" },
+    "cleanup/items clock/back clock/ahead batch/expired batch/read" },
   { "pages-overlap", NULL, "list/one-page list/rewritten list/kinds", "crash/writers" },
   { "pages-gap", NULL, "list/one-page list/come-and-go list/rewritten list/kinds" },
   { "ignores-queue", NULL, "list/filters list/exact-names list/changed threads/all-at-once" },
@@ -57,6 +57,7 @@ static const Fault faults[] = {
     "renew/between-writes items/removed threads/all-at-once crash/claimants" },
   { "ignores-fence", NULL, "renew/fence renew/each" },
   { "stops-batch", NULL, "batch/verdicts batch/same-key batch/many" },
+  { "turns-batch", NULL, "batch/read batch/read-many" },
   { "drops-items", NULL,
     "items/in-order items/said-again items/replaced items/gap items/small-gap items/begins-late "
     "items/bounded items/other-process" },
