@@ -63,6 +63,51 @@ class WithoutGuard(Case):
             "True",
         )
 
+    def test_data_types_of_the_program_go_there_and_back(self):
+        self.assert_prints(
+            """
+            import dataclasses, enum
+            from datetime import date
+            from strand import as_task
+            from strand.au import SerializationFormat, async_compute
+
+            print("begins")
+
+            class Unit(enum.Enum):
+                METRE = "m"
+
+            @dataclasses.dataclass(frozen=True)
+            class Length:
+                value: float
+                unit: Unit = Unit.METRE
+                seen: date = date(2024, 2, 29)
+
+            class TooLong(Exception):
+                pass
+
+            @as_task("process")
+            def double(length):  # which mentions neither of the types
+                return dataclasses.replace(length, value=2 * length.value), type(length).__name__
+
+            @async_compute(base_path="results", serialization=SerializationFormat.PICKLE)
+            def refuse(length):
+                if length.value > 1:
+                    raise TooLong(length)
+                return [length]
+
+            print(double(Length(4)).get_result(timeout=60) == (Length(8), "Length"))
+            print(refuse(Length(1)).get_result(timeout=60))
+            try:
+                refuse(Length(2)).get_result(timeout=60)
+            except TooLong as error:
+                print(error.args == (Length(2),))
+            """,
+            "begins",
+            "True",
+            "[Length(value=1, unit=<Unit.METRE: 'm'>, seen=datetime.date(2024, 2, 29))]",
+            "True",
+        )
+
     def test_what_the_function_needs_is_there(self):
         self.assert_prints(
             """
@@ -215,12 +260,15 @@ class OtherPrograms(Case):
             (
                 "__main__.py",
                 "from strand import as_task\nfrom .other import FACTOR\n@as_task('process')\ndef times(n):\n"
-                "    return n * FACTOR\nprint(times(4).get_result(60))\n",
+                "    return n * FACTOR\nprint(times(4).get_result(60))\n"
+                "import typing\nclass Pair(typing.NamedTuple):\n    a: int\n    b: int\n"
+                "@as_task('process')\ndef turn(pair):\n    return Pair(pair.b, pair.a)\n"
+                "print(turn(Pair(1, 2)).get_result(60))\n",
             ),
         ):
             (self.folder / "package" / name).write_text(text)
         done = run_python("-m", "package", cwd=self.folder)
-        self.assertEqual((done.stdout, done.returncode), ("20\n", 0), done.stderr)
+        self.assertEqual((done.stdout, done.returncode), ("20\nPair(a=2, b=1)\n", 0), done.stderr)
 
     def test_program_that_was_typed_in(self):
         program = (

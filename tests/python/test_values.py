@@ -1,10 +1,18 @@
 """Every plain Python value becomes a GVariant and comes back the same.    SPDX-License-Identifier: LGPL-2.1-or-later"""
 
 import collections
+import dataclasses
+import datetime
+import decimal
 import enum
+import fractions
 import math
+import pathlib
 import threading
+import typing
 import unittest
+import uuid
+import zoneinfo
 
 from gi.repository import GLib
 
@@ -13,6 +21,43 @@ from strand import from_variant, to_variant
 
 class Colour(enum.IntEnum):
     RED = 3
+
+
+class Shade(enum.Enum):
+    PALE = "pale"
+    PAIR = (1, 2)
+
+
+class Rights(enum.Flag):
+    READ = 1
+    WRITE = 2
+
+
+Point = collections.namedtuple("Point", "x y")
+
+
+class Named(typing.NamedTuple):
+    name: str
+    at: Point
+
+
+@dataclasses.dataclass(frozen=True)
+class Shape:
+    corners: list
+    shade: Shade = Shade.PALE
+    made: typing.Optional[datetime.datetime] = None
+    inner: typing.Optional["Shape"] = None
+    area: float = dataclasses.field(init=False)
+
+    def __post_init__(self):
+        object.__setattr__(self, "area", math.nan)
+
+
+@dataclasses.dataclass
+class Slotted:
+    __slots__ = ("a", "b")
+    a: int
+    b: int
 
 
 class RoundTrip(unittest.TestCase):
@@ -56,12 +101,51 @@ class RoundTrip(unittest.TestCase):
         self.assertEqual(list(from_variant(to_variant(value))), ["z", "a", "m"])
 
     def test_subclasses_travel_as_what_they_extend(self):
-        point = collections.namedtuple("Point", "x y")(1, 2)
-        for value, plain in ((Colour.RED, 3), (point, (1, 2)), (collections.OrderedDict(a=1), {"a": 1}),
+        local = collections.namedtuple("Local", "x y")(1, 2)  # nobody elsewhere finds its type
+        for value, plain in ((local, (1, 2)), (collections.OrderedDict(a=1), {"a": 1}),
                              (collections.Counter("aa"), {"a": 2})):
             back = from_variant(to_variant(value))
             self.assertEqual(back, plain)
             self.assertIs(type(back), type(plain))
+
+    def test_dates_and_numbers_of_the_standard_library(self):
+        berlin = zoneinfo.ZoneInfo("Europe/Berlin")
+        for value in (datetime.date(2024, 2, 29), datetime.time(23, 59, 59, 999999), datetime.timedelta(-1, 5, 7),
+                      datetime.datetime.min, datetime.datetime.max,
+                      datetime.datetime(2024, 2, 29, 1, 2, 3, 4, datetime.timezone.utc),
+                      datetime.datetime(2024, 2, 29, tzinfo=datetime.timezone(datetime.timedelta(hours=-3.5))),
+                      decimal.Decimal("1.10"), decimal.Decimal("-Infinity"), fractions.Fraction(-2**80, 3),
+                      uuid.UUID(int=2**127), pathlib.Path("/a/b"), pathlib.PurePosixPath("a"),
+                      {pathlib.Path("a"): [datetime.date.min]}):
+            self.assert_same(value)
+        for fold in (0, 1):
+            twice = datetime.datetime(2024, 10, 27, 2, 30, tzinfo=berlin, fold=fold)
+            back = from_variant(to_variant(twice))
+            self.assertEqual((back.utcoffset(), back.fold, back.tzinfo), (twice.utcoffset(), fold, berlin))
+
+    def test_a_programs_own_data_types(self):
+        shape = Shape([Point(1, 2), (3, 4)], Shade.PAIR, datetime.datetime(2024, 1, 1), Shape([]))
+        object.__setattr__(shape, "area", 4.5)  # what __post_init__ set is kept, so it does not run again
+        object.__setattr__(shape.inner, "area", 0.5)
+        for value in (Colour.RED, Shade.PAIR, Rights.READ | Rights.WRITE, Point(1, "a"), Named("n", Point(0, None)), shape,
+                      Slotted(1, 2), {Shade.PALE: {Point(1, 2)}}):
+            self.assert_same(value)
+        self.assertIs(type(from_variant(to_variant(shape)).corners[0]), Point)
+
+    def test_own_type_that_is_unknown_is_what_it_is_made_of(self):
+        for value, plain in ((Slotted(1, 2), {"a": 1, "b": 2}), (Shade.PAIR, (1, 2)), (Point(1, 2), (1, 2))):
+            elsewhere = to_variant(value).print_(True).replace(__name__, "no.such.module")
+            self.assertEqual(from_variant(GLib.Variant.parse(None, elsewhere, None, None)), plain)
+
+    def test_no_other_type_is_made_of_data(self):
+        for kind in ("dataclass", "enum", "namedtuple"):
+            text = f"{{'{kind}', <('threading', 'Thread', {{'name': <'a'>}})>}}"
+            self.assertEqual(from_variant(GLib.Variant.parse(None, text, None, None)), {"name": "a"})
+
+    def test_own_type_that_nobody_finds_is_refused(self):
+        local = dataclasses.make_dataclass("Local", ["x"])
+        with self.assertRaisesRegex(TypeError, "'Local' cannot leave the process: .*top level of a module"):
+            to_variant(local(1))
 
     def test_many_numbers(self):
         self.assert_same(list(range(200000)))

@@ -7,19 +7,16 @@ exception is made again where its type is known there without importing anything
 cause; elsewhere it is a RemoteError that says the same.              SPDX-License-Identifier: LGPL-2.1-or-later
 """
 
-import sys
 import traceback
 
 from gi.overrides.Strand import tell as tell_c
 from gi.repository import Gio, GLib, Strand
 
+from strand import objects
 from strand.values import from_variant, to_variant
 
 DOMAIN = "strand-python-error"
 METADATA = "python.error"
-
-# What a helper runs as the main module is the program's.
-HELPER_MAIN = "__strand_main__"
 
 
 class StrandError(Exception):
@@ -125,18 +122,15 @@ def describe(exception):
         arguments = to_variant(exception.args)
     except (TypeError, ValueError):
         arguments = to_variant((str(exception),))
-    module = "__main__" if kind.__module__ == HELPER_MAIN else kind.__module__
+    module, name = objects.name_type(kind)
     text = "".join(traceback.format_exception(kind, exception, exception.__traceback__))
-    description = {"module": module, "name": kind.__qualname__, "arguments": arguments, "traceback": text}
+    description = {"module": module, "name": name, "arguments": arguments, "traceback": text}
     return to_variant(description)
 
 
 def _find_type(module, name):
-    """A type that is there already: data must not make this program import anything."""
-    found = sys.modules.get(module)
-    for part in name.split("."):
-        found = getattr(found, part, None)
-    return found if isinstance(found, type) and issubclass(found, Exception) else None
+    found = objects.find_type(module, name)
+    return found if found is not None and issubclass(found, Exception) else None
 
 
 def _make_again(description, message):

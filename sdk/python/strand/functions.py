@@ -23,7 +23,7 @@ import types
 
 from gi.repository import GLib, Strand
 
-from strand import errors, running
+from strand import errors, objects, running
 from strand.values import from_variant, to_variant
 
 SIGNATURE = "arguments:av keywords:a{sv} -> v"
@@ -90,7 +90,7 @@ def locate(function):
         )
     if module == "__main__" and _main_source() is None:
         raise NotPortableError(f"'{name}' was typed in, so another process cannot find it: put it into a file")
-    return f"{'__main__' if module == errors.HELPER_MAIN else module}:{name}"
+    return f"{'__main__' if module == objects.HELPER_MAIN else module}:{name}"
 
 
 def _main_source():
@@ -149,7 +149,7 @@ def defined_in(module):
 
 def _public_module(module):
     """A module's name for others: a program that was started as a module can be imported as that."""
-    if module not in ("__main__", errors.HELPER_MAIN):
+    if module not in ("__main__", objects.HELPER_MAIN):
         return module
     kind, name = _main_source() or (None, None)
     return name if kind == "module" else "__main__"

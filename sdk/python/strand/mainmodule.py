@@ -17,7 +17,7 @@ import importlib.util
 import sys
 import types
 
-from strand import errors, functions
+from strand import functions, objects
 
 _program = None  # what set_program() was given
 _main = None
@@ -35,6 +35,12 @@ def find_in_main(name):
     if _main is None:
         _main = _Main(*_read_program())
     return _main.find(name)
+
+
+def define_in_main(name):
+    """Executes what defines a name of the main module that a helper has begun to run, unless that is done."""
+    if not _main.guarded:
+        _main.execute_for(name)
 
 
 def defined_in_main():
@@ -115,12 +121,12 @@ class _Main:
 
     def __init__(self, path, spec, tree):
         self.path = path
-        self.module = types.ModuleType(errors.HELPER_MAIN)
+        self.module = types.ModuleType(objects.HELPER_MAIN)
         self.module.__file__ = path
         if spec is not None:
             self.module.__spec__ = spec
             self.module.__package__ = spec.parent
-        sys.modules[errors.HELPER_MAIN] = sys.modules["__main__"] = self.module
+        sys.modules[objects.HELPER_MAIN] = sys.modules["__main__"] = self.module
         self.tree = tree
         self.guarded = any(map(_is_guard, tree.body))
         self.executed = set()
@@ -149,7 +155,7 @@ class _Main:
     def find(self, name):
         location = f"__main__:{name}"
         if not self.guarded:
-            self._execute_for(name.partition(".")[0])
+            self.execute_for(name)
         noted = functions._by_location.get(location)
         if noted is not None:
             return noted
@@ -162,12 +168,12 @@ class _Main:
         if not self.guarded:
             for statement in self.statements:
                 if statement.is_definition:
-                    self._execute_for(statement.node.name)
+                    self.execute_for(statement.node.name)
         return functions.defined_in(self.module)
 
-    def _execute_for(self, name):
-        """Executes what is needed for a global name and has not been executed yet."""
-        needed = {name}
+    def execute_for(self, name):
+        """Executes what is needed for a qualified name and has not been executed yet."""
+        needed = {name.partition(".")[0]}
         chosen = set()
         grown = True
         while grown:

@@ -1,4 +1,4 @@
-"""values.py — any plain Python value as a GVariant, and back exactly.
+"""values.py — any plain Python value as a GVariant, and back exactly; and what is made of plain values.
 
     None                  mv      nothing
     bool                  b
@@ -15,7 +15,8 @@ of value, and what it is made of. So an int beyond 64 bits is {'int',
 <'0x1b30964ec395dc24069528d54bbda40d16e966ef9a70eb21b5b'>} (hexadecimal, because reading a long decimal number
 takes time that grows with its square); a str with a NUL or a lone surrogate is {'str', <b'…'>} (UTF-8 with
 surrogates); a dict with other keys {'dict', <[(k, v), …]>}; and bytearray, complex, frozenset, range and set
-are made of a plain value each. A subclass travels as what it extends.
+are made of a plain value each, as are the dates, paths, dataclasses and others of objects.py. A subclass of another
+kind travels as what it extends.
 
 With a type, a value becomes just that, or TypeError says why not: so a C function gets the types it declares.
                                                                     SPDX-License-Identifier: LGPL-2.1-or-later
@@ -24,6 +25,8 @@ With a type, a value becomes just that, or TypeError says why not: so a C functi
 import array
 
 from gi.repository import GLib
+
+from strand import objects
 
 # Each level of a list is two of a GVariant's, which may have 128 when it comes from elsewhere.
 MAX_DEPTH = 60
@@ -83,12 +86,17 @@ def _natural(value, depth):
 
 
 def _find_writer(value):
+    which = objects.own_kind(type(value))
+    if which is not None:
+        return _made_of(which, lambda value: objects.take_apart(value, which))
     for kind in type(value).__mro__:
         if kind in _WRITERS:
             return _WRITERS[kind]
     raise TypeError(
         f"a value of type '{type(value).__qualname__}' cannot leave the process: None, bool, int, float, str, "
-        "bytes, list, tuple, dict, set, frozenset, range, complex and bytearray can"
+        "bytes, list, tuple, dict, set, frozenset, range, complex and bytearray can, the standard library's dates, "
+        "times, decimal numbers, fractions, UUIDs and paths, and dataclasses, enumerations and named tuples that are "
+        "defined at the top level of a module"
     )
 
 
@@ -195,6 +203,7 @@ _WRITERS = {
     range: _made_of("range", lambda value: (value.start, value.stop, value.step)),
     set: _made_of("set", list),
     GLib.Variant: lambda value, depth: value,
+    **{kind: _made_of(*parts) for kind, parts in objects.PARTS.items()},
 }
 
 
@@ -361,6 +370,7 @@ _REMAKERS = {
     "frozenset": frozenset,
     "range": lambda parts: range(*parts),
     "set": set,
+    **objects.REMAKERS,
 }
 
 _READERS = {

@@ -1,0 +1,13 @@
+from typing import Any, Callable, Dict, Optional, Tuple
+
+HELPER_MAIN: str
+PARTS: Dict[type, Tuple[str, Callable[[Any], Any]]]
+REMAKERS: Dict[str, Callable[[Any], Any]]
+
+def find_type(module: str, name: str) -> Optional[type]: ...
+
+def name_type(kind: type) -> Tuple[str, str]: ...
+
+def own_kind(kind: type) -> Optional[str]: ...
+
+def take_apart(value: Any, which: str) -> Tuple[str, str, Any]: ...
