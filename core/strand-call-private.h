@@ -58,6 +58,7 @@ typedef struct
 StrandRecipe *strand_recipe_new (StrandFunction *function);
 StrandRecipe *strand_recipe_ref (StrandRecipe *self);
 void strand_recipe_unref (StrandRecipe *self);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (StrandRecipe, strand_recipe_unref)
 
 /* The state word: a status in the low bits, flags above. Every change is one atomic operation. */
 enum

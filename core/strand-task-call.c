@@ -52,11 +52,12 @@ is_outdated_locked (StrandTask *self)
 static StrandRecipe *
 ref_current_recipe (StrandTask *self)
 {
+  g_autoptr(StrandRecipe) outdated = NULL;
   StrandRecipe *recipe = NULL;
 
   g_mutex_lock (&self->lock);
   if (self->recipe != NULL && is_outdated_locked (self))
-    strand_task_forget_recipe_locked (self);
+    outdated = strand_task_steal_recipe_locked (self);
   if (self->recipe != NULL)
     recipe = strand_recipe_ref (self->recipe);
   g_mutex_unlock (&self->lock);
@@ -69,6 +70,7 @@ static StrandRecipe *
 ref_recipe (StrandTask *self, GError **error)
 {
   StrandRecipe *recipe = ref_current_recipe (self);
+  g_autoptr(StrandRecipe) outdated = NULL;
   guint64 generation;
   GObject *target;
 
@@ -80,7 +82,7 @@ ref_recipe (StrandTask *self, GError **error)
 
   g_mutex_lock (&self->lock);
   recipe = make_recipe_locked (self, target);
-  strand_task_forget_recipe_locked (self);
+  outdated = strand_task_steal_recipe_locked (self);
   self->recipe = strand_recipe_ref (recipe);
   self->generation = generation;
   g_mutex_unlock (&self->lock);

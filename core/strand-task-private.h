@@ -1,4 +1,4 @@
-/* strand-task-private.h — a task's fields, for the two files that share them.
+/* strand-task-private.h — a task's fields, for the files that share them.
  *                                                  SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
@@ -32,7 +32,8 @@ struct _StrandTask
 };
 
 GObject *strand_task_find_target (StrandTask *self, guint64 *generation, GError **error);
-void strand_task_forget_recipe_locked (StrandTask *self);
+/* Of what has changed. The caller lets go of it without the lock: it may be the last to hold its target. */
+StrandRecipe *strand_task_steal_recipe_locked (StrandTask *self) G_GNUC_WARN_UNUSED_RESULT;
 StrandCall *strand_task_prepare (StrandTask *self, const char *target, GVariant *arguments,
                                  GVariant *keywords, StrandOptions *options, GError **failure);
 void strand_call_take_data (StrandCall *call, StrandOptions *options);

@@ -48,10 +48,10 @@ G_DEFINE_FLAGS_TYPE (StrandChecks, strand_checks, G_DEFINE_ENUM_VALUE (STRAND_CH
                      G_DEFINE_ENUM_VALUE (STRAND_CHECK_TRAITS, "traits"),
                      G_DEFINE_ENUM_VALUE (STRAND_CHECK_ALL, "all"))
 
-void
-strand_task_forget_recipe_locked (StrandTask *self)
+StrandRecipe *
+strand_task_steal_recipe_locked (StrandTask *self)
 {
-  g_clear_pointer (&self->recipe, strand_recipe_unref);
+  return g_steal_pointer (&self->recipe);
 }
 
 static void
@@ -87,9 +87,10 @@ static void
 strand_task_set_property (GObject *object, guint id, const GValue *value, GParamSpec *pspec)
 {
   StrandTask *self = STRAND_TASK (object);
+  g_autoptr(StrandRecipe) outdated = NULL;
 
   g_mutex_lock (&self->lock);
-  strand_task_forget_recipe_locked (self);
+  outdated = strand_task_steal_recipe_locked (self);
   switch (id)
     {
     case PROP_PRIORITY:
@@ -118,7 +119,7 @@ strand_task_finalize (GObject *object)
 {
   StrandTask *self = STRAND_TASK (object);
 
-  strand_task_forget_recipe_locked (self);
+  g_clear_pointer (&self->recipe, strand_recipe_unref);
   g_clear_pointer (&self->function, strand_function_unref);
   g_clear_object (&self->stack);
   g_free (self->target_name);
@@ -455,6 +456,8 @@ strand_task_set_target (StrandTask *self, const char *name, GError **error)
 {
   g_autoptr(StrandStack) stack = NULL;
   g_autoptr(GObject) found = NULL;
+  g_autoptr(GObject) before = NULL;
+  g_autoptr(StrandRecipe) outdated = NULL;
 
   g_return_val_if_fail (STRAND_IS_TASK (self), FALSE);
 
@@ -466,8 +469,8 @@ strand_task_set_target (StrandTask *self, const char *name, GError **error)
     return FALSE;
 
   g_mutex_lock (&self->lock);
-  strand_task_forget_recipe_locked (self);
-  g_clear_object (&self->target);
+  outdated = strand_task_steal_recipe_locked (self);
+  before = g_steal_pointer (&self->target);
   g_free (self->target_name);
   self->target_name = g_strdup (name);
   g_mutex_unlock (&self->lock);
@@ -486,12 +489,16 @@ strand_task_set_target (StrandTask *self, const char *name, GError **error)
 void
 strand_task_set_target_object (StrandTask *self, GObject *target)
 {
+  g_autoptr(GObject) before = NULL;
+  g_autoptr(StrandRecipe) outdated = NULL;
+
   g_return_if_fail (STRAND_IS_TASK (self));
   g_return_if_fail (STRAND_IS_TASKRUNNER (target) || STRAND_IS_BACKEND (target));
 
   g_mutex_lock (&self->lock);
-  strand_task_forget_recipe_locked (self);
-  g_set_object (&self->target, target);
+  outdated = strand_task_steal_recipe_locked (self);
+  before = g_steal_pointer (&self->target);
+  self->target = g_object_ref (target);
   g_mutex_unlock (&self->lock);
 }
 
@@ -507,13 +514,36 @@ strand_task_set_target_object (StrandTask *self, GObject *target)
 void
 strand_task_set_stack (StrandTask *self, StrandStack *stack)
 {
+  g_autoptr(StrandStack) before = NULL;
+  g_autoptr(StrandRecipe) outdated = NULL;
+
   g_return_if_fail (STRAND_IS_TASK (self));
   g_return_if_fail (stack == NULL || STRAND_IS_STACK (stack));
 
   g_mutex_lock (&self->lock);
-  strand_task_forget_recipe_locked (self);
-  g_set_object (&self->stack, stack);
+  outdated = strand_task_steal_recipe_locked (self);
+  before = g_steal_pointer (&self->stack);
+  self->stack = stack != NULL ? g_object_ref (stack) : NULL;
   g_mutex_unlock (&self->lock);
+}
+
+/* @positional: (nullable): all of them; @keywords: (nullable): further ones */
+static void
+bind_locked (StrandTask *self, GVariant *positional, GVariant *keywords)
+{
+  GVariant *joined;
+
+  if (positional != NULL)
+    {
+      g_clear_pointer (&self->bound, g_variant_unref);
+      self->bound = g_variant_ref (positional);
+    }
+  if (keywords != NULL)
+    {
+      joined = strand_arguments_concat_keywords (self->keywords, keywords);
+      g_clear_pointer (&self->keywords, g_variant_unref);
+      self->keywords = joined;
+    }
 }
 
 /**
@@ -525,7 +555,7 @@ strand_task_set_stack (StrandTask *self, StrandStack *stack)
  *
  * Binds arguments: what each call gives follows them. Binding again adds to what is bound.
  *
- * Returns: %TRUE, or %FALSE with %STRAND_ERROR_TYPE where there are too many
+ * Returns: %TRUE, or %FALSE with %STRAND_ERROR_TYPE where there are too many; then none is bound
  * Since: 1.0
  */
 gboolean
@@ -533,6 +563,7 @@ strand_task_bind (StrandTask *self, GVariant *positional, GVariant *keywords, GE
 {
   g_autoptr(GVariant) tuple = positional != NULL ? g_variant_ref_sink (positional) : NULL;
   g_autoptr(GVariant) named = keywords != NULL ? g_variant_ref_sink (keywords) : NULL;
+  g_autoptr(GVariant) joined = NULL;
   gsize n;
 
   g_return_val_if_fail (STRAND_IS_TASK (self), FALSE);
@@ -540,21 +571,10 @@ strand_task_bind (StrandTask *self, GVariant *positional, GVariant *keywords, GE
   g_return_val_if_fail (named == NULL || g_variant_is_of_type (named, G_VARIANT_TYPE_VARDICT), FALSE);
 
   g_mutex_lock (&self->lock);
-  if (tuple != NULL)
-    {
-      GVariant *joined = strand_arguments_concat_tuples (self->bound, tuple);
-
-      g_clear_pointer (&self->bound, g_variant_unref);
-      self->bound = joined;
-    }
-  if (named != NULL)
-    {
-      GVariant *joined = strand_arguments_concat_keywords (self->keywords, named);
-
-      g_clear_pointer (&self->keywords, g_variant_unref);
-      self->keywords = joined;
-    }
-  n = self->bound != NULL ? g_variant_n_children (self->bound) : 0;
+  joined = tuple != NULL ? strand_arguments_concat_tuples (self->bound, tuple) : NULL;
+  n = joined != NULL ? g_variant_n_children (joined) : 0;
+  if (n <= self->function->n_parameters)
+    bind_locked (self, joined, named);
   g_mutex_unlock (&self->lock);
 
   if (n <= self->function->n_parameters)
@@ -569,10 +589,11 @@ static void
 replace_closure (StrandTask *self, StrandClosure **place, GCallback func, gpointer user_data,
                  GDestroyNotify destroy)
 {
+  g_autoptr(StrandRecipe) outdated = NULL;
   StrandClosure *old;
 
   g_mutex_lock (&self->lock);
-  strand_task_forget_recipe_locked (self);
+  outdated = strand_task_steal_recipe_locked (self);
   old = *place;
   *place = func != NULL ? strand_closure_new (func, user_data, destroy) : NULL;
   g_mutex_unlock (&self->lock);
@@ -650,10 +671,12 @@ strand_task_on_error (StrandTask *self, StrandErrorFunc func, gpointer user_data
 void
 strand_task_set_options (StrandTask *self, StrandOptions *options)
 {
+  g_autoptr(StrandRecipe) outdated = NULL;
+
   g_return_if_fail (STRAND_IS_TASK (self));
 
   g_mutex_lock (&self->lock);
-  strand_task_forget_recipe_locked (self);
+  outdated = strand_task_steal_recipe_locked (self);
   g_clear_pointer (&self->options, strand_options_free);
   self->options = options != NULL ? strand_options_copy (options) : NULL;
   g_mutex_unlock (&self->lock);

@@ -161,11 +161,46 @@ static void
 test_binding_too_much_is_an_error_at_once (void)
 {
   g_autoptr(StrandTask) task = make_task ("test.add");
+  g_autoptr(Told) told = told_new ();
   g_autoptr(GError) error = NULL;
+  g_autofree char *log = NULL;
 
   g_assert_true (strand_task_bind (task, g_variant_new ("(x)", G_GINT64_CONSTANT (1)), NULL, &error));
-  g_assert_false (strand_task_bind (task, g_variant_new_parsed ("(int64 1, int64 2)"), NULL, &error));
+  g_assert_false (strand_task_bind (task, g_variant_new_parsed ("(int64 1, int64 2)"),
+                                    g_variant_new_parsed ("{'b': <int64 3>}"), &error));
   g_assert_error (error, STRAND_ERROR, STRAND_ERROR_TYPE);
+
+  told_listen (told, task);
+  strand_task_post (task, "(x)", G_GINT64_CONSTANT (2)); /* nothing of what was refused is bound */
+  wait_over (told, 1);
+  log = told_dup_log (told);
+  g_assert_cmpstr (log, ==, "end 3");
+}
+
+static void
+read_priority (gpointer task, GObject *where_the_target_was)
+{
+  int priority = -1;
+
+  g_object_get (task, "priority", &priority, NULL);
+  g_assert_cmpint (priority, ==, G_PRIORITY_DEFAULT);
+}
+
+static void
+test_a_target_that_goes_may_look_at_the_task (void)
+{
+  g_autoptr(StrandTask) task = make_task ("test.nothing");
+  StrandTaskrunner *runner = make_runner ("sync", NULL);
+  gpointer gone = runner;
+
+  g_object_weak_ref (G_OBJECT (runner), read_priority, task);
+  g_object_add_weak_pointer (G_OBJECT (runner), &gone);
+  strand_task_set_target_object (task, G_OBJECT (runner));
+  strand_task_post (task, NULL); /* so that calls have it, too */
+  g_object_unref (runner);
+  g_assert_nonnull (gone);
+  strand_task_set_target_object (task, G_OBJECT (threads));
+  g_assert_null (gone);
 }
 
 static void
@@ -1107,6 +1142,7 @@ main (int argc, char **argv)
   ADD ("call/async-gives-the-error", test_async_gives_the_error);
   ADD ("arguments/bound-come-first", test_bound_arguments_come_first);
   ADD ("arguments/binding-too-much-is-an-error-at-once", test_binding_too_much_is_an_error_at_once);
+  ADD ("target/that-goes-may-look-at-the-task", test_a_target_that_goes_may_look_at_the_task);
   ADD ("arguments/keywords-find-their-places", test_keywords_find_their_places);
   ADD ("arguments/a-keyword-bound-and-given-is-an-error", test_a_keyword_bound_and_given_is_an_error);
   ADD ("arguments/wrong-ones-fail-the-call", test_wrong_arguments_fail_the_call);
