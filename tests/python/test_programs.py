@@ -81,23 +81,29 @@ class Taskrunners(Program):
     def test_reader_runs_what_a_writer_has_left(self):
         lines = self.lines(
             """
+            import threading
             from strand import StoreTaskReader, StoreTaskWriter
 
             def resize(name, *, width=100):
                 return f"{name} is {width} wide"
 
+            def show(value):
+                print(value)
+                shown.set()
+
+            shown = threading.Event()
             task_store = {}
-            StoreTaskWriter(resize, task_store, on_end=print)("poem.png", width=20)
+            StoreTaskWriter(resize, task_store, on_end=show)("poem.png", width=20)
 
             known = {"resize": resize}
             reader = StoreTaskReader(task_store, lambda task: known[task["name"]])
             reader.listen()
             writer = StoreTaskWriter(resize, task_store)
             print(writer("tree.png").get_result(timeout=60))
-            reader.wait_idle(60)
+            print(shown.wait(60))
             """
         )
-        self.assertEqual(sorted(lines), ["poem.png is 20 wide", "tree.png is 100 wide"])
+        self.assertEqual(sorted(lines), ["True", "poem.png is 20 wide", "tree.png is 100 wide"])
 
     def test_writer_with_a_reader_of_its_own(self):
         lines = self.lines(
