@@ -139,9 +139,12 @@ sweep (gpointer data)
 
   do
     {
-      g_autoptr(StrandPage) page = strand_store_list (self->store, &filter, cursor, SWEEP_PAGE, NULL);
+      g_autoptr(GError) error = NULL;
+      g_autoptr(StrandPage) page = strand_store_list (self->store, &filter, cursor, SWEEP_PAGE, &error);
       GPtrArray *records = page != NULL ? strand_page_get_records (page) : NULL;
 
+      if (page == NULL)
+        strand_debug (STRAND_TOPIC_BACKEND, "what dead programs left stays as it is: %s", error->message);
       for (guint i = 0; records != NULL && i < records->len; i++)
         strand_store_fail_lost (self->store, records->pdata[i]);
       g_free (cursor);

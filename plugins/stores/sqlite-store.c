@@ -382,7 +382,6 @@ is_any_expired (StrandSqliteStore *self, gint64 now_us, gboolean *any, GError **
     {
       statement = sqlite_database_prepare (
           database,
-
           "SELECT 1 FROM records INDEXED BY records_by_expiry WHERE " SQLITE_CAN_EXPIRE " AND " SQLITE_EXPIRY
           " <= ?1 AND \"completed\" <= ?1 LIMIT 1",
           error);
