@@ -90,6 +90,15 @@ class Docs:
             print(f"# {line}", flush=True)
         self.failed += bool(problem)
 
+    def write_pkg_config(self, state):
+        """The build's own, as if nobody might write to the folder of installed plugins: `meson install` is to stay here."""
+        folder = Path(state) / "pkgconfig"
+        folder.mkdir(exist_ok=True)
+        for file in (self.build / "meson-uninstalled").glob("*.pc"):
+            text = re.sub(r"(?m)^plugindir=.*", f"plugindir={state}/nobody-s", file.read_text(encoding="utf-8"))
+            (folder / file.name).write_text(text, encoding="utf-8")
+        return folder
+
     def environment(self, state):
         environment = dict(os.environ)
         plugins = sorted((self.build / "plugins").glob("*/"))
@@ -98,7 +107,7 @@ class Docs:
             STRAND_MODULE_PATH=str(self.build / "sdk" / "demo"),
             STRAND_HELPER=str(self.build / "sdk" / "helper" / "strand-helper"),
             STRAND_TEMPLATES=str(self.source / "sdk" / "templates"),
-            PKG_CONFIG_PATH=str(self.build / "meson-uninstalled"),
+            PKG_CONFIG_PATH=str(self.write_pkg_config(state)),
             PATH=f"{self.build / 'sdk' / 'command'}:{environment['PATH']}",
             LD_LIBRARY_PATH=str(self.build / "core"), GI_TYPELIB_PATH=str(self.build / "core"),
             PYTHONPATH=str(self.source / "sdk" / "python"), PYTHONDONTWRITEBYTECODE="1", MYAPP_KEYS=SECRETS,
