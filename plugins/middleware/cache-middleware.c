@@ -19,6 +19,7 @@
 #define STRAND_TYPE_CACHE_MIDDLEWARE (strand_cache_middleware_get_type ())
 G_DECLARE_FINAL_TYPE (StrandCacheMiddleware, strand_cache_middleware, STRAND, CACHE_MIDDLEWARE, GObject)
 
+#define MAX_PERIOD_US (G_GINT64_CONSTANT (5200) * 7 * 24 * 3600 * G_USEC_PER_SEC) /* a century */
 #define DEFAULT_PERIOD_US (60 * (gint64) G_USEC_PER_SEC)
 #define DEFAULT_MAX_ENTRIES 1000
 #define DEFAULT_MAX_SIZE (64 * G_GINT64_CONSTANT (1024) * 1024)
@@ -505,7 +506,7 @@ strand_cache_middleware_class_init (StrandCacheMiddlewareClass *klass)
   object_class->finalize = strand_cache_middleware_finalize;
 
   props[PROP_PERIOD] = g_param_spec_int64 ("period", NULL, "How long a value is given again", 1,
-                                           G_MAXINT64 / 4, DEFAULT_PERIOD_US, fixed | STRAND_PARAM_DURATION);
+                                           MAX_PERIOD_US, DEFAULT_PERIOD_US, fixed | STRAND_PARAM_DURATION);
   props[PROP_FUNCTIONS] =
       g_param_spec_boxed ("functions", NULL,
                           "Patterns of the functions meant, whose value depends on nothing "

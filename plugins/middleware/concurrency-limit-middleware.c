@@ -19,6 +19,7 @@ G_DECLARE_FINAL_TYPE (StrandConcurrencyLimitMiddleware, strand_concurrency_limit
 
 #define OWNER_KIND "limit"
 
+#define MAX_DURATION_US (G_GINT64_CONSTANT (5200) * 7 * 24 * 3600 * G_USEC_PER_SEC) /* a century */
 #define DEFAULT_MAX_WAIT_US (30 * (gint64) G_USEC_PER_SEC)
 #define DEFAULT_LEASE_US (15 * (gint64) G_USEC_PER_SEC)
 #define DEFAULT_MAX_WAITING 10000
@@ -752,7 +753,7 @@ strand_concurrency_limit_middleware_class_init (StrandConcurrencyLimitMiddleware
                                         mode_get_type (), MODE_WAIT, fixed);
   props[PROP_MAX_WAIT] =
       g_param_spec_int64 ("max-wait", NULL, "With mode 'wait': calls that have waited so long are refused",
-                          -1, G_MAXINT64 / 4, DEFAULT_MAX_WAIT_US, fixed | STRAND_PARAM_DURATION);
+                          -1, MAX_DURATION_US, DEFAULT_MAX_WAIT_US, fixed | STRAND_PARAM_DURATION);
   props[PROP_MAX_WAITING] = g_param_spec_uint ("max-waiting", NULL, "How many calls may wait", 1, MAX_NUMBER,
                                                DEFAULT_MAX_WAITING, fixed);
   props[PROP_MAX_KEYS] =
@@ -764,7 +765,7 @@ strand_concurrency_limit_middleware_class_init (StrandConcurrencyLimitMiddleware
       g_param_spec_string ("name", NULL, "With 'store': what tells limits apart", "default", fixed);
   props[PROP_LEASE] = g_param_spec_int64 (
       "lease", NULL, "With 'store': how long a process on another host may be silent and keep its seats",
-      G_USEC_PER_SEC, G_MAXINT64 / 4, DEFAULT_LEASE_US, fixed | STRAND_PARAM_DURATION);
+      G_USEC_PER_SEC, MAX_DURATION_US, DEFAULT_LEASE_US, fixed | STRAND_PARAM_DURATION);
   props[PROP_STORE_FAILURE] = g_param_spec_enum (
       "store-failure", NULL, "What becomes of calls that cannot be counted: refuse or allow",
       limit_failure_get_type (), LIMIT_REFUSE, fixed);
