@@ -13,6 +13,7 @@ typedef struct
   int value;         /* what is accessed */
 
   GMutex lock, other_lock;
+  gboolean had_both; /* relaxed, so that it orders nothing */
   GCond changed;
   gboolean ready; /* under the lock */
   GRWLock rw_lock;
@@ -73,10 +74,11 @@ lock_both (gpointer data)
   g_mutex_lock (&world->other_lock);
   g_mutex_unlock (&world->other_lock);
   g_mutex_unlock (&world->lock);
+  __atomic_store_n (&world->had_both, TRUE, __ATOMIC_RELAXED);
   return NULL;
 }
 
-/* After the first thread, so that the child ends. */
+/* After the first thread: at the same time they would wait for each other. */
 static gpointer
 lock_both_in_turn (gpointer data)
 {
@@ -84,10 +86,9 @@ lock_both_in_turn (gpointer data)
   GMutex *first = world->careless ? &world->other_lock : &world->lock;
   GMutex *second = world->careless ? &world->lock : &world->other_lock;
 
-  g_mutex_lock (first);
-  while (!g_mutex_trylock (second))
+  while (!__atomic_load_n (&world->had_both, __ATOMIC_RELAXED))
     g_thread_yield ();
-  g_mutex_unlock (second);
+  g_mutex_lock (first);
   g_mutex_lock (second);
   g_mutex_unlock (second);
   g_mutex_unlock (first);
